@@ -1,0 +1,228 @@
+"""Settings of the VPC CNI (aws-node), merged over what is live and checked for contradictions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi_aws import eks
+
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.settings import check_settings, live_settings_to_keep
+
+ADDON_NAME = "vpc-cni"
+"""The managed add-on's name (EKS user guide, managing-vpc-cni)."""
+DAEMONSET_NAMESPACE = "kube-system"
+DAEMONSET_NAME = "aws-node"
+FIELD_MANAGER = "headroom"
+"""Owner of the environment values that a patch of a self-managed aws-node sets, and of nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CniSettingsArgs:
+    """What to set, and what is there now.
+
+    Attributes:
+        cluster: Name of the EKS cluster.
+        managed_by: `addon` for the managed add-on, which resets what it did not set itself; `daemonset` for a
+            self-managed aws-node.
+        settings: aws-node's environment values to set. What is not named stays as it is.
+        cni_version: Version that runs, such as `1.19.2`.
+        live_environment: aws-node's environment as it is now: read, because OVERWRITE would drop what somebody
+            set by hand (amazon-vpc-cni-k8s #2268).
+        live_configuration: The add-on's configuration values as they are now (JSON), or none.
+        configuration_schema: The JSON schema of the add-on's version, from
+            `aws eks describe-addon-configuration`. Without it, names that the version lacks show only at `up`.
+        addon_version: The add-on's version as it is now, such as `v1.19.2-eksbuild.1`: never left to EKS, which
+            would take the most recent one.
+        service_account_role_arn: The add-on's role as it is now.
+        nitro: Whether all nodes are Nitro instances or bare metal.
+        network_policy: Whether the VPC CNI's network policy agent is on.
+        force: Take over values that another field manager owns (self-managed only).
+
+    Raises:
+        ProblemsError: Every problem at once.
+    """
+
+    cluster: str
+    managed_by: Literal["addon", "daemonset"]
+    settings: Mapping[str, str]
+    cni_version: str
+    live_environment: Mapping[str, str] = field(default_factory=dict)
+    live_configuration: str | None = None
+    configuration_schema: str | None = None
+    addon_version: str | None = None
+    service_account_role_arn: pulumi.Input[str] | None = None
+    nitro: bool = True
+    network_policy: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        problems, _ = self.check()
+        if problems:
+            raise ProblemsError(problems, subject="CniSettingsArgs")
+
+    def check(self) -> tuple[list[Problem], list[Problem]]:
+        """Problems and warnings of the environment that results."""
+        found: list[Problem] = []
+        if self.managed_by not in ("addon", "daemonset"):
+            found.append(
+                Problem(
+                    rule="managed-by",
+                    key="managed_by",
+                    value=str(self.managed_by),
+                    reason="is neither addon nor daemonset.",
+                    next_step="`aws eks list-addons` shows vpc-cni where the add-on manages aws-node.",
+                )
+            )
+        if not self.settings:
+            found.append(
+                Problem(
+                    rule="no-settings",
+                    key="settings",
+                    value="{}",
+                    reason="sets nothing.",
+                    next_step="Name a setting, or leave the component out.",
+                )
+            )
+        if self.managed_by == "addon" and not self.addon_version:
+            found.append(
+                Problem(
+                    rule="addon-version",
+                    key="addon_version",
+                    value="nothing",
+                    reason="leaves the version to EKS, which takes the most recent one.",
+                    next_step="Name the version that runs: `aws eks describe-addon --addon-name vpc-cni`.",
+                )
+            )
+        problems, warnings = check_settings(
+            self.environment(),
+            self.cni_version,
+            nitro=self.nitro,
+            network_policy=self.network_policy,
+        )
+        found.extend(problems)
+        found.extend(self._configuration_problems())
+        return found, list(warnings)
+
+    def environment(self) -> dict[str, str]:
+        """The environment that results: the settings over what is live."""
+        return {**self.live_environment, **self.settings}
+
+    def configuration(self) -> dict[str, Any]:
+        """The add-on's configuration values that result: live ones, hand-made changes and the settings, merged."""
+        configuration: dict[str, Any] = json.loads(self.live_configuration) if self.live_configuration else {}
+        environment = {
+            **live_settings_to_keep(self.live_environment),
+            **configuration.get("env", {}),
+            **self.settings,
+        }
+        return {**configuration, "env": dict(sorted(environment.items()))}
+
+    def _configuration_problems(self) -> list[Problem]:
+        try:
+            configuration = self.configuration()
+            schema = json.loads(self.configuration_schema) if self.configuration_schema else None
+        except (json.JSONDecodeError, AttributeError) as error:
+            return [
+                Problem(
+                    rule="configuration-json",
+                    key="live_configuration",
+                    value=(self.live_configuration or "")[:60],
+                    reason=f"or the schema is not the JSON that EKS prints: {error}.",
+                    next_step="Copy it from `aws eks describe-addon` and `describe-addon-configuration`.",
+                )
+            ]
+        if schema is None:
+            return []
+        known = (schema.get("definitions", {}).get("Env") or schema.get("properties", {}).get("env") or {}).get(
+            "properties", {}
+        )
+        return [
+            Problem(
+                rule="not-in-schema",
+                key="settings",
+                value=name,
+                reason=f"is not defined in the schema of {ADDON_NAME} {self.addon_version}: EKS would refuse it.",
+                next_step="Move to an add-on version whose schema has it, or leave it at its default.",
+                source="amazon-vpc-cni-k8s #2173",
+            )
+            for name in configuration["env"]
+            if known and name not in known
+        ]
+
+
+class CniSettings(pulumi.ComponentResource):
+    """Sets aws-node's environment: through the managed add-on, or by a patch of a self-managed DaemonSet.
+
+    The add-on exists already: import it before the first `up` (`pulumi import --file`, see `addon_import`). It is
+    kept when the stack is destroyed. Every change of the environment rolls the DaemonSet.
+    """
+
+    environment: Mapping[str, str]
+    """The environment that results."""
+
+    def __init__(self, name: str, args: CniSettingsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("headroom:index:CniSettings", name, {}, opts)
+        self.environment = args.environment()
+        if args.managed_by == "addon":
+            eks.Addon(
+                name,
+                cluster_name=args.cluster,
+                addon_name=ADDON_NAME,
+                addon_version=args.addon_version,
+                configuration_values=canonical_json(args.configuration()),
+                # NONE fails on a value set by hand, PRESERVE keeps it even against ours (#2607, #2272): what was
+                # set by hand has been merged above, so nothing is lost.
+                resolve_conflicts_on_create="OVERWRITE",
+                resolve_conflicts_on_update="OVERWRITE",
+                service_account_role_arn=args.service_account_role_arn,
+                preserve=True,
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+            )
+        else:
+            kubernetes.apps.v1.DaemonSetPatch(
+                name,
+                metadata=_patch_metadata(force=args.force),
+                spec=_environment_patch(args.settings),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        outputs: dict[str, Any] = {"environment": dict(sorted(self.environment.items()))}
+        self.register_outputs(outputs)
+
+
+def canonical_json(value: Mapping[str, Any]) -> str:
+    """JSON with sorted keys and no spaces, so that equal values are equal text and give no difference."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def addon_import(name: str, cluster: str) -> dict[str, Sequence[Mapping[str, object]]]:
+    """The file for `pulumi import --file` that gives the stack the add-on that exists, under its component."""
+    return {
+        "resources": [
+            {"type": "headroom:index:CniSettings", "name": name, "component": True},
+            {"type": "aws:eks/addon:Addon", "name": name, "id": f"{cluster}:{ADDON_NAME}", "parent": name},
+        ]
+    }
+
+
+def _patch_metadata(*, force: bool) -> kubernetes.meta.v1.ObjectMetaPatchArgs:
+    annotations = {"pulumi.com/patchFieldManager": FIELD_MANAGER}
+    if force:
+        annotations["pulumi.com/patchForce"] = "true"
+    return kubernetes.meta.v1.ObjectMetaPatchArgs(
+        name=DAEMONSET_NAME, namespace=DAEMONSET_NAMESPACE, annotations=annotations
+    )
+
+
+def _environment_patch(settings: Mapping[str, str]) -> kubernetes.apps.v1.DaemonSetSpecPatchArgs:
+    environment = [
+        kubernetes.core.v1.EnvVarPatchArgs(name=name, value=value) for name, value in sorted(settings.items())
+    ]
+    container = kubernetes.core.v1.ContainerPatchArgs(name=DAEMONSET_NAME, env=environment)
+    template = kubernetes.core.v1.PodTemplateSpecPatchArgs(
+        spec=kubernetes.core.v1.PodSpecPatchArgs(containers=[container])
+    )
+    return kubernetes.apps.v1.DaemonSetSpecPatchArgs(template=template)

@@ -1,0 +1,190 @@
+"""Space set aside in subnets for the /28 prefixes of prefix delegation."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from pulumi_aws import ec2
+
+from headroom.addresses.blocks import DELEGATED_PREFIX_LENGTH, Block, parse_address, parse_blocks, usable_addresses
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.addresses.subnet_map import subnet_map
+
+CREATE_BURST = 5
+"""CreateSubnetCidrReservation calls that EC2's request bucket allows at once (EC2 API reference, throttling)."""
+CREATE_INTERVAL_SECONDS = 1.0
+"""Time after which the bucket holds one more call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedSubnet:
+    """One subnet and what to reserve in it.
+
+    Attributes:
+        subnet_id: The subnet.
+        cidr_block: Its CIDR. Plain.
+        reservations: CIDRs to reserve, canonical, /28 or larger.
+        primary_addresses: Addresses that nodes and network interfaces need outside the reservations: one a
+            network interface, and one more a node where the subnet is also one for nodes.
+        used_addresses: Addresses in use now, for a subnet that exists already.
+        used_blocks: Prefixes in use now.
+        other_reservations: Reservations that exist already and belong to somebody else.
+    """
+
+    subnet_id: pulumi.Input[str]
+    cidr_block: str
+    reservations: Sequence[str]
+    primary_addresses: int
+    used_addresses: Sequence[str] = ()
+    used_blocks: Sequence[str] = ()
+    other_reservations: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixReservationsArgs:
+    """Reservations by a key for the subnet that never changes.
+
+    Raises:
+        ProblemsError: Every problem at once.
+    """
+
+    subnets: Mapping[str, ReservedSubnet] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = [problem for key, subnet in self.subnets.items() for problem in reservation_problems(key, subnet)]
+        if problems:
+            raise ProblemsError(problems, subject="PrefixReservationsArgs")
+
+
+def reservation_problems(key: str, subnet: ReservedSubnet) -> list[Problem]:
+    """Everything that speaks against the reservations of one subnet (VPC user guide, subnet-cidr-reservation)."""
+    place = f"prefixReservations.{key}"
+    try:
+        whole = Block.parse(subnet.cidr_block)
+        reservations = parse_blocks(subnet.reservations, key=place)
+        others = parse_blocks(subnet.other_reservations, key=place)
+        used_blocks = parse_blocks(subnet.used_blocks, key=place)
+        used = [parse_address(address) for address in subnet.used_addresses]
+    except ProblemsError as error:
+        return list(error.problems)
+    found = [
+        problem
+        for index, block in enumerate(reservations)
+        for problem in _shape_problems(place, block, whole, [*others, *reservations[:index]])
+    ]
+    if found:
+        return found
+    reserved = sum(block.size for block in reservations) + sum(block.size for block in others)
+    room = usable_addresses(whole) - reserved
+    if room < subnet.primary_addresses:
+        found.append(
+            Problem(
+                rule="no-room-for-primary-addresses",
+                key=place,
+                value=f"{reserved} reserved of {usable_addresses(whole)} addresses",
+                reason=f"leaves {max(room, 0)} for the primary addresses of network interfaces, which need "
+                f"{subnet.primary_addresses} and are not taken from a reservation.",
+                next_step="Reserve less, or use a larger subnet.",
+                source="amazon-vpc-cni-k8s #3087",
+            )
+        )
+    for block in reservations:
+        inside = subnet_map(
+            block,
+            used_addresses=[address for address in used if block.first <= address <= block.last],
+            used_blocks=[prefix for prefix in used_blocks if prefix.overlaps(block)],
+        )
+        if not inside.usable28 and (used or used_blocks):
+            found.append(
+                Problem(
+                    rule="fragmented-subnet",
+                    key=place,
+                    value=str(block),
+                    reason="holds no wholly free /28: addresses in use are spread over all of it, and a "
+                    "reservation moves none of them.",
+                    next_step="Make a new subnet for prefixes instead.",
+                    source="VPC user guide, subnet-cidr-reservation",
+                )
+            )
+    return found
+
+
+def _shape_problems(place: str, block: Block, whole: Block, before: Sequence[Block]) -> list[Problem]:
+    found: list[Problem] = []
+    source = "VPC user guide, subnet-cidr-reservation"
+    if not whole.contains(block):
+        found.append(
+            Problem(
+                rule="reservation-outside-subnet",
+                key=place,
+                value=str(block),
+                reason=f"does not lie in the subnet {whole}.",
+                next_step="Take a block inside it.",
+                source=source,
+            )
+        )
+    if block.prefix_length > DELEGATED_PREFIX_LENGTH:
+        found.append(
+            Problem(
+                rule="reservation-too-small",
+                key=place,
+                value=str(block),
+                reason="cannot hold a /28 prefix.",
+                next_step="Reserve a /28 or more.",
+                source=source,
+            )
+        )
+    found.extend(
+        Problem(
+            rule="reservation-overlap",
+            key=place,
+            value=str(block),
+            reason=f"overlaps the reservation {other}.",
+            next_step="Take a block beside it.",
+            source=source,
+        )
+        for other in before
+        if other.overlaps(block)
+    )
+    return found
+
+
+class PrefixReservations(pulumi.ComponentResource):
+    """`prefix` reservations: EC2 assigns /28 prefixes from them, and single addresses from elsewhere."""
+
+    reservation_ids: Mapping[str, pulumi.Output[str]]
+    """Reservation ids by "key/CIDR"."""
+
+    def __init__(self, name: str, args: PrefixReservationsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("headroom:index:PrefixReservations", name, {}, opts)
+        paced = pulumi.ResourceHookBinding(before_create=[pulumi.ResourceHook(f"{name}-pace", _pace)])
+        made: list[pulumi.Resource] = []
+        ids: dict[str, pulumi.Output[str]] = {}
+        for key, subnet in args.subnets.items():
+            for cidr in subnet.reservations:
+                # The burst goes out at once; each further call waits for the one before, and then a moment.
+                waits = len(made) >= CREATE_BURST
+                reservation = ec2.SubnetCidrReservation(
+                    f"{name}-{key}-{cidr}",
+                    subnet_id=subnet.subnet_id,
+                    cidr_block=cidr,
+                    reservation_type="prefix",
+                    description=f"Prefix delegation ({name})",
+                    opts=pulumi.ResourceOptions(
+                        parent=self,
+                        depends_on=made[-1:] if waits else None,
+                        hooks=paced if waits else None,
+                    ),
+                )
+                made.append(reservation)
+                ids[f"{key}/{cidr}"] = reservation.id
+        self.reservation_ids = ids
+        outputs: dict[str, Any] = {"reservationIds": ids}
+        self.register_outputs(outputs)
+
+
+async def _pace(_: pulumi.ResourceHookArgs) -> None:
+    if not pulumi.runtime.is_dry_run():
+        await asyncio.sleep(CREATE_INTERVAL_SECONDS)

@@ -1,0 +1,200 @@
+"""One node with its ipamd and its kubelet, and pods that come and go: the pool model with a clock of its own."""
+
+import math
+from collections import deque
+from random import Random
+from typing import Literal
+
+from headroom.capacity.cni_version import OBSERVED_VERSION, CniVersion
+from headroom.capacity.ec2 import MemorySubnets
+from headroom.capacity.ipamd import TIME_TOLERANCE, Ipamd, Latency, Log, PoolState
+from headroom.capacity.limits import InstanceLimits
+from headroom.capacity.settings import CniSettings
+
+Leaving = Literal["oldest", "newest", "spread", "random"]
+
+# Nothing has changed for this long: longer than three of ipamd's pauses after an exhausted subnet.
+SETTLED_AFTER_SECONDS = 400.0
+# A pool that still changes so long after the last pod got its address never settles.
+SETTLING_LIMIT_SECONDS = 3600.0
+# How often the kubelet asks again for pods without an address.
+RETRY_SECONDS = 2.5
+
+NODE_SUBNET = "subnet-node"
+
+
+class NodeSimulation:
+    """A node, driven by events.
+
+    Args:
+        limits: The node's instance limits.
+        settings: aws-node's settings.
+        max_pods: The node's pod capacity.
+        subnets: The subnets; an unlimited one where none are given.
+        node_subnet: The subnet of the node's primary interface.
+        eniconfig_subnet: The subnet of the node's ENIConfig.
+        version: The VPC CNI's version.
+        seed: Decides what is left to chance.
+        latency: How long EC2's answers take.
+        log: Receives ipamd's log lines.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a node
+        self,
+        *,
+        limits: InstanceLimits,
+        settings: CniSettings,
+        max_pods: int,
+        subnets: MemorySubnets | None = None,
+        node_subnet: str = NODE_SUBNET,
+        eniconfig_subnet: str | None = None,
+        version: CniVersion = OBSERVED_VERSION,
+        seed: int = 0,
+        latency: Latency | None = None,
+        log: Log | None = None,
+    ) -> None:
+        if subnets is None:
+            subnets = MemorySubnets()
+            subnets.add_subnet(node_subnet)
+        self.now = 0.0
+        self.subnets = subnets
+        self.random = Random(seed)  # noqa: S311 - a simulation, not a secret
+        # Pods are numbered in the order in which they are created.
+        self.pending: deque[int] = deque()
+        self.running: set[int] = set()
+        self._created = 0
+        self.last_change = 0.0
+        self.peak_subnet_addresses = 0
+        self.ipamd = Ipamd(
+            limits=limits,
+            settings=settings,
+            max_pods=max_pods,
+            ec2=subnets,
+            primary=subnets.launch(node_subnet),
+            version=version,
+            eniconfig_subnet=eniconfig_subnet,
+            random=self.random,
+            latency=latency or Latency(),
+            log=log,
+        )
+        self.ipamd.start(self.now)
+        # Pods come once the node is ready.
+        self._begin = self.now = self.ipamd.busy_until
+        self._seen: tuple[PoolState, int] | None = None
+        self._observe()
+
+    @property
+    def state(self) -> PoolState:
+        """What the node holds now."""
+        return self.ipamd.state
+
+    def add(self, count: int) -> None:
+        """Creates pods at once."""
+        for _ in range(count):
+            self._created += 1
+            self.pending.append(self._created)
+        self._start_pending()
+
+    def add_paced(self, count: int, every_seconds: float) -> None:
+        """Creates pods one after the other."""
+        for _ in range(count):
+            self.add(1)
+            self.wait(every_seconds)
+
+    def remove(self, count: int, which: Leaving) -> None:
+        """Deletes pods that have an address."""
+        pods = sorted(self.running)
+        count = min(count, len(pods))
+        if which == "oldest":
+            leaving = pods[:count]
+        elif which == "newest":
+            leaving = pods[len(pods) - count :]
+        elif which == "spread":
+            staying = len(pods) - count
+            stay = {pods[index * len(pods) // staying] for index in range(staying)}
+            leaving = [pod for pod in pods if pod not in stay]
+        else:
+            leaving = self.random.sample(pods, count)
+        for pod in leaving:
+            self.running.remove(pod)
+            self.ipamd.release(f"pod-{pod}", self.now)
+        self._start_pending()
+
+    def restart(self, settings: CniSettings) -> None:
+        """Restarts aws-node with other settings."""
+        self.ipamd.restart(self.now, settings)
+        self._start_pending()
+
+    def cordon(self) -> None:
+        """Cordons the node."""
+        self.ipamd.cordon(self.now)
+
+    def uncordon(self) -> None:
+        """Uncordons the node."""
+        self.ipamd.uncordon(self.now)
+
+    def wait(self, seconds: float) -> None:
+        """Lets time pass."""
+        self._run_until(self.now + seconds)
+
+    def settle(self) -> bool:
+        """Lets time pass until nothing changes any more.
+
+        Returns:
+            Whether the pool came to rest.
+        """
+        begin = self.last_change = self.now
+        running = len(self.running)
+        while True:
+            quiet_at = self._tick(self.last_change) + SETTLED_AFTER_SECONDS
+            due = self._next_event()
+            if due >= quiet_at:
+                self.now = quiet_at
+                return True
+            if len(self.running) != running:
+                running, begin = len(self.running), self.now
+            if due - begin > SETTLING_LIMIT_SECONDS:
+                self.now = begin + SETTLING_LIMIT_SECONDS
+                return False
+            self._run_until(due)
+
+    def _next_event(self) -> float:
+        """When ipamd or the kubelet has something to do next."""
+        return min(self.ipamd.next_due, self._next_retry())
+
+    def _next_retry(self) -> float:
+        """When the kubelet asks again; never while nothing could be had."""
+        if not self.pending or self.ipamd.available == 0:
+            return math.inf
+        return max(self._tick(self.now, later=True), self._tick(self.ipamd.busy_until))
+
+    def _tick(self, moment: float, *, later: bool = False) -> float:
+        """The kubelet's first turn at or after a moment, or later than it."""
+        turns = (moment - self._begin) / RETRY_SECONDS
+        turn = math.floor(turns + TIME_TOLERANCE) + 1 if later else math.ceil(turns - TIME_TOLERANCE)
+        return self._begin + turn * RETRY_SECONDS
+
+    def _run_until(self, end: float) -> None:
+        while (due := self._next_event()) <= end:
+            retry = self._next_retry()
+            self.now = max(self.now, due)
+            self.ipamd.step(self.now)
+            if self.now >= retry:
+                self._start_pending()
+            else:
+                self._observe()
+        self.now = end
+
+    def _start_pending(self) -> None:
+        """The kubelet tries its waiting pods in turn until one gets no address."""
+        while self.pending and self.ipamd.assign(f"pod-{self.pending[0]}", self.now) is not None:
+            self.running.add(self.pending.popleft())
+        self._observe()
+
+    def _observe(self) -> None:
+        state = self.ipamd.state
+        seen = (state, len(self.pending))
+        if seen != self._seen:
+            self._seen = seen
+            self.last_change = max(self.now, self.ipamd.busy_until)
+            self.peak_subnet_addresses = max(self.peak_subnet_addresses, state.subnet_addresses)

@@ -1,0 +1,274 @@
+"""The HTTP side of the simulated AWS: AWS's APIs, a request log, and a back door that AWS does not have.
+
+Back door (JSON in, JSON out), all below `/headroom/`:
+
+- `GET health`
+- `GET settings`, `POST settings` with the values to change
+- `GET faults`, `POST faults` with one fault, `DELETE faults`
+- `GET calls`: how often each action was called, by outcome; `DELETE calls` starts counting anew
+- `POST seed`: many instances with their interfaces and addresses at once
+- `GET daemonset`, `PUT daemonset`: the environment of the simulated cluster's aws-node
+"""
+
+import io
+import json
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import botocore.session
+from moto.ec2.models import ec2_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from headroom.rehearsal.aws import ec2, seed
+from headroom.rehearsal.aws.addons import Addons, AddonsError, LiveEnvironment
+from headroom.rehearsal.aws.faults import Failure, Fault, Faults
+from headroom.rehearsal.aws.routes import RestRoutes
+from headroom.rehearsal.aws.settings import ACCOUNT, Settings
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+BACK_DOOR = "/headroom/"
+
+
+class BackDoorError(Exception):
+    """A request to the back door that cannot be served."""
+
+
+class Answer:
+    """A response as it was collected: status line, headers, body."""
+
+    def __init__(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def code(self) -> str:
+        """`OK`, or AWS's error code."""
+        if self.status.startswith("2"):
+            return "OK"
+        for name, value in self.headers:
+            if name.lower() == "x-amzn-errortype":
+                return value.split(":")[0]
+        start = self.body.find(b"<Code>")
+        end = self.body.find(b"</Code>")
+        if 0 <= start < end:
+            return self.body[start + len("<Code>") : end].decode()
+        return f"HTTP {self.status.split(' ', 1)[0]}"
+
+    def send(self, start_response: StartResponse) -> Iterable[bytes]:
+        """Hand it to the server."""
+        kept = [(name, value) for name, value in self.headers if name.lower() != "content-length"]
+        start_response(self.status, [*kept, ("Content-Length", str(len(self.body)))])
+        return [self.body]
+
+
+class Application:
+    """The WSGI application; every request to moto's state is served alone."""
+
+    def __init__(
+        self, *, settings: Settings, log: TextIO | None = None, environment: LiveEnvironment | None = None
+    ) -> None:
+        ec2.install(settings)
+        self._settings = settings
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._state_lock = threading.RLock()
+        self._faults = Faults()
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._log = log
+        self._log_lock = threading.Lock()
+        self._addons = Addons(lambda: self._settings, environment)
+        self._routes = RestRoutes(botocore.session.get_session().get_service_model("eks"))
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        body = _read_body(environ)
+        path = environ.get("PATH_INFO", "/")
+        if path.startswith(BACK_DOOR):
+            return self._serve_back_door(environ, path.removeprefix(BACK_DOOR), body).send(start_response)
+        started = time.time()
+        service, region = _scope(environ)
+        action, parameters = self._action(environ, service, path, body)
+        try:
+            answer = self._serve(environ, service, region, action, parameters, body)
+        except NotImplementedError as error:
+            text = f"The simulated AWS does not have this action or option: {error}"
+            answer = _failure_answer(service, Failure("InvalidAction", text, 400))
+        except Exception as error:  # noqa: BLE001  # moto's or our own bug: answer in AWS's form, and say where
+            traceback.print_exc()
+            text = f"The simulated AWS failed in {action}: {type(error).__name__}: {error}"
+            answer = _failure_answer(service, Failure("InternalFailure", text, 400))
+        self._note(started, service, action, answer)
+        return answer.send(start_response)
+
+    def _serve(
+        self,
+        environ: Environ,
+        service: str,
+        region: str,
+        action: str,
+        parameters: dict[str, str],
+        body: bytes,
+    ) -> Answer:
+        failure = self._faults.happen(action, "before")
+        if failure:
+            return _failure_answer(service, failure)
+        with self._state_lock:
+            if service == "eks" and action in self._addons.actions:
+                answer = self._serve_addons(region, action, parameters, environ, body)
+            else:
+                answer = _collect(self._moto, environ)
+        failure = self._faults.happen(action, "after")
+        return _failure_answer(service, failure) if failure else answer
+
+    def _serve_addons(
+        self, region: str, action: str, parameters: dict[str, str], environ: Environ, body: bytes
+    ) -> Answer:
+        query = {key: values[0] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        content = json.loads(body) if body.strip() else {}
+        try:
+            result = self._addons.call(region, action, {**query, **content, **parameters})
+        except AddonsError as error:
+            return _json_error(error.status, error.code, error.message)
+        return _json_answer("200 OK", result)
+
+    def _action(self, environ: Environ, service: str, path: str, body: bytes) -> tuple[str, dict[str, str]]:
+        target = environ.get("HTTP_X_AMZ_TARGET")
+        if target:
+            return str(target).rsplit(".", 1)[-1], {}
+        if "/operation/" in path:
+            return path.rsplit("/", 1)[-1], {}
+        if service == "eks":
+            return self._routes.match(environ["REQUEST_METHOD"], path)
+        text = body.decode("utf-8", errors="replace") or environ.get("QUERY_STRING", "")
+        named = parse_qs(text).get("Action", [""])[0]
+        return named or f"{environ['REQUEST_METHOD']} {path}", {}
+
+    def _note(self, started: float, service: str, action: str, answer: Answer) -> None:
+        code = answer.code
+        with self._log_lock:
+            self._calls[action, code] += 1
+            if self._log:
+                entry = {
+                    "time": started,
+                    "service": service,
+                    "action": action,
+                    "code": code,
+                    "seconds": round(time.time() - started, 4),
+                }
+                self._log.write(json.dumps(entry) + "\n")
+                self._log.flush()
+
+    def _serve_back_door(self, environ: Environ, name: str, body: bytes) -> Answer:
+        method = environ["REQUEST_METHOD"]
+        try:
+            content = json.loads(body) if body.strip() else {}
+            return _json_answer("200 OK", self._back_door(method, name, content))
+        except (ValueError, BackDoorError) as error:
+            return _json_answer("400 Bad Request", {"error": str(error)})
+        except ec2.Refusal as error:
+            return _json_answer("409 Conflict", {"error": f"{error.code}: {error.message}"})
+
+    def _back_door(self, method: str, name: str, content: Any) -> Any:  # noqa: PLR0911  # one return a door
+        match method, name:
+            case "GET", "health":
+                return {"healthy": True}
+            case "GET", "settings":
+                return asdict(self._settings)
+            case "POST", "settings":
+                self._settings = self._settings.changed(content)
+                ec2.RehearsalBackend.settings = self._settings
+                return asdict(self._settings)
+            case "GET", "faults":
+                return [asdict(fault) for fault in self._faults.pending()]
+            case "POST", "faults":
+                self._faults.order(Fault.parse(content))
+                return {}
+            case "DELETE", "faults":
+                self._faults.clear()
+                return {}
+            case "GET", "calls":
+                with self._log_lock:
+                    return [
+                        {"action": action, "code": code, "count": count}
+                        for (action, code), count in sorted(self._calls.items())
+                    ]
+            case "DELETE", "calls":
+                with self._log_lock:
+                    self._calls.clear()
+                return {}
+            case "POST", "seed":
+                with self._state_lock:
+                    backend = ec2_backends[ACCOUNT][content.get("region", "us-east-1")]
+                    return seed.plant(backend, content)
+            case "GET", "daemonset":
+                return self._addons.environment.read()
+            case "PUT", "daemonset":
+                self._addons.environment.replace(content)
+                return {}
+        raise BackDoorError(f"there is no {method} {BACK_DOOR}{name}")
+
+
+def open_log(path: Path) -> TextIO:
+    """A request log to append to."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a", encoding="utf-8")
+
+
+def _read_body(environ: Environ) -> bytes:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body: bytes = environ["wsgi.input"].read(length) if length else b""
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _scope(environ: Environ) -> tuple[str, str]:
+    """Service and Region out of the signature's credential scope."""
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    _, found, scope = authorization.partition("Credential=")
+    parts = scope.split(",")[0].split("/")
+    if not found or len(parts) < len(("key", "date", "region", "service", "aws4_request")):
+        return "", "us-east-1"
+    return parts[3], parts[2]
+
+
+def _collect(application: Any, environ: Environ) -> Answer:
+    collected: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+        del exc_info
+        collected[:] = [status, headers]
+
+    body = b"".join(application(environ, start_response))
+    return Answer(collected[0], collected[1], body)
+
+
+def _json_answer(status: str, content: Any) -> Answer:
+    return Answer(status, [("Content-Type", "application/json")], json.dumps(content).encode())
+
+
+def _json_error(status: int, code: str, message: str) -> Answer:
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    return Answer(f"{status} {code}", headers, json.dumps({"message": message}).encode())
+
+
+def _failure_answer(service: str, failure: Failure) -> Answer:
+    if service == "eks":
+        return _json_error(failure.status, failure.code, failure.message)
+    inner = f"<Code>{escape(failure.code)}</Code><Message>{escape(failure.message)}</Message>"
+    if service == "ec2":
+        text = f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>rehearsal</RequestID></Response>"
+    else:
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error><RequestId>rehearsal</RequestId></ErrorResponse>"
+        )
+    return Answer(f"{failure.status} {failure.code}", [("Content-Type", "text/xml")], text.encode())

@@ -1,0 +1,1 @@
+"""Policy as code: one rule a file, and the pack that gathers them."""

@@ -1,0 +1,1 @@
+"""The rules: pure functions from a resource's properties and the rule's configuration to findings."""

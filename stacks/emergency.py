@@ -1,0 +1,453 @@
+"""The emergency stack: more pod addresses for a cluster that has run out, with the smallest change that works.
+
+A secondary CIDR, tagged subnets and their routes; the VPC CNI finds them by itself, and nothing restarts. Prefix
+reservations, CNI settings and custom networking only where the stack file asks for them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pulumi
+
+from components.cni_settings import CniSettings, CniSettingsArgs
+from components.custom_networking import SETTINGS as CUSTOM_NETWORKING_SETTINGS
+from components.custom_networking import CustomNetworking, CustomNetworkingArgs
+from components.pod_subnets import IngressRule, PodSubnet, PodSubnets, PodSubnetsArgs, Route
+from components.prefix_reservations import (
+    PrefixReservations,
+    PrefixReservationsArgs,
+    ReservedSubnet,
+    reservation_problems,
+)
+from components.secondary_cidr import SecondaryCidr, SecondaryCidrArgs
+from headroom.addresses.association import CIDR_QUOTA, check_association
+from headroom.addresses.blocks import Block, parse_blocks, usable_addresses
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.cni_version import CniVersion, check_cni_version
+from stacks.adoption import STACK_TAG, Existing, find_existing, stack_tag
+from stacks.pods import pods_reader
+from stacks.settings import ConfigReader
+
+NAME = "pods"
+"""Logical name of the stack's components, and with it of what they make: it never changes."""
+
+_SUBNET_FIELDS = ("zone", "cidrBlock", "routeTableId", "routes", "networkAclId")
+_ROUTE_FIELDS = {
+    "natGatewayId": "nat_gateway_id",
+    "transitGatewayId": "transit_gateway_id",
+    "gatewayId": "gateway_id",
+    "networkInterfaceId": "network_interface_id",
+    "vpcEndpointId": "vpc_endpoint_id",
+    "vpcPeeringConnectionId": "vpc_peering_connection_id",
+    "coreNetworkArn": "core_network_arn",
+}
+_RULE_FIELDS = ("securityGroupId", "protocol", "fromPort", "toPort", "description")
+_RESERVATION_FIELDS = ("cidrBlocks", "primaryAddresses")
+_CNI_FIELDS = (
+    "managedBy",
+    "settings",
+    "liveEnvironment",
+    "liveConfiguration",
+    "configurationSchema",
+    "addonVersion",
+    "serviceAccountRoleArn",
+    "nitro",
+    "networkPolicy",
+    "force",
+)
+_CUSTOM_FIELDS = ("nodeZones", "securityGroupIds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmergencySettings:
+    """The stack's configuration, read and checked as far as it can be without asking the cloud."""
+
+    vpc_id: str
+    vpc_cidr_blocks: tuple[str, ...]
+    secondary: Mapping[str, Any]
+    subnets: Mapping[str, PodSubnet]
+    pod_subnets: Mapping[str, Any]
+    ingress_rules: Mapping[str, IngressRule]
+    reservations: Mapping[str, Mapping[str, Any]]
+    cni_settings: CniSettingsArgs | None
+    custom_networking: Mapping[str, Any] | None
+    kube_context: str
+
+
+def deploy() -> None:
+    """Declares the stack.
+
+    Raises:
+        ProblemsError: Everything that is wrong with the configuration; nothing was registered.
+    """
+    settings = read_settings(ConfigReader())
+    existing = find_existing(settings.vpc_id, settings.subnets, settings.ingress_rules, NAME)
+    args = component_args(settings, existing)
+    declare(settings, *args)
+
+
+def read_settings(config: ConfigReader) -> EmergencySettings:
+    """Reads the configuration.
+
+    Raises:
+        ProblemsError: Every problem with its key.
+    """
+    vpc_id = config.required_text("vpcId", "vpc-0123456789abcdef0")
+    cluster = config.required_text("clusterName", "prod-use1")
+    cni_version = config.required_text("cniVersion", "1.19.2")
+    vpc_cidr_blocks = config.texts("vpcCidrBlocks")
+    if not vpc_cidr_blocks:
+        config.problem(
+            "vpcCidrBlocks",
+            "nothing",
+            "is set.",
+            "List the VPC's CIDRs, the primary first: `aws ec2 describe-vpcs --vpc-ids …`.",
+        )
+    custom = config.mapping("customNetworking")
+    custom_fields = config.fields("customNetworking", custom, _CUSTOM_FIELDS)
+    settings = EmergencySettings(
+        vpc_id=vpc_id,
+        vpc_cidr_blocks=tuple(vpc_cidr_blocks),
+        secondary={
+            "cidr_blocks": config.texts("secondaryCidrs"),
+            "routes": config.texts("routeDestinations"),
+            "peer_cidr_blocks": config.texts("peerCidrBlocks"),
+            "direct_connect_cidr_blocks": config.texts("directConnectCidrBlocks"),
+            "service_cidr": config.text("serviceCidr") or None,
+            "quota": config.integer("cidrQuota", CIDR_QUOTA),
+            "allow_family_mix": config.boolean("allowFamilyMix", default=False),
+            "protect": config.boolean("protect", default=True),
+        },
+        subnets=_read_subnets(config),
+        pod_subnets={
+            "cluster": cluster,
+            "cni_version": cni_version,
+            "external_snat": config.boolean("externalSnat", default=False),
+            "scope_to_cluster": config.boolean("scopeToCluster", default=True),
+            "accept_new_pods": config.boolean("acceptNewPods", default=True),
+            "tags": config.text_mapping("tags", config.mapping("tags")),
+        },
+        ingress_rules=_read_rules(config),
+        reservations=_read_reservations(config),
+        cni_settings=_read_cni_settings(config, cluster, cni_version, custom_networking=bool(custom)),
+        custom_networking={
+            "node_zones": config.text_list("customNetworking.nodeZones", custom_fields.get("nodeZones", [])),
+            "security_group_ids": config.text_list(
+                "customNetworking.securityGroupIds", custom_fields.get("securityGroupIds", [])
+            ),
+        }
+        if custom
+        else None,
+        kube_context=config.text("kubeContext"),
+    )
+    if custom and settings.cni_settings is None:
+        config.problem(
+            "customNetworking",
+            "ENIConfigs",
+            "have no effect alone.",
+            "Add cniSettings (managedBy, and for the add-on addonVersion): the settings that go with them are added.",
+        )
+    # What the components would refuse is asked here too, so that it comes in one answer with the rest.
+    if not any(problem.key == "headroom:vpcCidrBlocks" for problem in config.problems):
+        config.attempt(lambda: component_args(settings, Existing()))
+    if config.problems:
+        raise ProblemsError(_without_repeats(config.problems), subject="configuration")
+    return settings
+
+
+def _without_repeats(problems: list[Problem]) -> list[Problem]:
+    return list({(problem.key, problem.rule, problem.message): problem for problem in problems}.values())
+
+
+def _read_subnets(config: ConfigReader) -> dict[str, PodSubnet]:
+    subnets: dict[str, PodSubnet] = {}
+    for key, value in config.mapping("podSubnets").items():
+        place = f"podSubnets.{key}"
+        fields = config.fields(place, value, _SUBNET_FIELDS)
+        cidr_block = config.field(place, fields, "cidrBlock", str, "")
+        if not cidr_block:
+            config.problem(
+                f"{place}.cidrBlock", "nothing", "is set.", "`headroom calc layout` prints blocks that are free."
+            )
+            continue
+        subnets[key] = PodSubnet(
+            zone=config.field(place, fields, "zone", str, key),
+            cidr_block=cidr_block,
+            route_table_id=config.field(place, fields, "routeTableId", str, "") or None,
+            routes=_read_routes(config, place, fields["routes"]) if "routes" in fields else None,
+            network_acl_id=config.field(place, fields, "networkAclId", str, "") or None,
+        )
+    return subnets
+
+
+def _read_routes(config: ConfigReader, place: str, value: object) -> list[Route]:
+    if not isinstance(value, dict):
+        config.problem(
+            f"{place}.routes", str(value), "is not a mapping.", 'Write "0.0.0.0/0": {natGatewayId: nat-…}, or {}.'
+        )
+        return []
+    routes: list[Route] = []
+    for destination, target in value.items():
+        where = f"{place}.routes.{destination}"
+        fields = config.fields(where, target, tuple(_ROUTE_FIELDS))
+        named = [(name, target_id) for name, target_id in fields.items() if name in _ROUTE_FIELDS]
+        if len(named) != 1:
+            config.problem(
+                where, f"{len(named)} targets", "is not one target.", f"Write one of {', '.join(_ROUTE_FIELDS)}."
+            )
+            continue
+        config.attempt(lambda text=str(destination), key=where: Block.parse(text, key=key))  # type: ignore[misc]
+        routes.append(
+            Route(destination=str(destination), target=_ROUTE_FIELDS[named[0][0]], target_id=str(named[0][1]))
+        )
+    return routes
+
+
+def _read_rules(config: ConfigReader) -> dict[str, IngressRule]:
+    rules: dict[str, IngressRule] = {}
+    for name, value in config.mapping("ingressRules").items():
+        place = f"ingressRules.{name}"
+        fields = config.fields(place, value, _RULE_FIELDS)
+        group = config.field(place, fields, "securityGroupId", str, "")
+        if not group:
+            config.problem(f"{place}.securityGroupId", "nothing", "is set.", "Name the group whose rules name CIDRs.")
+        rules[name] = IngressRule(
+            security_group_id=group,
+            protocol=config.field(place, fields, "protocol", str, "-1"),
+            from_port=config.field(place, fields, "fromPort", int, 0) if "fromPort" in fields else None,
+            to_port=config.field(place, fields, "toPort", int, 0) if "toPort" in fields else None,
+            description=config.field(place, fields, "description", str, "Pods in added CIDRs"),
+        )
+    return rules
+
+
+def _read_reservations(config: ConfigReader) -> dict[str, Mapping[str, Any]]:
+    reservations: dict[str, Mapping[str, Any]] = {}
+    for key, value in config.mapping("prefixReservations").items():
+        place = f"prefixReservations.{key}"
+        fields = config.fields(place, value, _RESERVATION_FIELDS)
+        reservations[key] = {
+            "reservations": config.text_list(f"{place}.cidrBlocks", fields.get("cidrBlocks", [])),
+            "primary_addresses": config.field(place, fields, "primaryAddresses", int, 0),
+        }
+        if "primaryAddresses" not in fields:
+            config.problem(
+                f"{place}.primaryAddresses",
+                "nothing",
+                "is set.",
+                "Write how many network interfaces the subnet will hold: each needs an address outside.",
+            )
+    return reservations
+
+
+def _read_cni_settings(
+    config: ConfigReader, cluster: str, cni_version: str, *, custom_networking: bool
+) -> CniSettingsArgs | None:
+    value = config.mapping("cniSettings")
+    if not value:
+        return None
+    place = "cniSettings"
+    fields = config.fields(place, value, _CNI_FIELDS)
+    settings = config.text_mapping(f"{place}.settings", fields.get("settings", {}))
+    managed_by: Any = config.field(place, fields, "managedBy", str, "")
+    return config.attempt(
+        lambda: CniSettingsArgs(
+            cluster=cluster,
+            managed_by=managed_by,
+            settings={**(CUSTOM_NETWORKING_SETTINGS if custom_networking else {}), **settings},
+            cni_version=cni_version,
+            live_environment=config.text_mapping(f"{place}.liveEnvironment", fields.get("liveEnvironment", {})),
+            live_configuration=config.field(place, fields, "liveConfiguration", str, "") or None,
+            configuration_schema=config.field(place, fields, "configurationSchema", str, "") or None,
+            addon_version=config.field(place, fields, "addonVersion", str, "") or None,
+            service_account_role_arn=config.field(place, fields, "serviceAccountRoleArn", str, "") or None,
+            nitro=config.field(place, fields, "nitro", bool, default=True),
+            network_policy=config.field(place, fields, "networkPolicy", bool, default=False),
+            force=config.field(place, fields, "force", bool, default=False),
+        )
+    )
+
+
+def component_args(settings: EmergencySettings, existing: Existing) -> tuple[SecondaryCidrArgs | None, PodSubnetsArgs]:
+    """The arguments of the components, checked against the configuration and what the VPC has now.
+
+    Raises:
+        ProblemsError: Every problem of every component.
+    """
+    problems: list[Problem] = []
+    candidates: list[str] = settings.secondary["cidr_blocks"]
+    associated = list(dict.fromkeys([*settings.vpc_cidr_blocks, *existing.associated]))
+    secondary: SecondaryCidrArgs | None = None
+    try:
+        secondary = (
+            SecondaryCidrArgs(
+                vpc_id=settings.vpc_id,
+                existing_cidr_blocks=associated,
+                adopt={cidr: existing.associated[cidr] for cidr in candidates if cidr in existing.associated},
+                **settings.secondary,
+            )
+            if candidates
+            else None
+        )
+    except ProblemsError as error:
+        problems.extend(_keyed(problem, _SECONDARY_KEYS, "secondaryCidrs") for problem in error.problems)
+    # The plain ids stand in for the component's outputs, which exist only once it is declared.
+    vpc_ids: dict[str, pulumi.Input[str]] = dict.fromkeys([*candidates, *associated], settings.vpc_id)
+    pod_subnets: PodSubnetsArgs | None = None
+    try:
+        pod_subnets = PodSubnetsArgs(
+            vpc_ids=vpc_ids,
+            subnets=settings.subnets,
+            ingress_rules=settings.ingress_rules,
+            adopt=existing.resources,
+            pods_by_address=pods_reader(settings.kube_context),
+            **{**settings.pod_subnets, "tags": {**settings.pod_subnets["tags"], STACK_TAG: stack_tag()}},
+        )
+    except ProblemsError as error:
+        problems.extend(_keyed(problem, _POD_SUBNET_KEYS, "cniVersion") for problem in error.problems)
+    problems.extend(_reservation_problems(settings))
+    if problems or pod_subnets is None:
+        raise ProblemsError(problems, subject="configuration")
+    return secondary, pod_subnets
+
+
+_SECONDARY_KEYS = {
+    "cidr_blocks": "secondaryCidrs",
+    "existing_cidr_blocks": "vpcCidrBlocks",
+    "routes": "routeDestinations",
+    "peer_cidr_blocks": "peerCidrBlocks",
+    "direct_connect_cidr_blocks": "directConnectCidrBlocks",
+    "service_cidr": "serviceCidr",
+}
+_POD_SUBNET_KEYS = {"subnets": "podSubnets", "tags": "tags"}
+
+
+def _keyed(problem: Problem, keys: Mapping[str, str], otherwise: str) -> Problem:
+    """The problem of a component's argument, under the configuration key that it came from."""
+    head, _, rest = problem.key.partition(".")
+    key = keys.get(head, otherwise if not problem.key else head)
+    return Problem(
+        rule=problem.rule,
+        value=problem.value,
+        reason=problem.reason,
+        next_step=problem.next_step,
+        source=problem.source,
+        key=f"headroom:{key}{'.' if rest else ''}{rest}",
+    )
+
+
+def _reservation_problems(settings: EmergencySettings) -> list[Problem]:
+    found: list[Problem] = []
+    for key, fields in settings.reservations.items():
+        subnet = settings.subnets.get(key)
+        if subnet is None:
+            found.append(
+                Problem(
+                    rule="configuration",
+                    key=f"headroom:prefixReservations.{key}",
+                    value=key,
+                    reason="is no key of podSubnets.",
+                    next_step=f"Write one of {', '.join(settings.subnets)}.",
+                )
+            )
+            continue
+        reserved = ReservedSubnet(subnet_id="", cidr_block=subnet.cidr_block, **fields)
+        found.extend(_keyed(problem, {}, "prefixReservations") for problem in reservation_problems(key, reserved))
+    return found
+
+
+def declare(
+    settings: EmergencySettings, secondary_args: SecondaryCidrArgs | None, pod_subnets_args: PodSubnetsArgs
+) -> None:
+    """Registers the components and the stack's outputs."""
+    _warn(settings)
+    vpc_ids = dict(pod_subnets_args.vpc_ids)
+    if secondary_args is not None:
+        secondary = SecondaryCidr(NAME, secondary_args)
+        vpc_ids.update(secondary.vpc_ids)
+    used = {
+        cidr: vpc_id
+        for cidr, vpc_id in vpc_ids.items()
+        if cidr in settings.secondary["cidr_blocks"] or _holds_a_subnet(cidr, settings.subnets)
+    }
+    pod_subnets = PodSubnets(NAME, replace(pod_subnets_args, vpc_ids=used))
+    if settings.reservations:
+        PrefixReservations(
+            NAME,
+            PrefixReservationsArgs(
+                subnets={
+                    key: ReservedSubnet(
+                        subnet_id=pod_subnets.subnet_ids[key], cidr_block=settings.subnets[key].cidr_block, **fields
+                    )
+                    for key, fields in settings.reservations.items()
+                }
+            ),
+        )
+    networking: list[pulumi.Resource] = []
+    if settings.custom_networking is not None:
+        networking.append(
+            CustomNetworking(
+                NAME,
+                CustomNetworkingArgs(
+                    subnet_ids={subnet.zone: pod_subnets.subnet_ids[key] for key, subnet in settings.subnets.items()},
+                    **settings.custom_networking,
+                ),
+            )
+        )
+    if settings.cni_settings is not None:
+        # The settings send the CNI to the ENIConfigs, so those come first.
+        CniSettings("cni", settings.cni_settings, pulumi.ResourceOptions(depends_on=networking))
+    _export(settings, pod_subnets)
+
+
+def _holds_a_subnet(cidr: str, subnets: Mapping[str, PodSubnet]) -> bool:
+    block = Block.parse(cidr)
+    return any(block.contains(Block.parse(subnet.cidr_block)) for subnet in subnets.values())
+
+
+def _warn(settings: EmergencySettings) -> None:
+    _, warnings = check_cni_version(CniVersion.parse(settings.pod_subnets["cni_version"]))
+    existing = [
+        block for block in parse_blocks(settings.vpc_cidr_blocks) if str(block) not in settings.secondary["cidr_blocks"]
+    ]
+    for candidate in settings.secondary["cidr_blocks"]:
+        warnings += check_association(existing, candidate).warnings
+    if settings.cni_settings is not None:
+        warnings += tuple(settings.cni_settings.check()[1])
+    for warning in warnings:
+        pulumi.log.warn(str(warning))
+
+
+def _export(settings: EmergencySettings, pod_subnets: PodSubnets) -> None:
+    subnets = {
+        key: {
+            "subnetId": pod_subnets.subnet_ids[key],
+            "zone": subnet.zone,
+            "cidrBlock": subnet.cidr_block,
+            "usableAddresses": usable_addresses(Block.parse(subnet.cidr_block)),
+            "routeTableId": pod_subnets.route_table_ids[key],
+        }
+        for key, subnet in settings.subnets.items()
+    }
+    added = sum(usable_addresses(Block.parse(subnet.cidr_block)) for subnet in settings.subnets.values())
+    pulumi.export("vpcId", settings.vpc_id)
+    pulumi.export("associatedCidrBlocks", settings.secondary["cidr_blocks"])
+    pulumi.export("podSubnets", subnets)
+    pulumi.export("usableAddressesAdded", added)
+    pulumi.export("restarts", "aws-node rolls" if settings.cni_settings is not None else "none")
+    pulumi.export("next", _next_steps(settings))
+
+
+def _next_steps(settings: EmergencySettings) -> list[str]:
+    if not settings.pod_subnets["accept_new_pods"]:
+        return [
+            "kubectl get pods -A -o wide  # move the pods whose address lies in these subnets",
+            "pulumi destroy --run-program  # refused until no network interface is left",
+        ]
+    return [
+        "kubectl get events -A --field-selector reason=FailedCreatePodSandBox --watch  # stops within about 3 minutes",
+        f"aws ec2 describe-network-interfaces --filters Name=vpc-id,Values={settings.vpc_id} "
+        "Name=description,Values='aws-K8S-*'  # new interfaces appear in the new subnets",
+        "kubectl exec/logs into pods in the new CIDR may fail for up to an hour, until EKS has learnt it",
+    ]

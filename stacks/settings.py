@@ -1,0 +1,140 @@
+"""Reads a stack's configuration, every problem at once and with its key."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import pulumi
+
+from headroom.addresses.problems import Problem, ProblemsError
+
+T = TypeVar("T")
+
+NAMESPACE = "headroom"
+
+
+class ConfigReader:
+    """Typed values out of `headroom:` keys; what is wrong is collected in `problems`."""
+
+    def __init__(self, config: pulumi.Config | None = None) -> None:
+        self._config = config or pulumi.Config(NAMESPACE)
+        self.problems: list[Problem] = []
+
+    def text(self, key: str) -> str:
+        """A string; empty where it is not set."""
+        return self._config.get(key) or ""
+
+    def required_text(self, key: str, example: str) -> str:
+        """A string that must be set."""
+        value = self.text(key)
+        if not value:
+            self.problem(key, "nothing", "is set.", f"Run `pulumi config set {NAMESPACE}:{key} {example}`.")
+        return value
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        """True or false."""
+        value = self._config.get(key)
+        if value is None:
+            return default
+        if value not in ("true", "false"):
+            self.problem(key, value, "is neither true nor false.")
+        return value == "true"
+
+    def integer(self, key: str, default: int) -> int:
+        """A whole number."""
+        value = self._config.get(key)
+        if value is None:
+            return default
+        try:
+            return int(value)
+        except ValueError:
+            self.problem(key, value, "is not a whole number.")
+            return default
+
+    def texts(self, key: str) -> list[str]:
+        """A list of strings."""
+        return self.text_list(key, self._structure(key, list, []))
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """A mapping with string keys."""
+        return self._structure(key, dict, {})
+
+    def text_list(self, place: str, value: object) -> list[str]:
+        """`value`, found at `place`, as a list of strings."""
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.problem(place, _shown(value), "is not a list of strings.")
+            return []
+        return list(value)
+
+    def text_mapping(self, place: str, value: object) -> dict[str, str]:
+        """`value`, found at `place`, as a mapping of strings. Numbers and booleans are refused: YAML loses their form."""
+        if not isinstance(value, dict):
+            self.problem(place, _shown(value), "is not a mapping.")
+            return {}
+        for name, item in value.items():
+            if not isinstance(item, str):
+                self.problem(f"{place}.{name}", _shown(item), "is not a string.", f'Put it in quotes: "{item}".')
+        return {str(name): item for name, item in value.items() if isinstance(item, str)}
+
+    def fields(self, place: str, value: object, allowed: Sequence[str]) -> Mapping[str, Any]:
+        """`value`, found at `place`, as a mapping that has none but the allowed keys."""
+        if not isinstance(value, dict):
+            self.problem(place, _shown(value), f"is not a mapping of {', '.join(allowed)}.")
+            return {}
+        for name in value:
+            if name not in allowed:
+                self.problem(
+                    f"{place}.{name}", _shown(name), "is not known here.", f"Write one of {', '.join(allowed)}."
+                )
+        return value
+
+    def field(self, place: str, fields: Mapping[str, Any], name: str, kind: type[T], default: T) -> T:
+        """One value of `fields`, checked for its type."""
+        value = fields.get(name, default)
+        # A boolean is an integer to Python, not to the person who wrote it.
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            self.problem(f"{place}.{name}", _shown(value), f"is not a {_KIND_NAMES.get(kind, kind.__name__)}.")
+            return default
+        return value
+
+    def attempt(self, build: Callable[[], T]) -> T | None:
+        """What `build` returns, or None with its problems added to ours."""
+        try:
+            return build()
+        except ProblemsError as error:
+            self.problems.extend(error.problems)
+            return None
+
+    def problem(self, key: str, value: str, reason: str, next_step: str = "") -> None:
+        """Adds a problem of the configuration's form."""
+        self.problems.append(
+            Problem(rule="configuration", key=f"{NAMESPACE}:{key}", value=value, reason=reason, next_step=next_step)
+        )
+
+    def _structure(self, key: str, kind: type[T], default: T) -> T:
+        try:
+            value = self._config.get_object(key)
+        except (pulumi.ConfigTypeError, json.JSONDecodeError):
+            value = self._config.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, kind):
+            self.problem(key, _shown(value), f"is not a {_KIND_NAMES[kind]}.")
+            return default
+        return value
+
+
+_KIND_NAMES: Mapping[type, str] = {
+    str: "string",
+    int: "whole number",
+    bool: "true or false",
+    list: "list",
+    dict: "mapping",
+}
+
+SHOWN_CHARACTERS = 60
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
