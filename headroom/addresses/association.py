@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, Self
 
-from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, shown
+from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, listed, shown
 from headroom.addresses.free import free_starts
 from headroom.addresses.problems import Problem, ProblemsError
 
@@ -352,13 +352,12 @@ def _vpc_problems(vpc: _Vpc, candidate: Block) -> Iterator[Problem]:
     """What forbids any further CIDR, whichever it is."""
     count = len(vpc.existing)
     if count >= vpc.quota:
-        remove = "disassociate a CIDR that has no subnets."
-        increase = f"Have quota {CIDR_QUOTA_CODE} increased (up to {CIDR_QUOTA_MAXIMUM}) and give its new value, or "
+        increase = f" or have quota {CIDR_QUOTA_CODE} increased (up to {CIDR_QUOTA_MAXIMUM}) and give its new value"
         yield _about(
             candidate,
             "cidr-quota",
             f"would be CIDR {count + 1} of the VPC, whose quota is {vpc.quota}, primary included.",
-            f"{increase}{remove}" if vpc.quota < CIDR_QUOTA_MAXIMUM else remove.capitalize(),
+            f"Disassociate a CIDR that has no subnets{increase if vpc.quota < CIDR_QUOTA_MAXIMUM else ''}.",
             _QUOTAS,
         )
     if any(peering.role == "requester" for peering in vpc.pending_peerings):
@@ -403,7 +402,7 @@ def _reserved_problems(candidate: Block, instead: str) -> Iterator[Problem]:
     link_local = _FAMILY_BLOCKS[Family.LINK_LOCAL]
     if link_local.overlaps(candidate):
         users = [f"{use} ({block})" for block, use in LINK_LOCAL_USES if block.overlaps(candidate)]
-        also = f"; here live {_and(users)}" if users else ""
+        also = f"; here live {listed(users)}" if users else ""
         yield _about(
             candidate,
             "link-local",
@@ -425,36 +424,35 @@ def _reserved_problems(candidate: Block, instead: str) -> Iterator[Problem]:
 def _family_conflicts(vpc: _Vpc, candidate: Block, instead: str) -> Iterator[tuple[Problem, bool]]:
     """What the families of the associated CIDRs hold against the candidate, and whether that is lifted."""
     touched = families(candidate)
-    for family, whole in _FAMILY_BLOCKS.items():
-        if family not in touched:
-            continue
-        where = _lies_in(candidate, whole)
-        mixing, outside = [], []
-        for existing in vpc.existing:
-            restricting = {other for other in families(existing) if family in RESTRICTED[other]}
-            if restricting & RFC1918:
-                mixing.append(existing)
-            if restricting - RFC1918:
-                outside.append(existing)
-        if family is Family.RANGE_198_19:
-            if mixing or outside:
-                yield _range_198_19(candidate, dict.fromkeys([*mixing, *outside]), instead), False
-            continue
-        lifted = vpc.allow_family_mix
-        if mixing:
-            reason = f"{where}, and the VPC has {_and(mixing)}: the user guide forbids to mix RFC 1918 ranges."
+    if Family.RANGE_198_19 in touched and (conflicts := _restricting(vpc, Family.RANGE_198_19, frozenset(Family))):
+        yield _range_198_19(candidate, conflicts, instead), False
+    for family in (family for family in Family if family in touched & RFC1918):
+        where = _lies_in(candidate, _FAMILY_BLOCKS[family])
+        if mixing := _restricting(vpc, family, RFC1918):
+            reason = f"{where}, and the VPC has {listed(mixing)}: the user guide forbids to mix RFC 1918 ranges."
             doubt = "An AWS employee says that EC2 does not (aws-cdk #36111)"
+            lifted = vpc.allow_family_mix
             yield _liftable(candidate, "rfc1918-mixing", reason, doubt, instead, lifted=lifted), lifted
-        if outside:
-            reason = (
-                f"{where}, and the VPC has {_and(outside)}: the user guide forbids to add an RFC 1918 range to that."
-            )
-            doubt = "Until 2022 it forbade that beside such a primary CIDR only"
+        if outside := _restricting(vpc, family, frozenset(Family) - RFC1918):
             rule = "rfc1918-after-other"
+            reason = (
+                f"{where}, and the VPC has {listed(outside)}: the user guide forbids to add an RFC 1918 range to that."
+            )
             if vpc.existing[0] in outside:
                 yield _about(candidate, rule, reason, instead, _RESTRICTIONS), False
             else:
+                doubt = "Until 2022 it forbade that beside such a primary CIDR only"
+                lifted = vpc.allow_family_mix
                 yield _liftable(candidate, rule, reason, doubt, instead, lifted=lifted), lifted
+
+
+def _restricting(vpc: _Vpc, family: Family, among: frozenset[Family]) -> list[Block]:
+    """The associated CIDRs of the families `among` beside which nothing of the family may be added."""
+    return [
+        existing
+        for existing in vpc.existing
+        if any(family in RESTRICTED[other] for other in families(existing) & among)
+    ]
 
 
 def _range_198_19(candidate: Block, conflicts: Iterable[Block], instead: str) -> Problem:
@@ -462,7 +460,7 @@ def _range_198_19(candidate: Block, conflicts: Iterable[Block], instead: str) ->
         candidate,
         "range-198-19",
         f"{_lies_in(candidate, _FAMILY_BLOCKS[Family.RANGE_198_19])}, which cannot be added to a VPC that has "
-        f"{_and(conflicts)}, although the EKS best practices propose it for pods.",
+        f"{listed(conflicts)}, although the EKS best practices propose it for pods.",
         instead,
         f"{_RESTRICTIONS}; aws-eks-best-practices #633",
     )
@@ -485,7 +483,7 @@ def _restricted_within(vpc: _Vpc, candidate: Block, instead: str) -> Iterator[Pr
             yield _about(
                 candidate,
                 rule,
-                f"{_lies_in(candidate, restricted)}, which cannot be added to a VPC that has {_and(conflicts)}, "
+                f"{_lies_in(candidate, restricted)}, which cannot be added to a VPC that has {listed(conflicts)}, "
                 f"in {around}.",
                 instead,
                 _RESTRICTIONS,
@@ -497,13 +495,13 @@ def _overlap_problems(vpc: _Vpc, candidate: Block, instead: str) -> Iterator[Pro
         step = "There is nothing to do, unless another block was meant."
         yield _about(candidate, "cidr-overlap", "is already associated with the VPC.", step)
     elif overlapped := _overlapped(candidate, vpc.existing):
-        reason = f"overlaps {_and(overlapped)}, already associated, and no CIDR can change its size."
+        reason = f"overlaps {listed(overlapped)}, already associated, and no CIDR can change its size."
         yield _about(candidate, "cidr-overlap", reason, instead)
     if overlapped := _overlapped(candidate, vpc.peers):
-        reason = f"overlaps {_and(overlapped)} of a VPC with an active peering connection."
+        reason = f"overlaps {listed(overlapped)} of a VPC with an active peering connection."
         yield _about(candidate, "peering-overlap", reason, instead)
     if overlapped := _overlapped(candidate, vpc.direct_connect):
-        reason = f"overlaps {_and(overlapped)} of another VPC at the same Direct Connect gateway."
+        reason = f"overlaps {listed(overlapped)} of another VPC at the same Direct Connect gateway."
         yield _about(candidate, "direct-connect-overlap", reason, instead)
     if vpc.service_cidr is not None and vpc.service_cidr.overlaps(candidate):
         reason = f"overlaps {vpc.service_cidr}, where the cluster places its services."
@@ -517,11 +515,11 @@ def _route_problems(vpc: _Vpc, candidate: Block, instead: str) -> Iterator[Probl
     if covered:
         wide = [route for route in covered if route.prefix_length < _SMALLEST]
         inside = [f"in {route} a /{route.prefix_length + 1} or longer" for route in wide]
-        hint = f" ({_and(inside)} can be associated)" if inside else ""
+        hint = f" ({listed(inside)} can be associated)" if inside else ""
         yield _about(
             candidate,
             "route-destination",
-            f"is the same as or larger than {_and(covered)}, where a route of the VPC leads.",
+            f"is the same as or larger than {listed(covered)}, where a route of the VPC leads.",
             _sentences(f"Remove the route, or take a block that does not cover it{hint}.", instead),
         )
 
@@ -563,7 +561,7 @@ def _range_warnings(vpc: _Vpc, candidate: Block) -> Iterator[Problem]:
         yield _about(
             candidate,
             "service-cidr-unknown",
-            f"overlaps {_and(overlapped)}, where EKS places services unless told otherwise, and the service CIDR "
+            f"overlaps {listed(overlapped)}, where EKS places services unless told otherwise, and the service CIDR "
             "of the cluster was not given.",
             "Give it, so that the overlap is judged.",
             _SERVICE_CIDR,
@@ -596,7 +594,7 @@ def _surroundings_warnings(vpc: _Vpc, candidate: Block) -> Iterator[Problem]:
     if odd:
         yield Problem(
             rule="existing-cidr-size",
-            value=_and(odd),
+            value=listed(odd),
             reason=f"cannot be a CIDR of a VPC (/{_LARGEST} to /{_SMALLEST}); it was judged as it stands.",
             next_step="Give the CIDRs that DescribeVpcs reports.",
             source=_CIDR_RULES,
@@ -607,7 +605,7 @@ def _surroundings_warnings(vpc: _Vpc, candidate: Block) -> Iterator[Problem]:
         yield _about(
             candidate,
             "peering-acceptance",
-            f"overlaps {_and(overlapped)} of a VPC that has requested peering: once this is associated, the request "
+            f"overlaps {listed(overlapped)} of a VPC that has requested peering: once this is associated, the request "
             "cannot be accepted any more.",
             "Take another block, or settle the peering first.",
         )
@@ -615,7 +613,7 @@ def _surroundings_warnings(vpc: _Vpc, candidate: Block) -> Iterator[Problem]:
         yield _about(
             candidate,
             "transit-gateway-overlap",
-            f"overlaps {_and(overlapped)} of another attachment of the transit gateway: it will be associated, and "
+            f"overlaps {listed(overlapped)} of another attachment of the transit gateway: it will be associated, and "
             "silently not be propagated.",
             "Take another block if it has to be reached through the transit gateway.",
             "EC2 API, CreateTransitGatewayVpcAttachment",
@@ -625,7 +623,7 @@ def _surroundings_warnings(vpc: _Vpc, candidate: Block) -> Iterator[Problem]:
         yield _about(
             candidate,
             "route-shadowed",
-            f"lies in {_and(wider)}, where a route leads: what takes that route to these addresses today will stay "
+            f"lies in {listed(wider)}, where a route leads: what takes that route to these addresses today will stay "
             "in the VPC.",
             "Make sure that nobody needs it.",
             "VPC user guide, VPC_Route_Tables",
@@ -677,7 +675,8 @@ def _instead(vpc: _Vpc, candidate: Block) -> str:
 def _first_associable(vpc: _Vpc, within: Block, prefix_length: int, avoid: Sequence[Block] = ()) -> Block | None:
     """The lowest block of that length inside `within` against which no rule of its own stands."""
     service = () if vpc.service_cidr is None else (vpc.service_cidr,)
-    taken = [*vpc.existing, *vpc.peers, *vpc.direct_connect, *service, *avoid]
+    inside = (route for route in vpc.routes if route.prefix_length >= prefix_length)
+    taken = [*vpc.existing, *vpc.peers, *vpc.direct_connect, *service, *inside, *avoid]
     starts = free_starts(
         [(within.first, within.last)],
         prefix_length,
@@ -699,11 +698,6 @@ def _lies_in(candidate: Block, around: Block) -> str:
     if candidate == around:
         return f"is the whole of {around}"
     return f"lies in {around}" if around.contains(candidate) else f"covers {around}"
-
-
-def _and(values: Iterable[object]) -> str:
-    *most, last = map(str, values)
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _sentences(*sentences: str) -> str:

@@ -30,6 +30,9 @@ ec2-prefix-eni)."""
 SHOWN_CHARACTERS: Final = 60
 """Characters of a refused value that a message repeats."""
 
+LISTED_VALUES: Final = 8
+"""Values that a message lists before it only counts the rest."""
+
 _HOST_MASKS: Final = tuple((1 << (ADDRESS_BITS - length)) - 1 for length in range(ADDRESS_BITS + 1))
 _ADDRESS: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
 _PREFIX_LENGTH: Final = re.compile(r"[0-9]{1,2}")
@@ -217,6 +220,14 @@ def shown(value: object) -> str:
     else:
         text = ascii(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def listed(values: Iterable[object]) -> str:
+    """Values as a sentence lists them: the first few, and how many more there are."""
+    texts = [str(value) for value in values]
+    if len(texts) > LISTED_VALUES:
+        texts[LISTED_VALUES - 1 :] = [f"{len(texts) - LISTED_VALUES + 1:,} more"]
+    return f"{', '.join(texts[:-1])} and {texts[-1]}" if len(texts) > 1 else "".join(texts)
 
 
 def _read_cidr(text: object, key: str) -> tuple[int, int] | Problem:

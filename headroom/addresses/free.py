@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from headroom.addresses.blocks import ADDRESS_BITS, Block
+from headroom.addresses.blocks import ADDRESS_BITS, Block, listed
 from headroom.addresses.problems import Problem, ProblemsError
 
 LISTED_BLOCKS: Final = 1 << 20
@@ -45,7 +45,7 @@ def free_blocks(
                 Problem(
                     rule="free-block-count",
                     value=f"/{prefix_length}",
-                    reason=f"is free more than {LISTED_BLOCKS:,} times in {_listed(within)}.",
+                    reason=f"is free more than {LISTED_BLOCKS:,} times in {listed(within)}.",
                     next_step="Give a count, or ask for the maximal blocks by leaving out the prefix length.",
                 )
             ],
@@ -191,7 +191,3 @@ def _check(prefix_length: int | None, count: int | None) -> None:
         )
     if problems:
         raise ProblemsError(problems, subject="free blocks")
-
-
-def _listed(blocks: Iterable[Block]) -> str:
-    return ", ".join(map(str, blocks))

@@ -10,7 +10,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Final
 
-from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, shown, usable_addresses
+from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, listed, shown, usable_addresses
 from headroom.addresses.free import best_fit, free_addresses, largest_free
 from headroom.addresses.problems import Problem, ProblemsError
 
@@ -107,7 +107,7 @@ def zone_prefix_lengths(
     keys = [subnet_key(name, ordinal) for name in names for ordinal in range(1, subnets_per_zone + 1)]
     for name in sizes:
         if name not in keys:
-            reason = f"is given a size but is no subnet of {', '.join(map(shown, keys)) or 'an empty list of zones'}."
+            reason = f"is given a size but is no subnet of {listed(map(shown, keys)) or 'an empty list of zones'}."
             problems.append(_refuse("size-without-zone", shown(name), reason, "List its zone, or drop the size."))
     if problems:
         raise ProblemsError(problems, subject="availability zones")
@@ -146,7 +146,7 @@ def _allocation_problems(
     used: Sequence[Block],
 ) -> Iterable[Problem]:
     """What is wrong with the blocks of the keys that are asked for."""
-    cidrs = ", ".join(map(str, within))
+    cidrs = listed(within)
     kept = {key: block for key, block in allocated.items() if key in zones}
     which = "Find out which of them exists, and drop the other."
     for key, block in kept.items():
@@ -174,7 +174,7 @@ def _allocation_problems(
 
 def _does_not_fit(key: str, prefix_length: int, within: Sequence[Block], taken: Sequence[Block]) -> Problem:
     left = free_addresses(within, taken)
-    cidrs = ", ".join(map(str, within))
+    cidrs = listed(within)
     largest = largest_free(within, taken)
     if largest is None or largest.prefix_length > _LONGEST:
         rest = f"{left:,} addresses are left, none of them in a free block of a /{_LONGEST} or larger"

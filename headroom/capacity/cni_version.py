@@ -137,16 +137,13 @@ def check_cni_version(
     warnings: list[Problem] = []
 
     def problem(rule: str, reason: str, next_step: str, source: str) -> None:
-        problems.append(
-            Problem(rule=rule, value=str(version), reason=reason, next_step=next_step, source=source)
-        )
+        problems.append(Problem(rule=rule, value=str(version), reason=reason, next_step=next_step, source=source))
 
     if version < SUBNET_DISCOVERY:
         problem(
             "cni-subnet-discovery",
             "knows no subnet discovery: it ignores tagged subnets.",
-            f"Upgrade to {FULL_SUBNET_FIXED} or later, one minor version at a time, "
-            f"best to {PRIMARY_ADDRESS_FIXED}.",
+            f"Upgrade to {FULL_SUBNET_FIXED} or later, one minor version at a time, best to {PRIMARY_ADDRESS_FIXED}.",
             "amazon-vpc-cni-k8s, ENABLE_SUBNET_DISCOVERY (v1.18.0+)",
         )
     elif version < FULL_SUBNET_FIXED:
@@ -254,9 +251,7 @@ def excluded_subnets(subnets: Iterable[Subnet], *, version: CniVersion, cluster_
     }
 
 
-def _takes_interfaces(
-    subnet: Subnet, *, is_node_subnet: bool, version: CniVersion, cluster_name: str
-) -> bool:
+def _takes_interfaces(subnet: Subnet, *, is_node_subnet: bool, version: CniVersion, cluster_name: str) -> bool:
     role = subnet.tags.get(SUBNET_ROLE_TAG)
     if version < SUBNET_DISCOVERY:
         return is_node_subnet
@@ -273,7 +268,5 @@ def _is_for_cluster(subnet: Subnet, version: CniVersion, cluster_name: str) -> b
     prefix = CLUSTER_TAG_PREFIX_1_22_0 if version < CLUSTER_TAG_MOVED else CLUSTER_TAG_PREFIX
     if not cluster_name and version >= CLUSTER_TAG_MOVED:
         return True
-    clusters: Sequence[str] = [
-        key.removeprefix(prefix) for key in subnet.tags if key.startswith(prefix)
-    ]
+    clusters: Sequence[str] = [key.removeprefix(prefix) for key in subnet.tags if key.startswith(prefix)]
     return not clusters or (bool(cluster_name) and cluster_name in clusters)

@@ -46,8 +46,8 @@ def zone_demand(
     limits = instance_limits(instance_type)
     settings = CniSettings.from_environment(environment)
     most = max_pods(limits, prefix_delegation=settings.prefix_delegation, custom_networking=settings.custom_networking)
-    pods = min(pods_per_node, most.max_pods)
-    pool = node_pool(limits, settings, pods, max_pods=most.max_pods)
+    pods = min(pods_per_node, most.value)
+    pool = node_pool(limits, settings, pods, max_pods=most.value)
     total = nodes + surge
     surging = f" and {surge} more in a rolling upgrade" if surge else ""
     return ZoneDemand(

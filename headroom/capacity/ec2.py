@@ -283,19 +283,16 @@ class MemorySubnets:
         """Addresses held by interfaces, by subnet, every interface's own address included."""
         held: Counter[str] = Counter()
         for interface in self._interfaces.values():
-            held[interface.subnet_id] += (
-                1 + len(interface.addresses) + PREFIX_ADDRESSES * len(interface.prefixes)
-            )
+            held[interface.subnet_id] += 1 + len(interface.addresses) + PREFIX_ADDRESSES * len(interface.prefixes)
         return dict(held)
 
     def describe_subnets(self) -> Sequence[Subnet]:
+        """Every subnet, in the order in which they were added."""
         self.calls["DescribeSubnets"] += 1
-        return [
-            Subnet(id=name, free_addresses=subnet.free, tags=subnet.tags)
-            for name, subnet in self._subnets.items()
-        ]
+        return [Subnet(id=name, free_addresses=subnet.free, tags=subnet.tags) for name, subnet in self._subnets.items()]
 
     def create_interface(self, subnet_id: str, *, addresses: int = 0, prefixes: int = 0) -> Interface:
+        """With all that is asked for, or a refusal."""
         call = "CreateNetworkInterface"
         self.calls[call] += 1
         subnet = self._subnets[subnet_id]
@@ -334,6 +331,7 @@ class MemorySubnets:
         self.calls["DetachNetworkInterface"] += 1
 
     def delete_interface(self, interface_id: str) -> None:
+        """Returns the interface's addresses and prefixes to the subnet."""
         self.calls["DeleteNetworkInterface"] += 1
         interface = self._interfaces.pop(interface_id)
         subnet = self._subnets[interface.subnet_id]
@@ -345,6 +343,7 @@ class MemorySubnets:
             subnet.give_back_address(interface.primary_address)
 
     def assign_addresses(self, interface_id: str, count: int) -> tuple[int, ...]:
+        """All of them, or a refusal."""
         call = "AssignPrivateIpAddresses"
         self.calls[call] += 1
         interface = self._interfaces[interface_id]
@@ -356,6 +355,7 @@ class MemorySubnets:
         return given
 
     def assign_prefixes(self, interface_id: str, count: int) -> tuple[int, ...]:
+        """All of them, or a refusal."""
         call = "AssignPrivateIpAddresses"
         self.calls[call] += 1
         interface = self._interfaces[interface_id]
@@ -371,6 +371,7 @@ class MemorySubnets:
         return given
 
     def unassign_addresses(self, interface_id: str, addresses: Sequence[int]) -> None:
+        """Returns addresses to the subnet."""
         self.calls["UnassignPrivateIpAddresses"] += 1
         interface = self._interfaces[interface_id]
         subnet = self._subnets[interface.subnet_id]
@@ -379,6 +380,7 @@ class MemorySubnets:
             subnet.give_back_address(address)
 
     def unassign_prefixes(self, interface_id: str, prefixes: Sequence[int]) -> None:
+        """Returns prefixes to the subnet."""
         self.calls["UnassignPrivateIpAddresses"] += 1
         interface = self._interfaces[interface_id]
         subnet = self._subnets[interface.subnet_id]

@@ -507,9 +507,7 @@ class Ipamd:
             place = self._take(pod, now)
         if place is None:
             return None
-        return PodAddress(
-            address=place.address, interface_id=place.eni.id, subnet_id=place.eni.subnet_id
-        )
+        return PodAddress(address=place.address, interface_id=place.eni.id, subnet_id=place.eni.subnet_id)
 
     def release(self, pod: str, now: float) -> None:
         """Takes a pod's address back; it rests for the cooldown. A pod without one is no error."""
@@ -544,9 +542,7 @@ class Ipamd:
                 subnets = self.ec2.describe_subnets()
             except Ec2Error as error:
                 return f"checking to excluded configured subnet, error: {error}"
-            self._excluded = excluded_subnets(
-                subnets, version=self.version, cluster_name=self.settings.cluster_name
-            )
+            self._excluded = excluded_subnets(subnets, version=self.version, cluster_name=self.settings.cluster_name)
         for eni in self._attached:
             cidrs = sorted(eni.cidrs.stored(), key=lambda cidr: cidr.is_prefix)
             eni.clear(self.random, self._time)
@@ -625,9 +621,7 @@ class Ipamd:
             for eni in self._attached:
                 if eni.is_primary or eni.pods:
                     continue
-                ready = max(
-                    eni.created_at + INTERFACE_MINIMUM_LIFE_SECONDS, _after(eni.cooling_until(cooldown))
-                )
+                ready = max(eni.created_at + INTERFACE_MINIMUM_LIFE_SECONDS, _after(eni.cooling_until(cooldown)))
                 if ready > self._time + TIME_TOLERANCE:
                     due = min(due, ready)
         return due
@@ -659,9 +653,7 @@ class Ipamd:
             _ceil_division(stats.assigned + warm, PREFIX_ADDRESSES),
             _ceil_division(minimum, PREFIX_ADDRESSES),
         )
-        return _Target(
-            _ceil_division(short, PREFIX_ADDRESSES), max(min(self._free_prefixes(), prefixes - needed), 0)
-        )
+        return _Target(_ceil_division(short, PREFIX_ADDRESSES), max(min(self._free_prefixes(), prefixes - needed), 0))
 
     def _is_too_low(self, stats: _Stats) -> bool:
         if stats.total >= self.max_pods:
@@ -709,22 +701,26 @@ class Ipamd:
             self._say("debug", "Recently we had InsufficientCidr error hence will wait for 2m0s before retrying")
             return True
         try:
-            if self._add_to_an_eni():
-                return True
+            grown = self._add_to_an_eni()
         except Ec2Error as error:
-            if _is_insufficient(error):
-                self._pause_for_insufficient_addresses()
-                return True
-            self._say("error", "%s", error)
-            return False
+            if not _is_insufficient(error):
+                self._say("error", "%s", error)
+                return False
+            self._pause_for_insufficient_addresses()
+            return True
+        if not grown:
+            self._add_an_eni()
+        return True
+
+    def _add_an_eni(self) -> None:
+        """Adds an interface if there is room for one. That it cannot be had is never an error to ipamd."""
         if not self._has_room_for_eni():
             self._say("debug", "Skipping ENI allocation as the max ENI limit is already reached")
-            return True
+            return
         try:
             self._allocate_eni()
         except (Ec2Error, _AllocationError) as error:
             self._say("debug", "Error trying to allocate ENI: %s", error)
-        return True
 
     def _pause_for_insufficient_addresses(self) -> None:
         self._say(

@@ -110,9 +110,7 @@ def instance_types() -> tuple[str, ...]:
     return tuple(_limits_by_type())
 
 
-def max_pods(
-    limits: InstanceLimits, *, prefix_delegation: bool = False, custom_networking: bool = False
-) -> MaxPods:
+def max_pods(limits: InstanceLimits, *, prefix_delegation: bool = False, custom_networking: bool = False) -> MaxPods:
     """Max pods of a node: the addresses that it can have, and never more than the advised ceiling.
 
     Source: awslabs/amazon-eks-ami, max-pods-calculator.sh. Prefix delegation on a type that cannot have

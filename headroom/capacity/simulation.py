@@ -14,7 +14,7 @@ from headroom.capacity.settings import CniSettings
 Leaving = Literal["oldest", "newest", "spread", "random"]
 
 # Nothing has changed for this long: longer than three of ipamd's pauses after an exhausted subnet.
-SETTLED_AFTER_SECONDS = 400.0
+SETTLED_AFTER_SECONDS = 402.5
 # A pool that still changes so long after the last pod got its address never settles.
 SETTLING_LIMIT_SECONDS = 3600.0
 # How often the kubelet asks again for pods without an address.
@@ -135,6 +135,7 @@ class NodeSimulation:
 
     def wait(self, seconds: float) -> None:
         """Lets time pass."""
+        self._begin = self.now
         self._run_until(self.now + seconds)
 
     def settle(self) -> bool:
@@ -143,7 +144,7 @@ class NodeSimulation:
         Returns:
             Whether the pool came to rest.
         """
-        begin = self.last_change = self.now
+        begin = self.last_change = self._begin = self.now
         running = len(self.running)
         while True:
             quiet_at = self._tick(self.last_change) + SETTLED_AFTER_SECONDS
@@ -194,7 +195,9 @@ class NodeSimulation:
     def _observe(self) -> None:
         state = self.ipamd.state
         seen = (state, len(self.pending))
-        if seen != self._seen:
-            self._seen = seen
-            self.last_change = max(self.now, self.ipamd.busy_until)
-            self.peak_subnet_addresses = max(self.peak_subnet_addresses, state.subnet_addresses)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        # EC2 shows a change once it has done its work.
+        self.last_change = max(self.now, self.ipamd.busy_until)
+        self.peak_subnet_addresses = max(self.peak_subnet_addresses, state.subnet_addresses)

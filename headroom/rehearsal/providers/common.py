@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -141,6 +142,14 @@ class Change:
     new_inputs: Properties
 
 
+_CURRENT: ContextVar[Call | None] = ContextVar("current_call", default=None)
+
+
+def current_call() -> Call | None:
+    """The request that this thread is serving; for hooks deep inside a cloud's client."""
+    return _CURRENT.get()
+
+
 class ResourceKind:
     """One resource type. Subclasses set `token` and implement create, read and delete (and update)."""
 
@@ -152,6 +161,8 @@ class ResourceKind:
     """Inputs that may be left out, and then are empty."""
     optional_computed: frozenset[str] = frozenset()
     """Inputs that may be left out, and then are chosen by the cloud: leaving them out is no difference."""
+    not_simulated: frozenset[str] = frozenset()
+    """Inputs that the real provider takes and this stand-in does not: refused, not ignored."""
     outputs: frozenset[str] = frozenset()
     """What the cloud alone decides; unknown in the preview of a creation."""
     replaces: frozenset[str] = frozenset()
@@ -179,7 +190,12 @@ class ResourceKind:
             if inputs.get(name) is None
         ]
         failures += [
-            Failure(name, f"An argument named {json.dumps(name)} is not expected here.")
+            Failure(
+                name,
+                f"The rehearsal's stand-in for {self.token} does not simulate {json.dumps(name)}."
+                if name in self.not_simulated
+                else f"An argument named {json.dumps(name)} is not expected here.",
+            )
             for name in sorted(inputs.keys() - self.inputs)
             if not name.startswith("__")
         ]
@@ -474,12 +490,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _call(self, context: grpc.ServicerContext, urn: str, timeout: float = 0) -> Call:
         connection = self._connection(context)
-        return Call(
+        call = Call(
             configuration=connection.configuration,
             urn=urn,
             patience=timeout or self._patience,
             is_wanted=lambda: context.is_active() and not connection.cancelled.is_set(),
         )
+        _CURRENT.set(call)
+        return call
 
     def _kind(self, urn: str, context: grpc.ServicerContext) -> ResourceKind:
         del context
@@ -554,10 +572,7 @@ def _partly_done(error: PartlyDoneError) -> bytes:
 
 
 def _wire_failures(failures: Iterable[Failure]) -> list[provider_pb2.CheckFailure]:
-    return [
-        provider_pb2.CheckFailure(property=failure.property_name, reason=failure.reason)
-        for failure in failures
-    ]
+    return [provider_pb2.CheckFailure(property=failure.property_name, reason=failure.reason) for failure in failures]
 
 
 def _diff_response(

@@ -8,6 +8,7 @@ from headroom.addresses.blocks import (
     AWS_RESERVED_ADDRESSES,
     Block,
     format_address,
+    listed,
     parse_address,
     parse_blocks,
     read_blocks,
@@ -95,7 +96,7 @@ def test_host_bits_are_refused_with_both_readings_of_what_was_meant() -> None:
         ("10.0.0.0/255.255.0.0", "cidr-prefix-length", "Write 10.0.0.0/16."),
         ("10.0.0.0/255.0.255.0", "cidr-prefix-length", "0 to 32"),
         ("10.0.0.0/0.0.255.255", "cidr-prefix-length", "0 to 32"),
-        ("10.0.0.0/１６", "cidr-prefix-length", "0 to 32"),
+        ("10.0.0.0/\uff11\uff16", "cidr-prefix-length", "0 to 32"),
         (" 10.0.0.0/16", "ipv4-address", "blanks"),
         ("010.0.0.0/16", "ipv4-address", "Write 10.0.0.0"),
         ("10.00.0.0/16", "ipv4-address", "octal"),
@@ -107,9 +108,9 @@ def test_host_bits_are_refused_with_both_readings_of_what_was_meant() -> None:
         ("0x0a000000/16", "ipv4-address", "four decimal numbers"),
         ("2001:db8::/32", "ipv4-address", "IPv6"),
         ("::ffff:10.0.0.0/104", "ipv4-address", "IPv6"),
-        ("١٠.0.0.0/16", "ipv4-address", "ASCII"),
-        ("１０.0.0.0/16", "ipv4-address", "ASCII"),
-        ("10．0．0．0/16", "ipv4-address", "ASCII"),
+        ("\u0661\u0660.0.0.0/16", "ipv4-address", "ASCII"),
+        ("\uff11\uff10.0.0.0/16", "ipv4-address", "ASCII"),
+        ("10\uff0e0\uff0e0\uff0e0/16", "ipv4-address", "ASCII"),
         ("10.0.0.0\u200b/16", "ipv4-address", "ASCII"),
         ("vpc-0a1b2c3d", "ipv4-address", "four decimal numbers"),
         ("9" * 5000, "ipv4-address", "four decimal numbers"),
@@ -132,22 +133,18 @@ def test_a_value_from_yaml_that_is_no_text_is_refused_by_its_type(value: object)
 
 @given(st.text(max_size=40))
 def test_any_text_is_either_a_block_or_one_problem(text: str) -> None:
-    try:
-        block = Block.parse(text)
-    except ProblemsError as error:
-        assert len(error.problems) == 1
-    else:
-        assert str(block) == text
+    problems: list[Problem] = []
+    blocks = read_blocks([text], key="", problems=problems)
+    assert len(problems) == (0 if blocks else 1)
+    assert [str(block) for block in blocks] in ([], [text])
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_either_an_address_or_one_problem(text: str) -> None:
-    try:
-        address = parse_address(text)
-    except ProblemsError as error:
-        assert len(error.problems) == 1
-    else:
-        assert format_address(address) == text
+    problems: list[Problem] = []
+    blocks = read_blocks([text.replace("/", ".")], key="", problems=problems, addresses=True)
+    assert len(problems) == (0 if blocks else 1)
+    assert [format_address(block.first) for block in blocks] in ([], [text])
 
 
 def test_control_characters_never_reach_the_terminal() -> None:
@@ -156,6 +153,12 @@ def test_control_characters_never_reach_the_terminal() -> None:
     assert shown("\x1b[31m") == r"'\x1b[31m'"
     assert shown("") == "''"
     assert shown("10.0.0.0/16") == "10.0.0.0/16"
+
+
+def test_a_message_lists_a_few_values_and_counts_the_rest() -> None:
+    assert (listed([]), listed("a"), listed("ab"), listed("abc")) == ("", "a", "a and b", "a, b and c")
+    assert listed("abcdefgh") == "a, b, c, d, e, f, g and h"
+    assert listed(range(10_000)) == "0, 1, 2, 3, 4, 5, 6 and 9,993 more"
 
 
 def test_all_blocks_of_a_list_are_judged_at_once_and_named_by_their_place() -> None:
@@ -201,6 +204,8 @@ def test_the_subblocks_of_a_block_are_its_parts_lowest_first() -> None:
     assert str(block.subblock(63, 28)) == "10.0.3.240/28"
     assert list(block.subblocks(22)) == [block]
     assert list(block.subblocks(21)) == []
+    assert block.count_of(0) == 0
+    assert Block(0, 0).count_of(0) == 1
     with pytest.raises(ValueError, match="index 4"):
         block.subblock(4, 24)
     with pytest.raises(ValueError, match="prefix length"):

@@ -1,0 +1,526 @@
+"""The simulated half of every node: its kubelet and its VPC CNI, against the real API server and the simulated EC2.
+
+The CNI is the pool model of `headroom.capacity.ipamd`; nothing here decides whether a pod gets an address.
+"""
+
+import json
+import queue
+import random
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headroom.addresses.blocks import format_address
+from headroom.capacity.cni_version import CniVersion
+from headroom.capacity.ipamd import Ipamd, Latency
+from headroom.capacity.limits import InstanceLimits, instance_limits, max_pods
+from headroom.capacity.settings import CniSettings
+from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.kube import EVENTS, NODES, PODS, ApiError, Kube, Watch
+from headroom.rehearsal.node_ec2 import NodeEc2, interface_from
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+SANDBOX_RETRY_SECONDS = 12.0
+"""About how often the kubelet tries again to make a sandbox whose network failed."""
+
+START_SECONDS = 1.0
+"""From an address to a running container, images being on the node already."""
+
+STATUS_WRITERS = 6
+"""Threads that write to the API server."""
+
+AWS_NODE_LABELS = {"k8s-app": "aws-node"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeType:
+    """What a node group's nodes are.
+
+    Attributes:
+        group: Name of the node group.
+        instance_type: EC2 instance type.
+        cpu: Allocatable CPU, as Kubernetes writes it.
+        memory: Allocatable memory, as Kubernetes writes it.
+    """
+
+    group: str
+    instance_type: str
+    cpu: str
+    memory: str
+
+
+@dataclass(slots=True, kw_only=True)
+class PodState:
+    """What the kubelet knows of one pod."""
+
+    manifest: Mapping[str, Any]
+    running: bool = False
+    failures: int = 0
+    event: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class SimulatedNode:
+    """One node: its instance, its CNI and its pods."""
+
+    name: str
+    group: str
+    instance_id: str
+    zone: str
+    address: str
+    limits: InstanceLimits
+    max_pods: int
+    ipamd: Ipamd
+    aws_node_uid: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    pods: dict[str, PodState] = field(default_factory=dict)
+    retries: dict[str, float] = field(default_factory=dict)
+
+
+class Nodes:
+    """All simulated nodes of a cluster."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        ec2: "EC2Client",
+        clock: Clock,
+        folder: Path,
+        vpc_id: str,
+        security_groups: Sequence[str],
+        cluster: str,
+        seed: int = 1,
+    ) -> None:
+        self.kube, self.ec2, self.clock = kube, ec2, clock
+        self.folder = folder
+        self.vpc_id = vpc_id
+        self.cluster = cluster
+        self.nodes: dict[str, SimulatedNode] = {}
+        self._security_groups = list(security_groups)
+        self._seed = seed
+        self._changes: queue.Queue[tuple[str, Mapping[str, Any]]] = queue.Queue()
+        self._writers = ThreadPoolExecutor(STATUS_WRITERS, thread_name_prefix="kubelet")
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._open_watch: Watch | None = None
+        self.errors: list[str] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    # Nodes and their past
+
+    def add(
+        self, kind: NodeType, subnet_id: str, zone: str, environment: Mapping[str, str], version: CniVersion
+    ) -> SimulatedNode:
+        """Launches an instance and registers its node, as one of the kind's node group."""
+        answer = self.ec2.run_instances(
+            ImageId="ami-12c6146b",
+            InstanceType=kind.instance_type,  # type: ignore[arg-type] # the stubs' list of types lags behind
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=subnet_id,
+            SecurityGroupIds=self._security_groups,
+            TagSpecifications=[
+                {
+                    "ResourceType": "instance",
+                    "Tags": [
+                        {"Key": "eks:cluster-name", "Value": self.cluster},
+                        {"Key": "eks:nodegroup-name", "Value": kind.group},
+                    ],
+                }
+            ],
+        )
+        instance = answer["Instances"][0]
+        instance_id, address = instance["InstanceId"], instance["PrivateIpAddress"]
+        name = instance.get("PrivateDnsName") or f"ip-{address.replace('.', '-')}.ec2.internal"
+        limits = instance_limits(kind.instance_type)
+        settings = CniSettings.from_environment(environment)
+        most = max_pods(limits).value
+        described = self.ec2.describe_network_interfaces(
+            Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
+        )["NetworkInterfaces"][0]
+        ipamd = Ipamd(
+            limits=limits,
+            settings=settings,
+            max_pods=most,
+            ec2=NodeEc2(
+                self.ec2,
+                vpc_id=self.vpc_id,
+                zone=zone,
+                instance_id=instance_id,
+                security_groups=self._security_groups,
+            ),
+            primary=interface_from(described),
+            version=version,
+            random=random.Random(f"{self._seed}/{len(self.nodes)}"),
+            log=self._logger(name),
+            latency=Latency(),
+        )
+        node = SimulatedNode(
+            name=name,
+            group=kind.group,
+            instance_id=instance_id,
+            zone=zone,
+            address=address,
+            limits=limits,
+            max_pods=most,
+            ipamd=ipamd,
+            environment=dict(environment),
+        )
+        self.nodes[name] = node
+        self._register(node, kind)
+        ipamd.start(self.clock.now())
+        return node
+
+    def settle(self, seconds: float) -> None:
+        """Lets the CNIs work for so long, with the clock standing still in between."""
+        end = self.clock.now() + seconds
+        while True:
+            due, node = min(((node.ipamd.next_due, node) for node in self.nodes.values()), key=lambda pair: pair[0])
+            if due > end:
+                break
+            if due > self.clock.now():
+                self.clock.advance(due - self.clock.now())
+            node.ipamd.step(self.clock.now())
+        self.clock.advance(max(0.0, end - self.clock.now()))
+
+    def assign_past(self, node: SimulatedNode, pods: Iterable[str]) -> None:
+        """Gives addresses to pods that came long ago; waits for the CNI where it has none yet."""
+        for pod in pods:
+            for _ in range(60):
+                if node.ipamd.assign(pod, self.clock.now()) is not None:
+                    break
+                self.settle(5)
+
+    def bound_pods(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The API server's pods by node, those with the node's own address left out."""
+        by_node: dict[str, list[Mapping[str, Any]]] = {name: [] for name in self.nodes}
+        for pod in self.kube.list_all(PODS):
+            name = pod["spec"].get("nodeName")
+            if name in by_node and not pod["spec"].get("hostNetwork"):
+                by_node[name].append(pod)
+        return by_node
+
+    # The present
+
+    def start(self) -> None:
+        """Starts the kubelets: from here on the clock has to run."""
+        for target, name in ((self._watch, "watch"), (self._run, "nodes")):
+            thread = threading.Thread(target=self._guarded(target), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Stops the kubelets; what they wrote stays."""
+        self._stopping.set()
+        if self._open_watch is not None:
+            self._open_watch.close()
+        for thread in self._threads:
+            thread.join(5)
+        self._writers.shutdown(wait=False, cancel_futures=True)
+
+    def _guarded(self, target: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                target()
+            except Exception as error:  # noqa: BLE001 - a thread's failure must reach the person, not vanish
+                if not self._stopping.is_set():
+                    self.errors.append(f"{target.__name__}: {type(error).__name__}: {error}")
+
+        return run
+
+    def _watch(self) -> None:
+        pods, version = self.kube.list_and_version(PODS)
+        for pod in pods:
+            self._changes.put(("ADDED", pod))
+        with self.kube.watch(PODS, resource_version=version) as watch:
+            self._open_watch = watch
+            for event in watch:
+                self._changes.put((event.type, event.object))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._take_changes()
+            now = self.clock.now()
+            upcoming = now + 1.0
+            for node in self.nodes.values():
+                for key in [key for key, due in node.retries.items() if due <= now]:
+                    self._try_to_start(node, key)
+                if node.ipamd.next_due <= now:
+                    node.ipamd.step(now)
+                upcoming = min([upcoming, node.ipamd.next_due, *node.retries.values()])
+            self.clock.sleep_until(upcoming, most=0.05)
+
+    def _take_changes(self) -> None:
+        while True:
+            try:
+                change, pod = self._changes.get_nowait()
+            except queue.Empty:
+                return
+            node = self.nodes.get(pod["spec"].get("nodeName", ""))
+            if node is None:
+                continue
+            key = _key(pod)
+            if change == "DELETED":
+                node.ipamd.release(key, self.clock.now())
+                node.pods.pop(key, None)
+                node.retries.pop(key, None)
+            elif pod["metadata"].get("deletionTimestamp"):
+                if key in node.pods:
+                    self._writers.submit(self._delete, pod)
+            elif key not in node.pods:
+                node.pods[key] = PodState(manifest=pod)
+                if _is_aws_node(pod):
+                    self._restarted(node, pod)
+                self._try_to_start(node, key)
+
+    def _restarted(self, node: SimulatedNode, pod: Mapping[str, Any]) -> None:
+        """A new aws-node pod: ipamd starts again, with the settings of the pod's template."""
+        container = next(item for item in pod["spec"]["containers"] if item["name"] == "aws-node")
+        environment = {item["name"]: item.get("value", "") for item in container.get("env", [])}
+        if node.aws_node_uid:
+            node.environment = environment
+            node.ipamd.restart(self.clock.now(), CniSettings.from_environment(environment))
+        node.aws_node_uid = pod["metadata"]["uid"]
+
+    def _try_to_start(self, node: SimulatedNode, key: str) -> None:
+        state = node.pods[key]
+        pod = state.manifest
+        if state.running:
+            node.retries.pop(key, None)
+            return
+        if pod["spec"].get("hostNetwork"):
+            address: str | None = node.address
+        else:
+            assigned = node.ipamd.assign(key, self.clock.now())
+            address = format_address(assigned.address) if assigned is not None else None
+        if address is not None:
+            node.retries.pop(key, None)
+            state.running = True
+            if (pod.get("status") or {}).get("podIP") != address:
+                self._writers.submit(self._write, self._write_running, node, pod, address)
+            return
+        node.retries[key] = self.clock.now() + SANDBOX_RETRY_SECONDS
+        state.failures += 1
+        # The first failure, and then ever more rarely: as the kubelet's event recorder does.
+        if state.failures & (state.failures - 1) == 0:
+            self._writers.submit(self._write, self._write_stuck, node, state)
+
+    def _write(self, target: Callable[..., None], *arguments: Any) -> None:
+        try:
+            target(*arguments)
+        except ApiError as error:
+            # A pod that is gone meanwhile needs no status.
+            if error.code != 404 and not self._stopping.is_set():  # noqa: PLR2004 - HTTP's number
+                self.errors.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a writer's failure must reach the person, not vanish
+            if not self._stopping.is_set():
+                self.errors.append(f"{type(error).__name__}: {error}")
+
+    # What the kubelet writes
+
+    def write_all_running(self) -> None:
+        """Writes the status of every pod that has an address, and waits until all is written."""
+        futures = []
+        for node_name, pods in self.bound_pods().items():
+            node = self.nodes[node_name]
+            for pod in pods:
+                assigned = node.ipamd.assign(_key(pod), self.clock.now())
+                if assigned is not None:
+                    node.pods[_key(pod)] = PodState(manifest=pod, running=True)
+                    futures.append(
+                        self._writers.submit(
+                            self._write, self._write_running, node, pod, format_address(assigned.address)
+                        )
+                    )
+        for future in futures:
+            future.result()
+
+    def _register(self, node: SimulatedNode, kind: NodeType) -> None:
+        region = node.zone[:-1]
+        self.kube.create(
+            NODES,
+            {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {
+                    "name": node.name,
+                    "labels": {
+                        "kubernetes.io/hostname": node.name,
+                        "kubernetes.io/os": "linux",
+                        "kubernetes.io/arch": "amd64",
+                        "node.kubernetes.io/instance-type": kind.instance_type,
+                        "topology.kubernetes.io/region": region,
+                        "topology.kubernetes.io/zone": node.zone,
+                        "eks.amazonaws.com/nodegroup": kind.group,
+                    },
+                },
+                "spec": {"providerID": f"aws:///{node.zone}/{node.instance_id}"},
+            },
+        )
+        # Admission adds a taint that only the node lifecycle controller, which does not run here, would remove.
+        self.kube.patch(NODES, node.name, {"spec": {"taints": None}})
+        resources = {"cpu": kind.cpu, "memory": kind.memory, "pods": str(node.max_pods)}
+        self.kube.patch(
+            NODES,
+            node.name,
+            {
+                "status": {
+                    "capacity": resources,
+                    "allocatable": resources,
+                    "addresses": [{"type": "InternalIP", "address": node.address}],
+                    "nodeInfo": {"kubeletVersion": "v1.35.0"},
+                    "conditions": [
+                        {
+                            "type": "Ready",
+                            "status": "True",
+                            "reason": "KubeletReady",
+                            "message": "kubelet is posting ready status",
+                            "lastHeartbeatTime": self.clock.timestamp(),
+                            "lastTransitionTime": self.clock.timestamp(),
+                        }
+                    ],
+                }
+            },
+            subresource="status",
+        )
+
+    def _write_running(self, node: SimulatedNode, pod: Mapping[str, Any], address: str) -> None:
+        now = self.clock.timestamp()
+        self._patch_status(
+            pod,
+            {
+                "phase": "Running",
+                "hostIP": node.address,
+                "hostIPs": [{"ip": node.address}],
+                "podIP": address,
+                "podIPs": [{"ip": address}],
+                "startTime": now,
+                "conditions": _conditions(now, ready=True),
+                "containerStatuses": [
+                    {
+                        "name": container["name"],
+                        "image": container["image"],
+                        "imageID": "",
+                        "ready": True,
+                        "started": True,
+                        "restartCount": 0,
+                        "state": {"running": {"startedAt": now}},
+                    }
+                    for container in pod["spec"]["containers"]
+                ],
+            },
+        )
+
+    def _write_stuck(self, node: SimulatedNode, state: PodState) -> None:
+        pod, now = state.manifest, self.clock.timestamp()
+        if state.failures == 1:
+            self._patch_status(
+                pod,
+                {
+                    "phase": "Pending",
+                    "hostIP": node.address,
+                    "hostIPs": [{"ip": node.address}],
+                    "startTime": now,
+                    "conditions": _conditions(now, ready=False),
+                    "containerStatuses": [
+                        {
+                            "name": container["name"],
+                            "image": container["image"],
+                            "imageID": "",
+                            "ready": False,
+                            "started": False,
+                            "restartCount": 0,
+                            "state": {"waiting": {"reason": "ContainerCreating"}},
+                        }
+                        for container in pod["spec"]["containers"]
+                    ],
+                },
+            )
+        namespace = pod["metadata"]["namespace"]
+        if state.event:
+            self.kube.patch(EVENTS, state.event, {"count": state.failures, "lastTimestamp": now}, namespace=namespace)
+            return
+        name = f"{pod['metadata']['name']}.{secrets.token_hex(8)}"
+        self.kube.create(
+            EVENTS,
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": name, "namespace": namespace},
+                "type": "Warning",
+                "reason": "FailedCreatePodSandBox",
+                "message": sandbox_failure(secrets.token_hex(32)),
+                "source": {"component": "kubelet", "host": node.name},
+                "reportingComponent": "kubelet",
+                "reportingInstance": node.name,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": state.failures,
+                "involvedObject": {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "namespace": namespace,
+                    "name": pod["metadata"]["name"],
+                    "uid": pod["metadata"]["uid"],
+                },
+            },
+        )
+        state.event = name
+
+    def _patch_status(self, pod: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        metadata = pod["metadata"]
+        self.kube.patch(
+            PODS, metadata["name"], {"status": dict(status)}, namespace=metadata["namespace"], subresource="status"
+        )
+
+    def _delete(self, pod: Mapping[str, Any]) -> None:
+        metadata = pod["metadata"]
+        self._write(lambda: self.kube.delete(PODS, metadata["name"], metadata["namespace"], grace_seconds=0))
+
+    def _logger(self, node_name: str) -> Callable[[float, str, str], None]:
+        """Writes ipamd's lines as it does, one file a node."""
+        folder = self.folder / node_name
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "ipamd.log").open("a", encoding="utf-8", buffering=1)
+
+        def log(now: float, level: str, message: str) -> None:
+            line = {"level": level, "ts": self.clock.timestamp(now), "caller": "ipamd/ipamd.go", "msg": message}
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+        return log
+
+
+def sandbox_failure(sandbox_id: str) -> str:
+    """The event's message, as containerd and the CNI plugin word it; it names no cause (aws-node's log does)."""
+    return (
+        "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
+        f'"{sandbox_id}": plugin type="aws-cni" name="aws-cni" failed (add): add cmd: failed to assign an IP address '
+        "to container"
+    )
+
+
+def _conditions(now: str, *, ready: bool) -> list[dict[str, str]]:
+    status = "True" if ready else "False"
+    states = {
+        "PodScheduled": "True",
+        "PodReadyToStartContainers": status,
+        "Initialized": "True",
+        "ContainersReady": status,
+        "Ready": status,
+    }
+    return [{"type": name, "status": value, "lastTransitionTime": now} for name, value in states.items()]
+
+
+def _is_aws_node(pod: Mapping[str, Any]) -> bool:
+    return pod["metadata"].get("labels", {}).get("k8s-app") == "aws-node"
+
+
+def _key(pod: Mapping[str, Any]) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

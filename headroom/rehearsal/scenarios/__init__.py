@@ -1,0 +1,1 @@
+"""Incidents to rehearse, one a module."""

@@ -1,0 +1,153 @@
+"""Everything that a rehearsal runs: the simulated AWS, a real control plane, stand-in providers, the real engine."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+
+from headroom.rehearsal.aws.endpoint import Endpoint, start_endpoint
+from headroom.rehearsal.control_plane import ControlPlane, start_control_plane
+from headroom.rehearsal.engine import Engine
+from headroom.rehearsal.kube import Kube
+from headroom.rehearsal.providers.process import Helper, start_helper
+from headroom.rehearsal.tools import Tools, pulumi_environment
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_eks import EKSClient
+
+REGION = "us-east-1"
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """The running parts; a context manager that ends them all.
+
+    Attributes:
+        folder: Logs, kubeconfig, the engine's project and state.
+        endpoint: The simulated AWS.
+        control_plane: etcd, API server, scheduler and controllers; None where a test needs no cluster.
+        engine: The Pulumi engine over the checkout's program.
+    """
+
+    folder: Path
+    endpoint: Endpoint
+    control_plane: ControlPlane | None
+    providers: Sequence[Helper]
+    engine: Engine
+    _closing: contextlib.ExitStack
+
+    @property
+    def kube(self) -> Kube:
+        """A client of the API server."""
+        if self.control_plane is None:
+            raise RuntimeError("this world has no control plane")
+        return self.control_plane.client()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the simulated AWS."""
+        return boto3.client(
+            service,  # type: ignore[call-overload] # the stubs list services one by one
+            endpoint_url=self.endpoint.url,
+            region_name=REGION,
+            aws_access_key_id="rehearsal",
+            aws_secret_access_key="rehearsal",  # noqa: S106 - the simulated AWS asks for none
+        )
+
+    @property
+    def ec2(self) -> "EC2Client":
+        """boto3's EC2."""
+        client: EC2Client = self.client("ec2")
+        return client
+
+    @property
+    def eks(self) -> "EKSClient":
+        """boto3's EKS."""
+        client: EKSClient = self.client("eks")
+        return client
+
+    def close(self) -> None:
+        """Ends every process; may be called again."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def start_world(
+    folder: Path,
+    tools: Tools,
+    *,
+    kubernetes: bool = True,
+    on_line: Callable[[str], None] | None = None,
+    **aws_settings: float,
+) -> World:
+    """Starts the parts side by side.
+
+    Args:
+        folder: A new folder for all that they write.
+        tools: What the set-up provided.
+        kubernetes: Whether a control plane is needed.
+        on_line: Called with every line that the engine prints.
+        aws_settings: See `headroom.rehearsal.aws.settings.Settings`.
+
+    Raises:
+        HelperError: A helper process did not start.
+        ControlPlaneError: The control plane did not start.
+    """
+    closing = contextlib.ExitStack()
+    with contextlib.ExitStack() as undo, ThreadPoolExecutor(3) as pool:
+        undo.push(closing)
+        plane_future = pool.submit(start_control_plane, tools, folder / "control-plane") if kubernetes else None
+        endpoint_future = pool.submit(lambda: start_endpoint(folder / "aws", **aws_settings))
+        # Both are waited for before either's failure is told, so that neither is left behind.
+        endpoint, failure = None, None
+        try:
+            endpoint = closing.enter_context(endpoint_future.result())
+        except Exception as error:  # noqa: BLE001 - told below, when the other one is known
+            failure = error
+        plane = closing.enter_context(plane_future.result()) if plane_future is not None else None
+        if endpoint is None:
+            raise failure or RuntimeError("the simulated AWS did not start")
+        names = ["aws", *(["kubernetes"] if plane is not None else [])]
+        arguments = {"aws": ["--endpoint", endpoint.url], "kubernetes": []}
+        started = [
+            pool.submit(
+                start_helper,
+                f"headroom.rehearsal.providers.{name}",
+                ["--port", "0", *arguments[name]],
+                log=folder / f"provider-{name}.log",
+                environment={"KUBECONFIG": str(plane.kubeconfig)} if plane is not None else None,
+            )
+            for name in names
+        ]
+        helpers = [closing.enter_context(future.result()) for future in started]
+        environment = pulumi_environment(
+            tools,
+            home=folder / "pulumi-home",
+            backend=folder / "pulumi-state",
+            providers=dict(zip(names, (helper.port for helper in helpers), strict=True)),
+        )
+        environment |= endpoint.environment(REGION)
+        if plane is not None:
+            environment["KUBECONFIG"] = str(plane.kubeconfig)
+        world = World(
+            folder=folder,
+            endpoint=endpoint,
+            control_plane=plane,
+            providers=helpers,
+            engine=Engine(folder, environment, on_line=on_line),
+            _closing=closing,
+        )
+        undo.pop_all()
+    return world
