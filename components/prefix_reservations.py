@@ -8,9 +8,16 @@ from typing import Any
 import pulumi
 from pulumi_aws import ec2
 
-from headroom.addresses.blocks import DELEGATED_PREFIX_LENGTH, Block, parse_address, parse_blocks, usable_addresses
+from headroom.addresses.blocks import (
+    ADDRESS_BITS,
+    DELEGATED_PREFIX_LENGTH,
+    Block,
+    parse_address,
+    parse_blocks,
+    usable_addresses,
+)
+from headroom.addresses.free import free_blocks
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.addresses.subnet_map import subnet_map
 
 CREATE_BURST = 5
 """CreateSubnetCidrReservation calls that EC2's request bucket allows at once (EC2 API reference, throttling)."""
@@ -90,13 +97,9 @@ def reservation_problems(key: str, subnet: ReservedSubnet) -> list[Problem]:
                 source="amazon-vpc-cni-k8s #3087",
             )
         )
+    taken = [*used_blocks, *(Block(address, ADDRESS_BITS) for address in used)]
     for block in reservations:
-        inside = subnet_map(
-            block,
-            used_addresses=[address for address in used if block.first <= address <= block.last],
-            used_blocks=[prefix for prefix in used_blocks if prefix.overlaps(block)],
-        )
-        if not inside.usable28 and (used or used_blocks):
+        if not free_blocks([block], taken, DELEGATED_PREFIX_LENGTH, count=1):
             found.append(
                 Problem(
                     rule="fragmented-subnet",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pulumi_policy import UnknownValueError
+from pulumi_policy.proxy import UnknownValueError
 
 from headroom.addresses.problems import Problem
 

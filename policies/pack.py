@@ -5,6 +5,7 @@ from types import ModuleType
 
 from pulumi_policy import (
     EnforcementLevel,
+    Policy,
     PolicyConfigSchema,
     ReportViolation,
     ResourceValidationArgs,
@@ -46,4 +47,4 @@ def _validator(rule: ModuleType) -> Callable[[ResourceValidationArgs, ReportViol
     return validate
 
 
-POLICIES = [_policy(rule) for rule in RULES]
+POLICIES: list[Policy] = [_policy(rule) for rule in RULES]

@@ -1,11 +1,12 @@
-"""Finds what this stack made already but does not know of, so that it is taken over instead of made twice.
+"""Finds what this stack made already but its state lacks, so that it is taken over instead of made twice.
 
 An `up` that was killed between EC2's answer and the engine's record leaves such things behind; somebody who began
 the remedy by hand leaves an association. Reads through the provider, with its credentials, and only what carries
 this stack's tag, or is an association of the very CIDR in the very VPC.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import pulumi
@@ -27,10 +28,10 @@ def stack_tag() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What is there now.
+    """What is there and unknown to the engine.
 
     Attributes:
-        associated: Association id by CIDR, of every CIDR of the VPC; the primary first.
+        associated: Association id by CIDR, of every CIDR of the VPC; empty where the engine knows all of ours.
         resources: Id to import by "kind/key", as `PodSubnetsArgs.adopt` takes it.
     """
 
@@ -38,37 +39,89 @@ class Existing:
     resources: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_existing(
-    vpc_id: str, subnets: Mapping[str, PodSubnet], rules: Mapping[str, IngressRule], name: str
-) -> Existing:
-    """Reads the VPC's associations and what carries this stack's tag in it.
+def recorded_resources() -> AbstractSet[tuple[str, str]] | None:
+    """Type and name of everything in the stack's state; None where the engine does not tell.
 
-    Calls: one, and one a subnet; two more for a subnet, a route table or a security group that exists already.
+    The engine answers this for any stack of the backend, the one that runs included; the SDK used it for queries
+    (pulumi/pulumi `sdk/python/lib/pulumi/runtime/resource_outputs`, resource provider `pulumi:pulumi`).
     """
-    described = ec2.get_vpc(id=vpc_id)
-    associated = {
-        association.cidr_block: association.association_id
-        for association in described.cidr_block_associations
-        if association.state not in GONE
-    }
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
+    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
+    if outputs is None:
+        return None
+    parts = (urn.split("::", 3) for urn in outputs)
+    return {(types.rpartition("$")[2], name) for _, _, types, name in parts}
+
+
+def find_existing(
+    vpc_id: str,
+    cidrs: Sequence[str],
+    subnets: Mapping[str, PodSubnet],
+    rules: Mapping[str, IngressRule],
+    name: str,
+) -> Existing:
+    """Reads what the engine does not know of yet, and asks EC2 for nothing else.
+
+    Calls of EC2: none where the state is complete. Else one for the VPC, one a subnet that is missing in the state,
+    and two more for each that carries this stack's tag.
+    """
+    recorded = recorded_resources()
+    if recorded is None:
+        return Existing()
+
+    def missing(type_: str, resource: str) -> bool:
+        return (type_, f"{name}-{resource}") not in recorded
+
+    associated: dict[str, str] = {}
+    if any(missing("aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation", cidr) for cidr in cidrs):
+        associated = {
+            association.cidr_block: association.association_id
+            for association in ec2.get_vpc(id=vpc_id).cidr_block_associations
+            if association.state not in GONE
+        }
     found: dict[str, str] = {}
     for key, subnet in subnets.items():
-        subnet_id = _first(
-            ec2.get_subnets(
-                filters=[
-                    ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc_id]),
-                    ec2.GetSubnetsFilterArgs(name="cidr-block", values=[subnet.cidr_block]),
-                    ec2.GetSubnetsFilterArgs(name=f"tag:{STACK_TAG}", values=[stack_tag()]),
-                ]
-            ).ids
-        )
+        has_subnet = not missing("aws:ec2/subnet:Subnet", key)
+        if has_subnet and not missing("aws:ec2/routeTableAssociation:RouteTableAssociation", key):
+            continue
+        subnet_id = _subnet_id(vpc_id, subnet)
         if subnet_id is None:
             continue
         found[f"subnet/{key}"] = subnet_id
         found.update(_routing(vpc_id, key, subnet, subnet_id, name))
     for rule_name, rule in rules.items():
-        found.update(_ingress_rules(rule_name, rule))
-    return Existing(associated, found)
+        if any(missing("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", f"{rule_name}-{c}") for c in cidrs):
+            found.update(_ingress_rules(rule_name, rule))
+    return Existing(associated, {key: id_ for key, id_ in found.items() if missing(*_resource(key))})
+
+
+_TYPES = {
+    "subnet": "aws:ec2/subnet:Subnet",
+    "route-table": "aws:ec2/routeTable:RouteTable",
+    "route": "aws:ec2/route:Route",
+    "route-table-association": "aws:ec2/routeTableAssociation:RouteTableAssociation",
+    "ingress-rule": "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+}
+
+
+def _resource(key: str) -> tuple[str, str]:
+    """Type and name, without the component's, of what "kind/key" stands for."""
+    kind, _, rest = key.partition("/")
+    head, slash, tail = rest.partition("/")
+    return _TYPES[kind], f"{head}-{tail}" if slash else head
+
+
+def _subnet_id(vpc_id: str, subnet: PodSubnet) -> str | None:
+    return _first(
+        ec2.get_subnets(
+            filters=[
+                ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc_id]),
+                ec2.GetSubnetsFilterArgs(name="cidr-block", values=[subnet.cidr_block]),
+                ec2.GetSubnetsFilterArgs(name=f"tag:{STACK_TAG}", values=[stack_tag()]),
+            ]
+        ).ids
+    )
 
 
 def _routing(vpc_id: str, key: str, subnet: PodSubnet, subnet_id: str, name: str) -> dict[str, str]:

@@ -82,7 +82,9 @@ def deploy() -> None:
         ProblemsError: Everything that is wrong with the configuration; nothing was registered.
     """
     settings = read_settings(ConfigReader())
-    existing = find_existing(settings.vpc_id, settings.subnets, settings.ingress_rules, NAME)
+    existing = find_existing(
+        settings.vpc_id, settings.secondary["cidr_blocks"], settings.subnets, settings.ingress_rules, NAME
+    )
     args = component_args(settings, existing)
     declare(settings, *args)
 

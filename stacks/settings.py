@@ -67,7 +67,7 @@ class ConfigReader:
         return list(value)
 
     def text_mapping(self, place: str, value: object) -> dict[str, str]:
-        """`value`, found at `place`, as a mapping of strings. Numbers and booleans are refused: YAML loses their form."""
+        """`value`, found at `place`, as a mapping of strings. Numbers are refused: YAML loses their form."""
         if not isinstance(value, dict):
             self.problem(place, _shown(value), "is not a mapping.")
             return {}

@@ -323,17 +323,17 @@ class MemorySubnets:
         )
 
     def attach_interface(self, interface_id: str) -> None:
-        """Counts the call; ``interface_id`` is attached from its creation on."""
-        self.calls["AttachNetworkInterface"] += 1
+        """Counts the call; what is created here is the node's from the start."""
+        self._interface(interface_id, "AttachNetworkInterface")
 
     def detach_interface(self, interface_id: str) -> None:
         """Counts the call."""
-        self.calls["DetachNetworkInterface"] += 1
+        self._interface(interface_id, "DetachNetworkInterface")
 
     def delete_interface(self, interface_id: str) -> None:
         """Returns the interface's addresses and prefixes to the subnet."""
-        self.calls["DeleteNetworkInterface"] += 1
-        interface = self._interfaces.pop(interface_id)
+        interface = self._interface(interface_id, "DeleteNetworkInterface")
+        del self._interfaces[interface_id]
         subnet = self._subnets[interface.subnet_id]
         for address in interface.addresses:
             subnet.give_back_address(address)
@@ -345,8 +345,7 @@ class MemorySubnets:
     def assign_addresses(self, interface_id: str, count: int) -> tuple[int, ...]:
         """All of them, or a refusal."""
         call = "AssignPrivateIpAddresses"
-        self.calls[call] += 1
-        interface = self._interfaces[interface_id]
+        interface = self._interface(interface_id, call)
         subnet = self._subnets[interface.subnet_id]
         if subnet.free < count:
             raise _no_free_addresses(call)
@@ -357,8 +356,7 @@ class MemorySubnets:
     def assign_prefixes(self, interface_id: str, count: int) -> tuple[int, ...]:
         """All of them, or a refusal."""
         call = "AssignPrivateIpAddresses"
-        self.calls[call] += 1
-        interface = self._interfaces[interface_id]
+        interface = self._interface(interface_id, call)
         subnet = self._subnets[interface.subnet_id]
         if not subnet.has_prefixes(count):
             raise Ec2Error(
@@ -372,8 +370,7 @@ class MemorySubnets:
 
     def unassign_addresses(self, interface_id: str, addresses: Sequence[int]) -> None:
         """Returns addresses to the subnet."""
-        self.calls["UnassignPrivateIpAddresses"] += 1
-        interface = self._interfaces[interface_id]
+        interface = self._interface(interface_id, "UnassignPrivateIpAddresses")
         subnet = self._subnets[interface.subnet_id]
         for address in addresses:
             interface.addresses.remove(address)
@@ -381,12 +378,22 @@ class MemorySubnets:
 
     def unassign_prefixes(self, interface_id: str, prefixes: Sequence[int]) -> None:
         """Returns prefixes to the subnet."""
-        self.calls["UnassignPrivateIpAddresses"] += 1
-        interface = self._interfaces[interface_id]
+        interface = self._interface(interface_id, "UnassignPrivateIpAddresses")
         subnet = self._subnets[interface.subnet_id]
         for prefix in prefixes:
             interface.prefixes.remove(prefix)
             subnet.give_back_prefix(prefix)
+
+    def _interface(self, interface_id: str, call: str) -> _Held:
+        self.calls[call] += 1
+        try:
+            return self._interfaces[interface_id]
+        except KeyError:
+            raise Ec2Error(
+                "InvalidNetworkInterfaceID.NotFound",
+                f"The networkInterface ID '{interface_id}' does not exist",
+                call=call,
+            ) from None
 
 
 def _no_free_addresses(call: str) -> Ec2Error:

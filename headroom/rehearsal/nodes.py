@@ -86,7 +86,7 @@ class SimulatedNode:
 class Nodes:
     """All simulated nodes of a cluster."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a world, by keyword
         self,
         *,
         kube: Kube,
@@ -158,7 +158,7 @@ class Nodes:
             ),
             primary=interface_from(described),
             version=version,
-            random=random.Random(f"{self._seed}/{len(self.nodes)}"),
+            random=random.Random(f"{self._seed}/{len(self.nodes)}"),  # noqa: S311 - a repeatable choice of places
             log=self._logger(name),
             latency=Latency(),
         )
@@ -312,7 +312,7 @@ class Nodes:
         if state.failures & (state.failures - 1) == 0:
             self._writers.submit(self._write, self._write_stuck, node, state)
 
-    def _write(self, target: Callable[..., None], *arguments: Any) -> None:
+    def _write(self, target: Callable[..., object], *arguments: Any) -> None:
         try:
             target(*arguments)
         except ApiError as error:
@@ -519,7 +519,8 @@ def _conditions(now: str, *, ready: bool) -> list[dict[str, str]]:
 
 
 def _is_aws_node(pod: Mapping[str, Any]) -> bool:
-    return pod["metadata"].get("labels", {}).get("k8s-app") == "aws-node"
+    labels: Mapping[str, str] = pod["metadata"].get("labels", {})
+    return labels.get("k8s-app") == "aws-node"
 
 
 def _key(pod: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Everything that a rehearsal runs: the simulated AWS, a real control plane, stand-in providers, the real engine."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ def start_world(
     *,
     kubernetes: bool = True,
     on_line: Callable[[str], None] | None = None,
-    **aws_settings: float,
+    aws_settings: Mapping[str, float] | None = None,
 ) -> World:
     """Starts the parts side by side.
 
@@ -109,7 +109,7 @@ def start_world(
     with contextlib.ExitStack() as undo, ThreadPoolExecutor(3) as pool:
         undo.push(closing)
         plane_future = pool.submit(start_control_plane, tools, folder / "control-plane") if kubernetes else None
-        endpoint_future = pool.submit(lambda: start_endpoint(folder / "aws", **aws_settings))
+        endpoint_future = pool.submit(lambda: start_endpoint(folder / "aws", daemonset="", **(aws_settings or {})))
         # Both are waited for before either's failure is told, so that neither is left behind.
         endpoint, failure = None, None
         try:

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ RECORDED = Path(__file__).parents[1] / "data" / "ipamd_observed.jsonl.gz"
 IDLE_SECONDS = 600.0
 
 Scenario = dict[str, Any]
+Event = dict[str, Any]
 # ENIs, secondary addresses, prefixes, assigned, pending, held
 Checkpoint = tuple[int, int, int, int, int, int]
 
@@ -73,6 +75,21 @@ def checkpoint(node: NodeSimulation) -> Checkpoint:
     )
 
 
+def apply(node: NodeSimulation, event: Event) -> None:
+    """Everything that can happen but ``settle``."""
+    actions: dict[str, Callable[[], object]] = {
+        "add": lambda: node.add(event["n"]),
+        "paced": lambda: node.add_paced(event["n"], event["every_s"]),
+        "remove": lambda: node.remove(event["n"], event["which"]),
+        "wait": lambda: node.wait(event["seconds"]),
+        "cordon": node.cordon,
+        "uncordon": node.uncordon,
+        "restart": lambda: node.restart(CniSettings.from_environment(event["env"])),
+        "subnet_add": lambda: node.subnets.free_more(event["subnet"], event["n"]),
+    }
+    actions["paced" if event.get("mode") == "paced" else event["op"]]()
+
+
 def play(scenario: Scenario, seed: int = 0) -> Played:
     node = simulate(scenario, seed)
     checkpoints: list[Checkpoint] = []
@@ -82,47 +99,36 @@ def play(scenario: Scenario, seed: int = 0) -> Played:
         if node.ipamd.not_ready is not None:
             checkpoints.append(checkpoint(node))
             break
-        match event["op"]:
-            case "add" if event["mode"] == "paced":
-                node.add_paced(event["n"], event["every_s"])
-            case "add":
-                node.add(event["n"])
-            case "remove":
-                node.remove(event["n"], event["which"])
-            case "settle":
-                begin = node.now
-                settled = node.settle()
-                settle_seconds = max(settle_seconds, node.last_change - begin)
-                checkpoints.append(checkpoint(node))
-            case "wait":
-                node.wait(event["seconds"])
-            case "cordon":
-                node.cordon()
-            case "uncordon":
-                node.uncordon()
-            case "restart":
-                node.restart(CniSettings.from_environment(event["env"]))
-            case "subnet_add":
-                node.subnets.free_more(event["subnet"], event["n"])
-            case other:
-                raise AssertionError(f"unknown event {other}")
-    calls = Counter(node.subnets.calls)
-    not_ready = node.ipamd.not_ready
+        if event["op"] != "settle":
+            apply(node, event)
+            continue
+        begin = node.now
+        settled = node.settle()
+        settle_seconds = max(settle_seconds, node.last_change - begin)
+        checkpoints.append(checkpoint(node))
+    before = sum(node.subnets.calls.values())
     seen = {node.state.enis}
+    not_ready = node.ipamd.not_ready
     if not_ready is None:
-        end = node.now + IDLE_SECONDS
-        while node.now < end:
-            node.wait(2.5)
+        # A pool at rest is not worth looking at while it idles.
+        step = IDLE_SECONDS if settled else 2.5
+        for _ in range(round(IDLE_SECONDS / step)):
+            node.wait(step)
             seen.add(node.state.enis)
-    idle = sum((node.subnets.calls - calls).values())
     return Played(
         checkpoints=tuple(checkpoints),
         settled=settled,
         not_ready=not_ready,
         calls=Counter(node.subnets.calls),
-        idle_calls=idle,
+        idle_calls=sum(node.subnets.calls.values()) - before,
         held_by_subnet=node.subnets.held(),
         peak=node.peak_subnet_addresses,
         settle_seconds=settle_seconds,
         seen_enis=(min(seen), max(seen)),
     )
+
+
+@cache
+def played(index: int) -> Played:
+    """The model's run of a scenario with its first seed."""
+    return play(scenarios()[index])

@@ -47,14 +47,27 @@ ADDON_VERSIONS: Final[dict[str, tuple[str, ...]]] = {
 CLUSTER_VERSIONS: Final = ("1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35")
 """Kubernetes versions that the simulated EKS knows; every add-on version serves each of them."""
 
-_STRINGS = ["ADDITIONAL_ENI_TAGS", "AWS_EC2_ENDPOINT", "AWS_EXTERNAL_SERVICE_CIDRS", "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "AWS_VPC_K8S_CNI_LOGLEVEL", "AWS_VPC_K8S_CNI_LOG_FILE", "AWS_VPC_K8S_CNI_RANDOMIZESNAT", "AWS_VPC_K8S_CNI_VETHPREFIX", "AWS_VPC_K8S_PLUGIN_LOG_FILE", "AWS_VPC_K8S_PLUGIN_LOG_LEVEL", "CLUSTER_ENDPOINT", "ENI_CONFIG_ANNOTATION_DEF", "ENI_CONFIG_LABEL_DEF", "INTROSPECTION_BIND_ADDRESS", "POD_SECURITY_GROUP_ENFORCING_MODE"]
-_BOOLEANS = ["ANNOTATE_POD_IP", "AWS_MANAGE_ENIS_NON_SCHEDULABLE", "AWS_VPC_CNI_NODE_PORT_SUPPORT", "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "AWS_VPC_K8S_CNI_EXTERNALSNAT", "DISABLE_INTROSPECTION", "DISABLE_LEAKED_ENI_CLEANUP", "DISABLE_METRICS", "DISABLE_NETWORK_RESOURCE_PROVISIONING", "DISABLE_POD_V6", "ENABLE_BANDWIDTH_PLUGIN", "ENABLE_POD_ENI", "ENABLE_PREFIX_DELEGATION", "ENABLE_V4_EGRESS", "ENABLE_V6_EGRESS"]
-_INTEGERS = ["AWS_VPC_ENI_MTU", "IP_COOLDOWN_PERIOD", "MAX_ENI", "MINIMUM_IP_TARGET", "WARM_ENI_TARGET", "WARM_IP_TARGET", "WARM_PREFIX_TARGET"]
+_ENVIRONMENT: Final = """
+ADDITIONAL_ENI_TAGS ANNOTATE_POD_IP:boolean AWS_EC2_ENDPOINT AWS_EXTERNAL_SERVICE_CIDRS
+AWS_MANAGE_ENIS_NON_SCHEDULABLE:boolean AWS_VPC_CNI_NODE_PORT_SUPPORT:boolean AWS_VPC_ENI_MTU:integer
+AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG:boolean AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS
+AWS_VPC_K8S_CNI_EXTERNALSNAT:boolean AWS_VPC_K8S_CNI_LOGLEVEL AWS_VPC_K8S_CNI_LOG_FILE
+AWS_VPC_K8S_CNI_RANDOMIZESNAT AWS_VPC_K8S_CNI_VETHPREFIX AWS_VPC_K8S_PLUGIN_LOG_FILE
+AWS_VPC_K8S_PLUGIN_LOG_LEVEL CLUSTER_ENDPOINT DISABLE_INTROSPECTION:boolean
+DISABLE_LEAKED_ENI_CLEANUP:boolean DISABLE_METRICS:boolean DISABLE_NETWORK_RESOURCE_PROVISIONING:boolean
+DISABLE_POD_V6:boolean ENABLE_BANDWIDTH_PLUGIN:boolean ENABLE_POD_ENI:boolean
+ENABLE_PREFIX_DELEGATION:boolean ENABLE_V4_EGRESS:boolean ENABLE_V6_EGRESS:boolean
+ENI_CONFIG_ANNOTATION_DEF ENI_CONFIG_LABEL_DEF INTROSPECTION_BIND_ADDRESS IP_COOLDOWN_PERIOD:integer
+MAX_ENI:integer MINIMUM_IP_TARGET:integer POD_SECURITY_GROUP_ENFORCING_MODE WARM_ENI_TARGET:integer
+WARM_IP_TARGET:integer WARM_PREFIX_TARGET:integer
+"""
+"""Names of v1.15.1's `env` with their formats; all values are strings."""
+
 _LATER: Final = (
-    ((1, 17, 1), "NETWORK_POLICY_ENFORCING_MODE", None),
-    ((1, 18, 0), "ENABLE_SUBNET_DISCOVERY", "boolean"),
-    ((1, 19, 6), "ENABLE_IMDS_ONLY_MODE", "boolean"),
-    ((1, 20, 0), "ENABLE_MULTI_NIC", "boolean"),
+    ((1, 17, 1), "NETWORK_POLICY_ENFORCING_MODE"),
+    ((1, 18, 0), "ENABLE_SUBNET_DISCOVERY:boolean"),
+    ((1, 19, 6), "ENABLE_IMDS_ONLY_MODE:boolean"),
+    ((1, 20, 0), "ENABLE_MULTI_NIC:boolean"),
 )
 """Settings with the version that brought them."""
 
@@ -128,19 +141,18 @@ def configuration_schema(name: str, version: str) -> dict[str, Any]:
             "properties": {"resources": {"type": "object"}, "replicaCount": {"type": "integer"}},
         }
     numbers = version_numbers(version)
-    env: dict[str, Any] = {item: {"type": "string"} for item in _STRINGS}
-    env |= {item: {"type": "string", "format": "boolean"} for item in _BOOLEANS}
-    env |= {item: {"type": "string", "format": "integer"} for item in _INTEGERS}
-    for since, item, kind in _LATER:
-        if numbers >= since:
-            env[item] = {"type": "string", "format": kind} if kind else {"type": "string"}
+    names = [*_ENVIRONMENT.split(), *(name for since, name in _LATER if numbers >= since)]
+    env = {}
+    for item in sorted(names):
+        variable, _, kind = item.partition(":")
+        env[variable] = {"type": "string", "format": kind} if kind else {"type": "string"}
     flag = {"type": "string", "format": "boolean"}
     subnet = _closed(
         {"id": {"type": "string"}, "securityGroups": {"type": "array", "items": {"type": "string"}}}, ["id"]
     )
     limits = _closed({"cpu": {"type": "string"}, "memory": {"type": "string"}})
     definitions = {
-        "Env": _closed(dict(sorted(env.items()))),
+        "Env": _closed(env),
         "EniConfig": _closed(
             {
                 "create": {"type": "boolean"},
@@ -192,7 +204,7 @@ def _violations(value: Any, schema: dict[str, Any], root: dict[str, Any], path: 
     if "$ref" in schema:
         schema = root["definitions"][schema["$ref"].rsplit("/", 1)[-1]]
     expected = schema.get("type")
-    allowed = expected if isinstance(expected, list) else [expected]
+    allowed: list[str] = expected if isinstance(expected, list) else [str(expected)]
     kind = _KINDS.get(type(value), type(value).__name__)
     if expected and kind not in allowed:
         return [f"{path}: {kind} found, {' or '.join(allowed)} expected"]

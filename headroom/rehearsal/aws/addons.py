@@ -146,12 +146,14 @@ class Addons:
             "DescribeAddonConfiguration": self._configuration,
             "DescribeUpdate": self._describe_update,
             "ListUpdates": self._list_updates,
+            "TagResource": self._tag,
+            "UntagResource": self._untag,
+            "ListTagsForResource": self._list_tags,
         }
 
-    @property
-    def actions(self) -> frozenset[str]:
-        """Names of the actions served here."""
-        return frozenset(self._actions)
+    def serves(self, action: str, parameters: Parameters) -> bool:
+        """Whether the request is for here: an action on add-ons, or on the tags of one."""
+        return action in self._actions and ":addon/" in str(parameters.get("resourceArn", ":addon/"))
 
     def call(self, region: str, action: str, parameters: Parameters) -> dict[str, Any]:
         """Answer one action.
@@ -315,6 +317,27 @@ class Addons:
                 if update.cluster == cluster.name and name in (None, update.addon)
             ]
         }
+
+    def _tag(self, region: str, parameters: Parameters) -> dict[str, Any]:
+        tags = parameters["tags"]
+        self._tagged(region, parameters).tags.update(tags)
+        return {}
+
+    def _untag(self, region: str, parameters: Parameters) -> dict[str, Any]:
+        addon, keys = self._tagged(region, parameters), parameters.get("tagKeys", [])
+        for key in [keys] if isinstance(keys, str) else keys:
+            addon.tags.pop(key, None)
+        return {}
+
+    def _list_tags(self, region: str, parameters: Parameters) -> dict[str, Any]:
+        return {"tags": dict(self._tagged(region, parameters).tags)}
+
+    def _tagged(self, region: str, parameters: Parameters) -> Addon:
+        arn = parameters["resourceArn"]
+        for (place, _, _), addon in self._addons.items():
+            if place == region and addon.arn == arn:
+                return addon
+        raise AddonsError("NotFoundException", f"No resource found for ARN {arn}", 404)
 
     # --- the DaemonSet --------------------------------------------------------------------------------------
 

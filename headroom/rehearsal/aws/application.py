@@ -17,21 +17,20 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 import botocore.session
-from moto.ec2.models import ec2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from headroom.rehearsal.aws import ec2, seed
+from headroom.rehearsal.aws import clusters, ec2, seed
 from headroom.rehearsal.aws.addons import Addons, AddonsError, LiveEnvironment
 from headroom.rehearsal.aws.faults import Failure, Fault, Faults
 from headroom.rehearsal.aws.routes import RestRoutes
-from headroom.rehearsal.aws.settings import ACCOUNT, Settings
+from headroom.rehearsal.aws.settings import Settings
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -72,6 +71,18 @@ class Answer:
         return [self.body]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A request to AWS, understood: which service and Region, which action, and what its path says."""
+
+    environ: Environ
+    service: str
+    region: str
+    action: str
+    in_path: dict[str, str]
+    body: bytes
+
+
 class Application:
     """The WSGI application; every request to moto's state is served alone."""
 
@@ -79,6 +90,7 @@ class Application:
         self, *, settings: Settings, log: TextIO | None = None, environment: LiveEnvironment | None = None
     ) -> None:
         ec2.install(settings)
+        clusters.install()
         self._settings = settings
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._state_lock = threading.RLock()
@@ -96,71 +108,64 @@ class Application:
         if path.startswith(BACK_DOOR):
             return self._serve_back_door(environ, path.removeprefix(BACK_DOOR), body).send(start_response)
         started = time.time()
-        service, region = _scope(environ)
-        action, parameters = self._action(environ, service, path, body)
+        incoming = self._understood(environ, path, body)
         try:
-            answer = self._serve(environ, service, region, action, parameters, body)
+            answer = self._serve(incoming)
         except NotImplementedError as error:
             text = f"The simulated AWS does not have this action or option: {error}"
-            answer = _failure_answer(service, Failure("InvalidAction", text, 400))
+            answer = _failure_answer(incoming.service, Failure("InvalidAction", text, 400))
         except Exception as error:  # noqa: BLE001  # moto's or our own bug: answer in AWS's form, and say where
             traceback.print_exc()
-            text = f"The simulated AWS failed in {action}: {type(error).__name__}: {error}"
-            answer = _failure_answer(service, Failure("InternalFailure", text, 400))
-        self._note(started, service, action, answer)
+            text = f"The simulated AWS failed in {incoming.action}: {type(error).__name__}: {error}"
+            answer = _failure_answer(incoming.service, Failure("InternalFailure", text, 400))
+        self._note(started, incoming, answer)
         return answer.send(start_response)
 
-    def _serve(
-        self,
-        environ: Environ,
-        service: str,
-        region: str,
-        action: str,
-        parameters: dict[str, str],
-        body: bytes,
-    ) -> Answer:
-        failure = self._faults.happen(action, "before")
+    def _serve(self, incoming: Incoming) -> Answer:
+        failure = self._faults.happen(incoming.action, "before")
         if failure:
-            return _failure_answer(service, failure)
+            return _failure_answer(incoming.service, failure)
         with self._state_lock:
-            if service == "eks" and action in self._addons.actions:
-                answer = self._serve_addons(region, action, parameters, environ, body)
+            if incoming.service == "eks" and self._addons.serves(incoming.action, incoming.in_path):
+                answer = self._serve_addons(incoming)
             else:
-                answer = _collect(self._moto, environ)
-        failure = self._faults.happen(action, "after")
-        return _failure_answer(service, failure) if failure else answer
+                answer = _collect(self._moto, incoming.environ)
+        failure = self._faults.happen(incoming.action, "after")
+        return _failure_answer(incoming.service, failure) if failure else answer
 
-    def _serve_addons(
-        self, region: str, action: str, parameters: dict[str, str], environ: Environ, body: bytes
-    ) -> Answer:
-        query = {key: values[0] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
-        content = json.loads(body) if body.strip() else {}
+    def _serve_addons(self, incoming: Incoming) -> Answer:
+        given = parse_qs(incoming.environ.get("QUERY_STRING", ""))
+        query = {key: values[0] if len(values) == 1 else values for key, values in given.items()}
+        content = json.loads(incoming.body) if incoming.body.strip() else {}
+        parameters = {**query, **content, **incoming.in_path}
         try:
-            result = self._addons.call(region, action, {**query, **content, **parameters})
+            return _json_answer("200 OK", self._addons.call(incoming.region, incoming.action, parameters))
         except AddonsError as error:
             return _json_error(error.status, error.code, error.message)
-        return _json_answer("200 OK", result)
 
-    def _action(self, environ: Environ, service: str, path: str, body: bytes) -> tuple[str, dict[str, str]]:
+    def _understood(self, environ: Environ, path: str, body: bytes) -> Incoming:
+        service, region = _scope(environ)
+        in_path: dict[str, str] = {}
         target = environ.get("HTTP_X_AMZ_TARGET")
         if target:
-            return str(target).rsplit(".", 1)[-1], {}
-        if "/operation/" in path:
-            return path.rsplit("/", 1)[-1], {}
-        if service == "eks":
-            return self._routes.match(environ["REQUEST_METHOD"], path)
-        text = body.decode("utf-8", errors="replace") or environ.get("QUERY_STRING", "")
-        named = parse_qs(text).get("Action", [""])[0]
-        return named or f"{environ['REQUEST_METHOD']} {path}", {}
+            action = str(target).rsplit(".", 1)[-1]
+        elif "/operation/" in path:
+            action = path.rsplit("/", 1)[-1]
+        elif service == "eks":
+            action, in_path = self._routes.match(environ["REQUEST_METHOD"], path)
+        else:
+            text = body.decode("utf-8", errors="replace") or environ.get("QUERY_STRING", "")
+            action = parse_qs(text).get("Action", [""])[0] or f"{environ['REQUEST_METHOD']} {path}"
+        return Incoming(environ=environ, service=service, region=region, action=action, in_path=in_path, body=body)
 
-    def _note(self, started: float, service: str, action: str, answer: Answer) -> None:
-        code = answer.code
+    def _note(self, started: float, incoming: Incoming, answer: Answer) -> None:
+        code, action = answer.code, incoming.action
         with self._log_lock:
             self._calls[action, code] += 1
             if self._log:
                 entry = {
                     "time": started,
-                    "service": service,
+                    "service": incoming.service,
                     "action": action,
                     "code": code,
                     "seconds": round(time.time() - started, 4),
@@ -175,47 +180,48 @@ class Application:
             return _json_answer("200 OK", self._back_door(method, name, content))
         except (ValueError, BackDoorError) as error:
             return _json_answer("400 Bad Request", {"error": str(error)})
-        except ec2.Refusal as error:
+        except ec2.RefusalError as error:
             return _json_answer("409 Conflict", {"error": f"{error.code}: {error.message}"})
 
-    def _back_door(self, method: str, name: str, content: Any) -> Any:  # noqa: PLR0911  # one return a door
-        match method, name:
-            case "GET", "health":
-                return {"healthy": True}
-            case "GET", "settings":
-                return asdict(self._settings)
-            case "POST", "settings":
-                self._settings = self._settings.changed(content)
-                ec2.RehearsalBackend.settings = self._settings
-                return asdict(self._settings)
-            case "GET", "faults":
-                return [asdict(fault) for fault in self._faults.pending()]
-            case "POST", "faults":
-                self._faults.order(Fault.parse(content))
-                return {}
-            case "DELETE", "faults":
-                self._faults.clear()
-                return {}
-            case "GET", "calls":
-                with self._log_lock:
-                    return [
-                        {"action": action, "code": code, "count": count}
-                        for (action, code), count in sorted(self._calls.items())
-                    ]
-            case "DELETE", "calls":
-                with self._log_lock:
-                    self._calls.clear()
-                return {}
-            case "POST", "seed":
-                with self._state_lock:
-                    backend = ec2_backends[ACCOUNT][content.get("region", "us-east-1")]
-                    return seed.plant(backend, content)
-            case "GET", "daemonset":
-                return self._addons.environment.read()
-            case "PUT", "daemonset":
-                self._addons.environment.replace(content)
-                return {}
-        raise BackDoorError(f"there is no {method} {BACK_DOOR}{name}")
+    def _back_door(self, method: str, name: str, content: Any) -> Any:
+        doors: dict[tuple[str, str], Callable[[Any], Any]] = {
+            ("GET", "health"): lambda _: {"healthy": True},
+            ("GET", "settings"): lambda _: asdict(self._settings),
+            ("POST", "settings"): self._change_settings,
+            ("GET", "faults"): lambda _: [asdict(fault) for fault in self._faults.pending()],
+            ("POST", "faults"): lambda values: self._faults.order(Fault.parse(values)),
+            ("DELETE", "faults"): lambda _: self._faults.clear(),
+            ("GET", "calls"): self._show_calls,
+            ("DELETE", "calls"): self._forget_calls,
+            ("POST", "seed"): self._plant,
+            ("GET", "daemonset"): lambda _: self._addons.environment.read(),
+            ("PUT", "daemonset"): self._addons.environment.replace,
+        }
+        if (method, name) not in doors:
+            raise BackDoorError(f"there is no {method} {BACK_DOOR}{name}")
+        return doors[method, name](content)
+
+    def _change_settings(self, content: Any) -> Any:
+        self._settings = self._settings.changed(content)
+        ec2.RehearsalBackend.settings = self._settings
+        return asdict(self._settings)
+
+    def _show_calls(self, content: Any) -> Any:
+        del content
+        with self._log_lock:
+            return [
+                {"action": action, "code": code, "count": count}
+                for (action, code), count in sorted(self._calls.items())
+            ]
+
+    def _forget_calls(self, content: Any) -> Any:
+        del content
+        with self._log_lock:
+            self._calls.clear()
+
+    def _plant(self, content: Any) -> Any:
+        with self._state_lock:
+            return seed.plant(ec2.backend_of(content.get("region", "us-east-1")), content)
 
 
 def open_log(path: Path) -> TextIO:

@@ -20,6 +20,7 @@ from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBacken
 from moto.ec2.models.elastic_network_interfaces import Attachment, NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceState, Reservation
 from moto.ec2.models.network_acls import NetworkAclAssociation
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet, SubnetCidrReservation
 from moto.ec2.models.vpcs import VPC
 from moto.ec2.responses import EC2Response
@@ -37,7 +38,7 @@ from headroom.addresses.problems import ProblemsError
 from headroom.capacity.limits import InstanceLimits, instance_limits
 from headroom.rehearsal.aws import pool
 from headroom.rehearsal.aws.pool import AddressPool
-from headroom.rehearsal.aws.settings import Settings
+from headroom.rehearsal.aws.settings import ACCOUNT, Settings
 
 LIVE_STATES = frozenset({"associating", "associated", "disassociating"})
 """States of a CIDR association that count against the quota and against overlaps."""
@@ -61,7 +62,7 @@ _RESTRICTED_RULES = frozenset(
 )
 
 
-class Refusal(EC2ClientError):
+class RefusalError(EC2ClientError):
     """An answer of EC2 that refuses the request: code and text."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -119,6 +120,7 @@ class RehearsalSubnet(Subnet):
         super().__init__(*arguments, **keywords)
         network = self.cidr if isinstance(self.cidr, IPv4Network) else IPv4Network("255.255.255.240/28")
         self.pool = AddressPool(network, random)
+        self.enable_dns64 = False
 
     @property
     def available_ip_address_count(self) -> int:
@@ -193,6 +195,10 @@ class RehearsalBackend(EC2Backend):
         for item in due:
             item.happen()
 
+    def random_number(self) -> int:
+        """A number for a name that AWS chooses."""
+        return self._random.randrange(10**9)
+
     def _later(self, seconds: float, happen: Callable[[], None]) -> None:
         self._transitions.append(_Transition(time.monotonic() + seconds, happen))
         self.settle()
@@ -200,7 +206,10 @@ class RehearsalBackend(EC2Backend):
     # --- CIDRs of a VPC -----------------------------------------------------------------------------------
 
     def associate_vpc_cidr_block(
-        self, vpc_id: str, cidr_block: str, amazon_provided_ipv6_cidr_block: bool
+        self,
+        vpc_id: str,
+        cidr_block: str,
+        amazon_provided_ipv6_cidr_block: bool,  # noqa: FBT001  # moto's signature
     ) -> dict[str, Any]:
         """Associate a CIDR under the rules of the VPC user guide, vpc-cidr-blocks.
 
@@ -254,7 +263,7 @@ class RehearsalBackend(EC2Backend):
             answer = {**association, "vpc_id": vpc.id}
             self._later(self.settings.association_seconds, finish)
             return answer
-        raise Refusal(
+        raise RefusalError(
             "InvalidVpcCidrBlockAssociationID.NotFound",
             f"The vpc CIDR block association ID '{association_id}' does not exist",
         )
@@ -280,7 +289,7 @@ class RehearsalBackend(EC2Backend):
                 allow_family_mix=self.settings.allow_family_mix,
             )
         except ProblemsError as error:
-            raise Refusal(
+            raise RefusalError(
                 "InvalidParameterValue",
                 f"Value ({cidr_block}) for parameter cidrBlock is invalid. This is not a valid CIDR block.",
             ) from error
@@ -288,20 +297,20 @@ class RehearsalBackend(EC2Backend):
             return verdict.canonical
         rules = {problem.rule for problem in verdict.problems}
         if "cidr-quota" in rules:
-            raise Refusal(
+            raise RefusalError(
                 "CidrLimitExceeded",
                 f"This network '{vpc.id}' has met its maximum number of allowed CIDRs: {self.settings.cidr_quota}",
             )
         if "cidr-size" in rules:
-            raise Refusal("InvalidVpc.Range", f"The CIDR '{cidr_block}' is invalid.")
+            raise RefusalError("InvalidVpc.Range", f"The CIDR '{cidr_block}' is invalid.")
         if rules & _RESTRICTED_RULES:
-            raise Refusal("InvalidVpc.Range", _RESTRICTED_TEXT.format(cidr=cidr_block))
-        raise Refusal("InvalidVpc.Range", " ".join(problem.message for problem in verdict.problems))
+            raise RefusalError("InvalidVpc.Range", _RESTRICTED_TEXT.format(cidr=cidr_block))
+        raise RefusalError("InvalidVpc.Range", " ".join(problem.message for problem in verdict.problems))
 
     def _check_disassociation(self, vpc: VPC, association: Mapping[str, Any]) -> None:
         cidr = association["cidr_block"]
         if cidr == vpc.cidr_block:
-            raise Refusal(
+            raise RefusalError(
                 "OperationNotPermitted",
                 f"The vpc CIDR block with association ID {association['association_id']} may not be "
                 "disassociated. It is the primary IPv4 CIDR block of the VPC",
@@ -309,7 +318,7 @@ class RehearsalBackend(EC2Backend):
         network = IPv4Network(cidr)
         for subnet in self.describe_subnets(filters={"vpc-id": [vpc.id]}):
             if isinstance(subnet.cidr, IPv4Network) and subnet.cidr.subnet_of(network):
-                raise Refusal(
+                raise RefusalError(
                     "InvalidCidrBlock.InUse",
                     f"The vpc {vpc.id} currently has a subnet within CIDR block {cidr}",
                 )
@@ -339,7 +348,7 @@ class RehearsalBackend(EC2Backend):
 
     # --- subnets ------------------------------------------------------------------------------------------
 
-    def create_subnet(  # noqa: PLR0913  # moto's signature
+    def create_subnet(  # noqa: PLR0913, PLR0917  # moto's signature
         self,
         vpc_id: str,
         cidr_block: str,
@@ -358,7 +367,7 @@ class RehearsalBackend(EC2Backend):
         canonical = self._check_subnet(vpc, cidr_block) if cidr_block else ""
         zone = self._zone(availability_zone, availability_zone_id)
         is_first = not self.subnets.get(zone.name)
-        subnet = RehearsalSubnet(
+        subnet = RehearsalSubnet(  # type: ignore[abstract]  # as moto's own class; CloudFormation is not served
             self,
             random_subnet_id(),
             vpc_id,
@@ -380,7 +389,7 @@ class RehearsalBackend(EC2Backend):
         try:
             block = Block.parse(cidr_block, canonical=True)
         except ProblemsError as error:
-            raise Refusal(
+            raise RefusalError(
                 "InvalidParameterValue",
                 f"Value ({cidr_block}) for parameter cidrBlock is invalid. This is not a valid CIDR block.",
             ) from error
@@ -390,13 +399,13 @@ class RehearsalBackend(EC2Backend):
             if state_of(item) == "associated"
         ]
         if block.prefix_length not in AWS_PREFIX_LENGTHS or not any(whole.contains(block) for whole in associated):
-            raise Refusal("InvalidSubnet.Range", f"The CIDR '{cidr_block}' is invalid.")
+            raise RefusalError("InvalidSubnet.Range", f"The CIDR '{cidr_block}' is invalid.")
         others = self.describe_subnets(filters={"vpc-id": [vpc.id]})
         network = IPv4Network(str(block))
         if any(isinstance(other.cidr, IPv4Network) and other.cidr.overlaps(network) for other in others):
-            raise Refusal("InvalidSubnet.Conflict", f"The CIDR '{cidr_block}' conflicts with another subnet")
+            raise RefusalError("InvalidSubnet.Conflict", f"The CIDR '{cidr_block}' conflicts with another subnet")
         if len(others) >= self.settings.subnet_quota:
-            raise Refusal("SubnetLimitExceeded", "The maximum number of subnets has been reached.")
+            raise RefusalError("SubnetLimitExceeded", "The maximum number of subnets has been reached.")
         return str(block)
 
     def _zone(self, name: str | None, identifier: str | None) -> Any:
@@ -404,7 +413,7 @@ class RehearsalBackend(EC2Backend):
         for zone in zones:
             if (name and zone.name == name) or (not name and zone.zone_id == identifier):
                 return zone
-        raise Refusal(
+        raise RefusalError(
             "InvalidParameterValue",
             f"Value ({name or identifier}) for parameter availabilityZone is invalid. Subnets can currently "
             f"only be created in the following availability zones: {', '.join(zone.name for zone in zones)}.",
@@ -417,7 +426,9 @@ class RehearsalBackend(EC2Backend):
         """
         subnet = self.get_subnet(subnet_id)
         if any(interface.subnet.id == subnet_id for interface in self.enis.values()):
-            raise Refusal("DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
+            raise RefusalError(
+                "DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted."
+            )
         for table in self.route_tables.values():
             table._associations = {  # noqa: SLF001  # moto offers no other way in
                 key: target
@@ -440,7 +451,7 @@ class RehearsalBackend(EC2Backend):
         """Reserve a range; overlap and range are moto's checks, the rate is EC2's (5, then one a second)."""
         settings = self.settings
         if not self._reservation_bucket.take(settings.reservation_burst, settings.reservation_rate):
-            raise Refusal("RequestLimitExceeded", "Request limit exceeded.")
+            raise RefusalError("RequestLimitExceeded", "Request limit exceeded.")
         reservation = super().create_subnet_cidr_reservation(subnet_id, reservation_type, cidr, tags)
         subnet = self.own_subnet(subnet_id)
         if isinstance(reservation.cidr, IPv4Network):
@@ -476,7 +487,7 @@ class RehearsalBackend(EC2Backend):
         self.get_route_table(route_table_id)
         for table in self.route_tables.values():
             if subnet_id in table._associations.values() and table.id != route_table_id:  # noqa: SLF001  # moto
-                raise Refusal(
+                raise RefusalError(
                     "Resource.AlreadyAssociated",
                     f"the specified association for route table {route_table_id} conflicts with an existing "
                     "association",
@@ -500,24 +511,36 @@ class RehearsalBackend(EC2Backend):
                     if state_of(item) in LIVE_STATES
                 }
                 if destination_cidr_block in live:
-                    raise Refusal(
+                    raise RefusalError(
                         "InvalidParameterValue",
                         f"cannot remove local route {destination_cidr_block} in route table {route_table_id}",
                     )
         return super().delete_route(
-            route_table_id, destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id
+            route_table_id,
+            destination_cidr_block,  # type: ignore[arg-type]  # moto itself passes None for an IPv6 route
+            destination_ipv6_cidr_block,
+            destination_prefix_list_id,
         )
 
     def replace_network_acl_association(self, association_id: str, network_acl_id: str) -> NetworkAclAssociation:
         """Move a subnet to another network ACL of the same VPC."""
         self.get_network_acl(network_acl_id)
         if not any(association_id in acl._associations for acl in self.network_acls.values()):  # noqa: SLF001  # moto
-            raise Refusal("InvalidAssociationID.NotFound", f"The association ID '{association_id}' does not exist")
+            raise RefusalError("InvalidAssociationID.NotFound", f"The association ID '{association_id}' does not exist")
         return super().replace_network_acl_association(association_id, network_acl_id)
+
+    def describe_security_group_rules(
+        self, sg_rule_ids: list[str], filters: dict[str, list[str]]
+    ) -> list[SecurityGroupRule]:
+        """Rules of security groups, with their owner."""
+        rules = super().describe_security_group_rules(sg_rule_ids, filters)
+        for rule in rules:
+            vars(rule)["group_owner_id"] = self.account_id
+        return rules
 
     # --- network interfaces --------------------------------------------------------------------------------
 
-    def create_network_interface(
+    def create_network_interface(  # noqa: PLR0913, PLR0917  # moto's signature
         self,
         subnet: Any,
         private_ip_address: str | list[str],
@@ -560,12 +583,14 @@ class RehearsalBackend(EC2Backend):
         """Create an interface with all the addresses asked for, or nothing.
 
         Raises:
-            Refusal: `InsufficientFreeAddressesInSubnet` for single addresses; for prefixes EC2 answers a
+            RefusalError: `InsufficientFreeAddressesInSubnet` for single addresses; for prefixes EC2 answers a
                 creation with `InvalidParameterValue` (amazon-vpc-cni-k8s #3105), unlike an assignment.
         """
         wanted = wanted or WantedAddresses()
         if len(self.enis) >= self.settings.interface_quota:
-            raise Refusal("NetworkInterfaceLimitExceeded", "The maximum number of network interfaces has been reached.")
+            raise RefusalError(
+                "NetworkInterfaceLimitExceeded", "The maximum number of network interfaces has been reached."
+            )
         self._check_groups(group_ids or ())
         holder = f"new-{len(self.enis)}-{self._random.random()}"
         with self._all_or_nothing(subnet) as taken:
@@ -577,7 +602,7 @@ class RehearsalBackend(EC2Backend):
                     subnet.pool.take(primary, holder)
             taken.append(primary)
             secondary, prefixes = self._take(subnet, wanted, holder, taken, creating=True)
-        interface = RehearsalInterface(
+        interface = RehearsalInterface(  # type: ignore[abstract]  # as moto's own class; CloudFormation is not served
             self,
             subnet,
             text_of(primary),
@@ -622,22 +647,22 @@ class RehearsalBackend(EC2Backend):
         interface = self._own_interface(eni_id)
         instance = self.get_instance(instance_id)
         if interface.instance:
-            raise Refusal("InvalidNetworkInterface.InUse", f"Interface: [{eni_id}] in use.")
+            raise RefusalError("InvalidNetworkInterface.InUse", f"Interface: [{eni_id}] in use.")
         if int(device_index) in attached_to(instance):
-            raise Refusal(
+            raise RefusalError(
                 "InvalidParameterValue",
                 f"Instance '{instance_id}' already has an interface attached at device index '{device_index}'.",
             )
         limits = limits_of(instance.instance_type)
         count = len(attached_to(instance)) + 1
         if count > limits.enis:
-            raise Refusal(
+            raise RefusalError(
                 "AttachmentLimitExceeded",
                 f"Interface count {count} exceeds the limit for {instance.instance_type}",
             )
         _check_slots(interface.id, interface.used_slots, limits)
         if interface.availability_zone != instance.availability_zone:
-            raise Refusal(
+            raise RefusalError(
                 "InvalidParameterCombination",
                 "You may not attach a network interface to an instance if they are not in the same availability zone",
             )
@@ -647,7 +672,7 @@ class RehearsalBackend(EC2Backend):
         """Add addresses or prefixes to an interface, all or nothing; gives the new ones.
 
         Raises:
-            Refusal: `InsufficientFreeAddressesInSubnet`, `InsufficientCidrBlocks` (no free /28, or not
+            RefusalError: `InsufficientFreeAddressesInSubnet`, `InsufficientCidrBlocks` (no free /28, or not
                 enough), `PrivateIpAddressLimitExceeded` (the instance type's limit of an interface).
         """
         interface = self._own_interface(eni_id)
@@ -675,7 +700,7 @@ class RehearsalBackend(EC2Backend):
         held_prefixes = {item["Ipv4Prefix"] for item in interface.ipv4_prefixes}
         strange = sorted(gone - held) + sorted(gone_prefixes - held_prefixes)
         if strange:
-            raise Refusal("InvalidParameterValue", f"Some of {strange} are not assigned to interface {eni_id}")
+            raise RefusalError("InvalidParameterValue", f"Some of {strange} are not assigned to interface {eni_id}")
         interface.private_ip_addresses = [
             item for item in interface.private_ip_addresses if item["PrivateIpAddress"] not in gone
         ]
@@ -694,7 +719,7 @@ class RehearsalBackend(EC2Backend):
     def _check_groups(self, group_ids: Iterable[str]) -> None:
         for identifier in group_ids:
             if self.get_security_group_from_id(identifier) is None:
-                raise Refusal("InvalidGroup.NotFound", f"The security group '{identifier}' does not exist")
+                raise RefusalError("InvalidGroup.NotFound", f"The security group '{identifier}' does not exist")
 
     def _take_over(self, subnet: RehearsalSubnet, address: int) -> None:
         """AllowReassignment: take a secondary address from the interface that has it."""
@@ -733,10 +758,10 @@ class RehearsalBackend(EC2Backend):
             blocks = subnet.pool.take_prefixes(wanted.prefix_count, holder)
         except pool.NoFreePrefixesError as error:
             if creating:
-                raise Refusal(
+                raise RefusalError(
                     "InvalidParameterValue", "There aren't sufficient free Ipv4 addresses or prefixes"
                 ) from error
-            raise Refusal(
+            raise RefusalError(
                 "InsufficientCidrBlocks",
                 "The specified subnet does not have enough free cidr blocks to satisfy the request.",
             ) from error
@@ -748,7 +773,7 @@ class RehearsalBackend(EC2Backend):
         taken: list[int] = []
         try:
             yield taken
-        except Refusal:
+        except RefusalError:
             for address in taken:
                 if address < 0:
                     subnet.pool.release_prefix(-address)
@@ -820,6 +845,12 @@ class RehearsalBackend(EC2Backend):
         return super().describe_tags(filters)
 
 
+_LAUNCH_NAMES = {
+    "PrivateDnsHostnameTypeOnLaunch": "HostnameType",
+    "EnableResourceNameDnsAAAARecordOnLaunch": "EnableResourceNameDnsAAAARecord",
+}
+
+
 class RehearsalResponse(EC2Response):
     """The EC2 actions that take more parameters here than in moto, or answer with more."""
 
@@ -827,6 +858,19 @@ class RehearsalResponse(EC2Response):
         """Answer one request, after what was due has happened."""
         self.ec2_backend.settle()
         return super().call_action()
+
+    def modify_subnet_attribute(self) -> ActionResult:
+        """ModifySubnetAttribute, with the attributes that moto passes over."""
+        subnet = self.ec2_backend.get_subnet(self._get_param("SubnetId"))
+        for name, key in _LAUNCH_NAMES.items():
+            value = self._get_param(name)
+            if value is not None:
+                wanted = value.get("Value") if isinstance(value, dict) else value
+                subnet.private_dns_name_options_on_launch[key] = wanted
+        dns64 = self._get_param("EnableDns64.Value")
+        if dns64 is not None:
+            subnet.enable_dns64 = dns64
+        return super().modify_subnet_attribute()
 
     def create_network_interface(self) -> ActionResult:
         """CreateNetworkInterface with addresses and prefixes."""
@@ -858,7 +902,7 @@ class RehearsalResponse(EC2Response):
         identifier = self._get_param("NetworkInterfaceId")
         self.error_on_dryrun()
         if self.ec2_backend.get_network_interface(identifier).instance:
-            raise Refusal("InvalidParameterValue", f"Network interface '{identifier}' is currently in use.")
+            raise RefusalError("InvalidParameterValue", f"Network interface '{identifier}' is currently in use.")
         self.ec2_backend.delete_network_interface(identifier)
         return EmptyResult()
 
@@ -868,7 +912,7 @@ class RehearsalResponse(EC2Response):
         if attachment:
             interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
             if interface.attachment_id != attachment.get("AttachmentId"):
-                raise Refusal(
+                raise RefusalError(
                     "InvalidAttachmentID.NotFound",
                     f"The network interface attachment ID '{attachment.get('AttachmentId')}' does not exist",
                 )
@@ -881,7 +925,7 @@ class RehearsalResponse(EC2Response):
         identifier = self._get_param("NetworkInterfaceId")
         wanted = self._wanted(self._get_param("PrivateIpAddresses", []))
         if not wanted.slots:
-            raise Refusal(
+            raise RefusalError(
                 "MissingParameter",
                 "Either the number of secondary addresses or prefixes, or the addresses or prefixes "
                 "themselves must be specified",
@@ -940,12 +984,12 @@ class RehearsalResponse(EC2Response):
             item["Ipv4Prefix"] if isinstance(item, dict) else item for item in self._get_param("Ipv4Prefixes", [])
         ]
         if (count or addresses) and (prefix_count or prefixes):
-            raise Refusal(
+            raise RefusalError(
                 "InvalidParameterCombination",
                 "Secondary private IP addresses and IPv4 prefixes may not be specified on the same request",
             )
         if (count and addresses) or (prefix_count and prefixes):
-            raise Refusal(
+            raise RefusalError(
                 "InvalidParameterCombination",
                 "A number and the addresses or prefixes themselves may not be specified on the same request",
             )
@@ -977,7 +1021,7 @@ def limits_of(instance_type: str) -> InstanceLimits:
     try:
         return instance_limits(instance_type)
     except ProblemsError as error:
-        raise Refusal("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.") from error
+        raise RefusalError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.") from error
 
 
 def attached_to(instance: Instance) -> dict[int, NetworkInterface]:
@@ -987,11 +1031,11 @@ def attached_to(instance: Instance) -> dict[int, NetworkInterface]:
 
 def _check_slots(eni_id: str, slots: int, limits: InstanceLimits) -> None:
     if slots > limits.ipv4_per_eni:
-        raise Refusal("PrivateIpAddressLimitExceeded", f"{eni_id}: Number of private addresses will exceed limit.")
+        raise RefusalError("PrivateIpAddressLimitExceeded", f"{eni_id}: Number of private addresses will exceed limit.")
 
 
-def _full_subnet() -> Refusal:
-    return Refusal(
+def _full_subnet() -> RefusalError:
+    return RefusalError(
         "InsufficientFreeAddressesInSubnet",
         "The specified subnet does not have enough free addresses to satisfy the request.",
     )
@@ -1011,11 +1055,19 @@ def _refusing_address(text: str) -> Iterator[None]:
     try:
         yield
     except pool.AddressInUseError as error:
-        raise Refusal("InvalidIPAddress.InUse", f"Address {text} is in use.") from error
+        raise RefusalError("InvalidIPAddress.InUse", f"Address {text} is in use.") from error
     except pool.OutsideSubnetError as error:
-        raise Refusal(
+        raise RefusalError(
             "InvalidParameterValue", f"Address {text} does not fall within the subnet's address range"
         ) from error
+
+
+def backend_of(region: str) -> RehearsalBackend:
+    """EC2 of a Region."""
+    backend = ec2_backends[ACCOUNT][region]
+    if not isinstance(backend, RehearsalBackend):
+        raise TypeError("EC2 was used before the rehearsal's own was installed")
+    return backend
 
 
 def install(settings: Settings) -> None:

@@ -15,7 +15,7 @@ class RestRoutes:
         for name in model.operation_names:
             http: dict[str, Any] = model.operation_model(name).http
             uri = http["requestUri"].split("?")[0].rstrip("/")
-            pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(uri))
+            pattern = re.sub(r"\\\{(\w+)\\\}", _placeholder, re.escape(uri))
             routes.append((http["method"], re.compile(pattern), name))
         # Fixed words before placeholders, so that /addons/supported-versions is not taken for a name.
         self._routes = sorted(routes, key=lambda route: route[1].pattern.count("(?P<"))
@@ -27,3 +27,8 @@ class RestRoutes:
             if found:
                 return name, {key: unquote(value) for key, value in found.groupdict().items()}
         return f"{method} {path}", {}
+
+
+def _placeholder(found: re.Match[str]) -> str:
+    """A name has no slash; an ARN may have some, and WSGI hands paths over decoded."""
+    return f"(?P<{found[1]}>{'.+' if found[1].endswith('Arn') else '[^/]+'})"

@@ -19,7 +19,7 @@ def plant(backend: RehearsalBackend, content: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         ValueError: A key is not known.
-        Refusal: EC2 would refuse it, such as a full subnet; what was planted before stays.
+        RefusalError: EC2 would refuse it, such as a full subnet; what was planted before stays.
     """
     backend.settle()
     planted = [_plant_instance(backend, node) for node in content.get("instances", [])]

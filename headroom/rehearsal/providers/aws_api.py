@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from headroom.rehearsal.providers.common import Call, Change, Found, ResourceKind, current_call
-from headroom.rehearsal.providers.values import Difference, Properties, compare, is_empty
+from headroom.rehearsal.providers.values import UNKNOWN, Difference, Properties, compare, is_empty
 
 DEFAULT_REGION = "us-east-1"
 
@@ -148,41 +148,35 @@ class AwsKind(ResourceKind):
 
 
 class TaggedKind(AwsKind):
-    """A resource type with `tags`, and `tagsAll` which adds the provider's default tags."""
+    """A resource type with `tags`; the provider's default tags are merged into them, as pulumi-aws does."""
 
-    def default_tags(self, call: Call) -> dict[str, str]:
-        """Tags that the provider instance puts on everything."""
-        return dict((call.configuration.get("defaultTags") or {}).get("tags") or {})
+    def with_defaults(self, call: Call, inputs: Properties) -> Properties:
+        """The inputs with the default tags of the provider instance below their own."""
+        defaults = (call.configuration.get("defaultTags") or {}).get("tags") or {}
+        if not defaults or inputs.get("tags") == UNKNOWN:
+            return inputs
+        return {**inputs, "tags": {**defaults, **(inputs.get("tags") or {})}}
 
-    def all_tags(self, call: Call, inputs: Mapping[str, Any]) -> dict[str, str]:
+    def all_tags(self, inputs: Mapping[str, Any]) -> dict[str, str]:
         """The tags that the resource shall have."""
-        return {**self.default_tags(call), **(inputs.get("tags") or {})}
+        return dict(inputs.get("tags") or {})
 
-    def shown_tags(self, call: Call, tags: Mapping[str, str], inputs: Mapping[str, Any]) -> Properties:
+    def shown_tags(self, tags: Mapping[str, str]) -> Properties:
         """`tags` and `tagsAll` for tags that the resource has."""
-        wanted, defaults = inputs.get("tags") or {}, self.default_tags(call)
-        own = {key: value for key, value in tags.items() if key in wanted or defaults.get(key) != value}
-        return {"tags": own or None, "tagsAll": dict(tags)}
-
-    def differences(self, call: Call, change: Change) -> list[Difference]:
-        """As any type, and `tagsAll` where default tags changed."""
-        found = super().differences(call, change)
-        old, new = change.old_state.get("tagsAll"), self.all_tags(call, change.new_inputs)
-        return found + compare("tagsAll", old, new)
+        return {"tags": dict(tags) or None, "tagsAll": dict(tags)}
 
     def preview_create(self, call: Call, inputs: Properties) -> Properties:
         """The state that a creation would have; its tags are known."""
-        return {**super().preview_create(call, inputs), "tagsAll": self.all_tags(call, inputs)}
+        return {**super().preview_create(call, inputs), "tagsAll": inputs.get("tags") or {}}
 
     def preview_update(self, call: Call, change: Change) -> Properties:
         """The state after an update; its tags are known."""
-        state = super().preview_update(call, change)
-        return {**state, "tagsAll": self.all_tags(call, change.new_inputs)}
+        return {**super().preview_update(call, change), "tagsAll": change.new_inputs.get("tags") or {}}
 
     def update_tags(self, call: Call, identifier: str, change: Change) -> None:
         """Take away the tags that are no longer wanted and set those that differ."""
         old: dict[str, str] = dict(change.old_state.get("tagsAll") or {})
-        new = self.all_tags(call, change.new_inputs)
+        new = self.all_tags(change.new_inputs)
         ec2 = self.ec2(call, change.new_inputs)
         gone = sorted(old.keys() - new.keys())
         changed = {key: value for key, value in new.items() if old.get(key) != value}

@@ -67,7 +67,7 @@ class Addon(TaggedKind):
             "resolveConflictsOnCreate": "resolveConflicts",
         }
         request = {theirs: inputs[ours] for ours, theirs in names.items() if inputs.get(ours)}
-        tags = self.all_tags(call, inputs)
+        tags = self.all_tags(inputs)
         eks.create_addon(**request, **({"tags": tags} if tags else {}))
         identifier = f"{inputs['clusterName']}:{inputs['addonName']}"
 
@@ -106,7 +106,7 @@ class Addon(TaggedKind):
         eks = self.api(call, change.new_inputs)
         new, old = change.new_inputs, change.old_state
         arn = self._describe(eks, identifier)["addonArn"]
-        before, after = dict(old.get("tagsAll") or {}), self.all_tags(call, new)
+        before, after = dict(old.get("tagsAll") or {}), self.all_tags(new)
         if gone := sorted(before.keys() - after.keys()):
             eks.untag_resource(resourceArn=arn, tagKeys=gone)
         if added := {key: value for key, value in after.items() if before.get(key) != value}:
@@ -184,7 +184,7 @@ class Addon(TaggedKind):
             "region": region_of(call, inputs),
             "serviceAccountRoleArn": addon.get("serviceAccountRoleArn"),
             **{name: inputs.get(name) for name in self.kept_in_state},
-            **self.shown_tags(call, addon.get("tags", {}), inputs),
+            **self.shown_tags(addon.get("tags", {})),
         }
 
 

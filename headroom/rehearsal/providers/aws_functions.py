@@ -300,7 +300,7 @@ def get_instance(call: Call, arguments: Properties) -> Properties:
     instance = _one(found, "EC2 Instance")
     region, identifier = region_of(call, arguments), instance["InstanceId"]
     interfaces = instance.get("NetworkInterfaces", [])
-    primary = next((item for item in interfaces if item["Attachment"]["DeviceIndex"] == 0), {})
+    primary: Mapping[str, Any] = next((item for item in interfaces if item["Attachment"]["DeviceIndex"] == 0), {})
     owner = next((item["OwnerId"] for item in reservations), "")
     return {
         **_echo(call, arguments),

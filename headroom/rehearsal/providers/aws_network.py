@@ -26,6 +26,9 @@ from headroom.rehearsal.providers.common import (
 )
 from headroom.rehearsal.providers.values import UNKNOWN, Properties, is_empty
 
+RETRY_SECONDS = 1.0
+"""Pause between attempts to delete what something else still depends on."""
+
 CIDR_GONE = frozenset({"InvalidVpcCidrBlockAssociationID.NotFound", "InvalidVpcID.NotFound"})
 SUBNET_GONE = frozenset({"InvalidSubnetID.NotFound"})
 TABLE_GONE = frozenset({"InvalidRouteTableID.NotFound"})
@@ -216,7 +219,7 @@ class Subnet(TaggedKind):
             "ipv6CidrBlock": "Ipv6CidrBlock",
         }
         request = {theirs: inputs[ours] for ours, theirs in names.items() if inputs.get(ours)}
-        request |= tag_specifications("subnet", self.all_tags(call, inputs))
+        request |= tag_specifications("subnet", self.all_tags(inputs))
         identifier = ec2.create_subnet(**request)["Subnet"]["SubnetId"]
         try:
             call.wait_until(
@@ -267,6 +270,7 @@ class Subnet(TaggedKind):
         call.wait_until(
             deleted,
             reason=lambda: self.explain(f"deleting {self.title} ({identifier})", last[0]) or str(last[0]),
+            every=RETRY_SECONDS,
         )
 
     def compared(self, call: Call, name: str, value: Any) -> Any:
@@ -306,7 +310,7 @@ class Subnet(TaggedKind):
             "privateDnsHostnameTypeOnLaunch": names.get("HostnameType", "ip-name"),
             "region": region or region_of(call, inputs),
             "vpcId": subnet["VpcId"],
-            **self.shown_tags(call, tags_of(subnet.get("Tags", [])), inputs),
+            **self.shown_tags(tags_of(subnet.get("Tags", []))),
         }
 
 
@@ -377,7 +381,7 @@ class RouteTable(TaggedKind):
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         """Create, then each route."""
         ec2 = self.ec2(call, inputs)
-        tags = tag_specifications("route-table", self.all_tags(call, inputs))
+        tags = tag_specifications("route-table", self.all_tags(inputs))
         identifier = ec2.create_route_table(VpcId=inputs["vpcId"], **tags)["RouteTable"]["RouteTableId"]
         try:
             self._set_routes(ec2, identifier, [], inputs.get("routes") or [])
@@ -461,7 +465,7 @@ class RouteTable(TaggedKind):
             "region": place,
             "routes": routes,
             "vpcId": table["VpcId"],
-            **self.shown_tags(call, tags_of(table.get("Tags", [])), inputs),
+            **self.shown_tags(tags_of(table.get("Tags", []))),
         }
 
 
@@ -757,7 +761,7 @@ class SecurityGroupRule(TaggedKind):
         answer = authorize(
             GroupId=inputs["securityGroupId"],
             IpPermissions=[self._permission(inputs)],
-            **tag_specifications("security-group-rule", self.all_tags(call, inputs)),
+            **tag_specifications("security-group-rule", self.all_tags(inputs)),
         )
         identifier = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
         return identifier, self._state(call, ec2, identifier, inputs) or {}
@@ -771,7 +775,7 @@ class SecurityGroupRule(TaggedKind):
         """Change the rule itself if anything but tags differs."""
         ec2 = self.ec2(call, change.new_inputs)
         self.update_tags(call, identifier, change)
-        if any(item.top not in ("tags", "tagsAll") for item in self.differences(call, change)):
+        if any(item.top != "tags" for item in self.differences(call, change)):
             ec2.modify_security_group_rules(
                 GroupId=change.new_inputs["securityGroupId"],
                 SecurityGroupRules=[
@@ -863,7 +867,7 @@ class SecurityGroupRule(TaggedKind):
             "securityGroupId": rule["GroupId"],
             "securityGroupRuleId": identifier,
             "toPort": None if every_port else rule.get("ToPort"),
-            **self.shown_tags(call, tags_of(rule.get("Tags", [])), inputs),
+            **self.shown_tags(tags_of(rule.get("Tags", []))),
         }
 
 

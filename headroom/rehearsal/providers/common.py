@@ -118,8 +118,8 @@ class Call:
         if not self.is_wanted():
             raise NotWantedError("the engine no longer waits for this operation")
 
-    def wait_until(self, done: Callable[[], bool], *, reason: Callable[[], str]) -> None:
-        """Ask `done` again and again until it holds.
+    def wait_until(self, done: Callable[[], bool], *, reason: Callable[[], str], every: float = POLL_SECONDS) -> None:
+        """Ask `done` again and again, with pauses of `every` seconds, until it holds.
 
         Raises:
             ProviderError: The patience ran out; `reason` says what was still missing.
@@ -130,7 +130,7 @@ class Call:
             self.check_wanted()
             if time.monotonic() >= deadline:
                 raise ProviderError(f"{reason()} (timeout: {self.patience:g}s)")
-            time.sleep(POLL_SECONDS)
+            time.sleep(every)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

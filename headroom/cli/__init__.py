@@ -1,0 +1,53 @@
+"""The command line: `headroom COMMAND`. Each command is a module of its own, imported when it is called."""
+
+import importlib
+import sys
+
+import click
+
+from headroom.addresses.problems import ProblemsError
+
+COMMANDS = {"rehearse": "Play an incident on this machine, with no cloud account, and see it cured."}
+"""Commands with their one line of help; module and function have the command's name."""
+
+BAD_INPUT = 2
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands without importing them: `--help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"headroom.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="headroom")
+def headroom() -> None:
+    """Why a Kubernetes cluster cannot give its pods addresses, and the remedy as reviewed Pulumi code.
+
+    \b
+    headroom rehearse          an incident and its cure, on this machine
+    headroom COMMAND --help    what a command needs
+    """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
+
+
+def main() -> None:
+    """Runs the command line; bad input is one message and exit code 2."""
+    try:
+        headroom()
+    except ProblemsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD_INPUT)

@@ -1,0 +1,91 @@
+"""Tells a rehearsal as it happens: for a person at a terminal, as plain lines in a log, or as one JSON document."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+SHOWN_ENGINE_LINES = 60
+"""Lines of the engine's output that one step shows; the whole is in the folder of the rehearsal."""
+
+
+@dataclass(slots=True)
+class Phase:
+    """One phase: its name, how long it took on the wall and in simulated time, and what was measured."""
+
+    name: str
+    seconds: float = 0.0
+    simulated_seconds: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Narrator:
+    """Writes to `console`; collects the phases."""
+
+    def __init__(self, console: Console, *, simulated_now: Any = lambda: 0.0) -> None:
+        self.console = console
+        self.simulated_now = simulated_now
+        self.phases: list[Phase] = []
+
+    @contextmanager
+    def phase(self, name: str, title: str) -> Iterator[Phase]:
+        """One phase of the rehearsal, with a heading."""
+        self.console.print()
+        self.console.rule(f"[bold]{title}", align="left")
+        phase = Phase(name)
+        started, simulated = time.monotonic(), self.simulated_now()
+        try:
+            yield phase
+        finally:
+            phase.seconds = round(time.monotonic() - started, 1)
+            phase.simulated_seconds = round(self.simulated_now() - simulated)
+            self.phases.append(phase)
+
+    def say(self, text: str) -> None:
+        """A sentence of the story."""
+        self.console.print(text, highlight=False)
+
+    def command(self, text: str) -> None:
+        """What the engineer types."""
+        self.console.print(f"\n[bold cyan]$ {_plain(text)}", highlight=False)
+
+    def output(self, text: str) -> None:
+        """What a program answers, as it is."""
+        for line in text.splitlines()[:SHOWN_ENGINE_LINES]:
+            self.console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+        """A table; numbers are right-aligned."""
+        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for index, column in enumerate(columns):
+            numeric = all(isinstance(row[index], int | float) for row in rows)
+            table.add_column(column, justify="right" if numeric else "left", no_wrap=index == 0)
+        for row in rows:
+            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else _plain(str(cell)) for cell in row))
+        self.console.print(table)
+
+
+def engine_summary(output: str) -> str:
+    """What a person reads of the engine's output: resources that change, then policies, diagnostics and counts."""
+    kept: list[str] = []
+    tail = False
+    for line in output.splitlines():
+        if line.startswith(("Diagnostics:", "Policies:", "Outputs:", "Resources:", "error:")):
+            tail = True
+        if tail:
+            if line.strip() and not line.startswith(("Duration:", "View ")):
+                kept.append(line)
+        elif re.match(
+            r"^ [+~=-]{1,2} +\S+ \S+ .*\b(create|import|update|delete|replace)\b *(\[.*\])?$", line
+        ) or re.match(r"^ [+~=-]{1,2} +\S+ \S+ (created|imported|updated|deleted|replaced)\b", line):
+            kept.append(line.rstrip())
+    return "\n".join(kept)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,363 @@
+"""`eks-exhausted`: the subnets of a cluster run dry, and the emergency stack cures it."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from headroom.addresses.blocks import Block, usable_addresses
+from headroom.capacity.cni_version import SUBNET_ROLE_TAG
+from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.engine import CHECKOUT, EngineRun
+from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, EVENTS, PODS
+from headroom.rehearsal.narration import Narrator, engine_summary
+from headroom.rehearsal.scenarios import cluster as reference
+from headroom.rehearsal.scenarios.cluster import NAMESPACE, ZONES, Cluster, wait_for
+from headroom.rehearsal.world import REGION, World
+
+NAME = "eks-exhausted"
+SPEED = 20.0
+"""Simulated seconds a wall second: the CNI's 120 s pause takes 6."""
+START = datetime(2026, 3, 3, 20, 20, tzinfo=UTC)
+STACK = f"{reference.CLUSTER}-emergency"
+SCALED, BEFORE, AFTER = "checkout-api", 120, 360
+
+CANNOT_SHOW = (
+    "How long AWS takes: associations and interfaces take fixed short times here.",
+    "The hour in which an EKS control plane may not know the new CIDR yet: exec, logs and webhooks.",
+    "Packets: routes, security groups and network ACLs are checked for existence, not with traffic.",
+    "IAM: the simulated AWS allows every call.",
+    "Other users of the VPC: load balancers, Lambda and endpoints that take addresses meanwhile.",
+)
+
+
+class RehearsalFailedError(RuntimeError):
+    """The rehearsal did not go as the remedy promises; the text says where."""
+
+
+def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
+    """Plays the incident; returns what `--json` prints beside the phases."""
+    with narrator.phase("cluster", "A cluster like many: 30 m5.8xlarge, 1,200 pods, three /22 subnets") as phase:
+        running = reference.build_cluster(world, clock, progress=lambda text: narrator.say(f"  {text} …"))
+        clock.run()
+        narrator.table(*_subnet_table(world, running))
+        pods = sum(len(node.ipamd.pods) for node in running.nodes.nodes.values())
+        held = sum(node.ipamd.state.subnet_addresses for node in running.nodes.nodes.values())
+        narrator.say(
+            f"{pods:,} pods run. Their nodes hold {held:,} addresses: a network interface keeps its 30 as long as "
+            "one pod uses it,\nand one more interface is kept warm (WARM_ENI_TARGET=1)."
+        )
+        phase.facts = {"pods": pods, "addressesHeld": held}
+    with narrator.phase("incident", f"{clock.text()}  {SCALED} scales out, and its pods hang") as phase:
+        stuck = _incident(world, running, narrator)
+        phase.facts = {"stuckPods": stuck}
+    with narrator.phase("refused", "What not to do: the commands of a published rule (CRE-2025-0112), judged") as phase:
+        phase.facts = _refused(world, running, narrator)
+    with narrator.phase("preview", "The emergency stack, previewed with the policies") as phase:
+        _configure(world, running, _subnets(running, [f"100.64.{third * 64}.0/18" for third in range(3)]))
+        preview = _pulumi(
+            world, narrator, "preview", "--policy-pack", str(_policies()), "--policy-pack-config", _policy_config(world)
+        )
+        phase.facts = {"seconds": round(preview.seconds, 2)}
+    aws_nodes = _aws_nodes(running)
+    with narrator.phase("up", "Applied") as phase:
+        up = _pulumi(
+            world,
+            narrator,
+            "up",
+            "--yes",
+            "--skip-preview",
+            "--policy-pack",
+            str(_policies()),
+            "--policy-pack-config",
+            _policy_config(world),
+        )
+        phase.facts = {"seconds": round(up.seconds, 2)}
+    with narrator.phase("recovery", f"{clock.text()}  Nobody touches the cluster; the CNI finds the subnets") as phase:
+        phase.facts = _recovery(world, running, narrator, aws_nodes)
+    with narrator.phase("destroy", "A premature destroy is refused, and nothing is deleted") as phase:
+        phase.facts = _destroy(world, running, narrator)
+    if running.nodes.errors:
+        raise RehearsalFailedError("the simulated nodes met errors:\n" + "\n".join(running.nodes.errors[:5]))
+    running.nodes.stop()
+    return {"scenario": NAME, "awsCalls": world.endpoint.calls(), "cannotShow": list(CANNOT_SHOW)}
+
+
+def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
+    narrator.command(f"kubectl -n {NAMESPACE} scale deployment {SCALED} --replicas={AFTER}")
+    running.kube.patch(DEPLOYMENTS, SCALED, {"spec": {"replicas": AFTER}}, namespace=NAMESPACE)
+    wait_for(
+        lambda: _counts(running)["bound"] >= AFTER and _counts(running)["stuck"] > 0,
+        seconds=60,
+        what="pods to hang",
+    )
+    _until_still(running)
+    stuck = [pod for pod in _pods(running) if not _has_address(pod)]
+    narrator.command(f"kubectl -n {NAMESPACE} get pods -l app={SCALED} | grep -v Running | head -3")
+    narrator.table(
+        ("NAME", "READY", "STATUS", "RESTARTS", "NODE"),
+        [(p["metadata"]["name"], "0/1", _reason(p), 0, p["spec"]["nodeName"]) for p in stuck[:3]],
+    )
+    events = running.kube.list_all(EVENTS, NAMESPACE, fields="reason=FailedCreatePodSandBox")
+    narrator.command(f"kubectl -n {NAMESPACE} get events --field-selector reason=FailedCreatePodSandBox | tail -1")
+    narrator.output(events[-1]["message"] if events else "(no event)")
+    narrator.say("The event names no cause. On the node, ipamd does:")
+    narrator.command("grep -m1 -h Insufficient /var/log/aws-routed-eni/ipamd.log")
+    narrator.output(_ipamd_line(world, "InsufficientFreeAddressesInSubnet"))
+    narrator.table(*_subnet_table(world, running))
+    narrator.say(
+        f"{len(stuck)} pods hang. A new interface asks for 30 addresses at once, and no subnet has 30: what is left "
+        "is of no use to anybody."
+    )
+    if not stuck:
+        raise RehearsalFailedError("no pod hangs: the subnets did not run dry")
+    return len(stuck)
+
+
+def _refused(world: World, running: Cluster, narrator: Narrator) -> dict[str, Any]:
+    narrator.say("The rule's loop, run in bash, asks for these subnets:")
+    loop = [f"100.64.{word}.0/24" for word in ("1", "b", "c")]
+    _configure(world, running, _subnets(running, loop))
+    first = _pulumi(world, narrator, "preview", must_fail=True)
+    narrator.say("\nWith the letters mended they are valid, and still /24s. The policy pack judges them:")
+    _configure(world, running, _subnets(running, [f"100.64.{number}.0/24" for number in (1, 2, 3)]))
+    second = _pulumi(
+        world,
+        narrator,
+        "preview",
+        "--policy-pack",
+        str(_policies()),
+        "--policy-pack-config",
+        _policy_config(world),
+        must_fail=True,
+    )
+    if "pod-subnet-size" not in second.output:
+        raise RehearsalFailedError("the policy pack did not refuse the /24s")
+    return {"invalidSeconds": round(first.seconds, 2), "undersizedSeconds": round(second.seconds, 2)}
+
+
+def _recovery(
+    world: World, running: Cluster, narrator: Narrator, aws_nodes: Mapping[str, tuple[str, int]]
+) -> dict[str, Any]:
+    clock = running.nodes.clock
+    started = clock.now()
+    narrator.say(
+        "Each node that failed waits 120 s after InsufficientFreeAddressesInSubnet, then describes the subnets of "
+        "its zone\nand takes the one with most free addresses that carries the tag "
+        f"{SUBNET_ROLE_TAG}=1."
+    )
+    first = 0.0
+    before = _counts(running)["stuck"]
+    while _counts(running)["stuck"]:
+        left = _counts(running)["stuck"]
+        if left < before and not first:
+            first = clock.now() - started
+        if clock.now() - started > 900:  # noqa: PLR2004 - five times what the CNI's pause explains
+            raise RehearsalFailedError(f"{left} pods still hang 15 simulated minutes after the remedy")
+        if left != before:
+            narrator.say(f"  {clock.text()}  {left} pods wait")
+            before = left
+        clock.sleep_until(clock.now() + 10, most=1)
+    recovered = clock.now() - started
+    narrator.say(f"  {clock.text()}  no pod waits")
+    narrator.table(*_subnet_table(world, running))
+    new = [pod for pod in _pods(running) if pod["status"].get("podIP", "").startswith("100.64.")]
+    restarted = {name for name, state in _aws_nodes(running).items() if aws_nodes.get(name) != state}
+    restarted |= {pod["metadata"]["name"] for pod in _pods(running) if _restarts(pod)}
+    narrator.say(
+        f"{len(new)} pods have addresses from 100.64.0.0/16. Restarted: "
+        f"{', '.join(sorted(restarted)) or 'nothing'}. The first pod came up {first:.0f} s after `up`, the last "
+        f"{recovered:.0f} s after it (simulated time)."
+    )
+    if restarted:
+        raise RehearsalFailedError(f"restarted: {', '.join(sorted(restarted))}")
+    return {
+        "podsInNewSubnets": len(new),
+        "firstPodSeconds": round(first),
+        "lastPodSeconds": round(recovered),
+        "restarted": sorted(restarted),
+    }
+
+
+def _destroy(world: World, running: Cluster, narrator: Narrator) -> dict[str, Any]:
+    plain = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", must_fail=True, lines=3)
+    narrator.say("\nProtection taken away on purpose, and the program run, so that its guard is asked:")
+    _configure(
+        world,
+        running,
+        _subnets(running, [f"100.64.{third * 64}.0/18" for third in range(3)]),
+        **{"headroom:protect": False},
+    )
+    _pulumi(world, narrator, "up", "--yes", "--skip-preview", lines=0)
+    guarded = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", "--run-program", must_fail=True, lines=20)
+    subnets = _pod_subnets(world, running)
+    associated = world.ec2.describe_route_tables(
+        Filters=[{"Name": "association.subnet-id", "Values": [item["SubnetId"] for item in subnets]}]
+    )["RouteTables"]
+    if "still use" not in guarded.output or len(subnets) != len(ZONES) or len(associated) != len(ZONES):
+        raise RehearsalFailedError("the destroy was not refused before anything was deleted")
+    return {"plainSeconds": round(plain.seconds, 2), "guardedSeconds": round(guarded.seconds, 2)}
+
+
+# What is configured and run
+
+
+def _subnets(running: Cluster, blocks: Sequence[str]) -> dict[str, dict[str, str]]:
+    return {
+        zone: {"cidrBlock": block, "routeTableId": running.network.route_table_ids[zone]}
+        for zone, block in zip(ZONES, blocks, strict=True)
+    }
+
+
+def configuration(running: Cluster, subnets: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """The stack file of the emergency stack for this cluster."""
+    return {
+        "aws:region": REGION,
+        "headroom:remedy": "emergency",
+        "headroom:clusterName": reference.CLUSTER,
+        "headroom:cniVersion": reference.CNI_VERSION,
+        "headroom:vpcId": running.network.vpc_id,
+        "headroom:vpcCidrBlocks": [reference.VPC_CIDR],
+        "headroom:serviceCidr": reference.SERVICE_CIDR,
+        "headroom:secondaryCidrs": ["100.64.0.0/16"],
+        "headroom:podSubnets": {zone: dict(subnet) for zone, subnet in subnets.items()},
+        "headroom:tags": {"team": "platform"},
+    }
+
+
+def _configure(world: World, running: Cluster, subnets: Mapping[str, Mapping[str, str]], **more: object) -> None:
+    config = {**configuration(running, subnets), **more}
+    if world.engine.stack_file(STACK).exists():
+        world.engine.configure(STACK, config)
+    else:
+        world.engine.init(STACK, config)
+
+
+def _policies() -> Path:
+    return CHECKOUT / "policies"
+
+
+def _policy_config(world: World) -> str:
+    per_zone = (reference.SERVICE_NODES + reference.ANALYTICS_NODES) // len(ZONES)
+    file = world.folder / "policy.json"
+    content = {
+        "pod-subnet-size": {
+            "expectedNodes": dict.fromkeys(ZONES, per_zone),
+            "podsPerNode": reference.SERVICE_PODS_PER_NODE,
+            "instanceType": reference.SERVICES.instance_type,
+            "surge": 1,
+        }
+    }
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return str(file)
+
+
+def _pulumi(world: World, narrator: Narrator, *arguments: str, must_fail: bool = False, lines: int = 40) -> EngineRun:
+    shown = [str(Path(word).relative_to(CHECKOUT)) if word.startswith(str(CHECKOUT)) else word for word in arguments]
+    shown = [Path(word).name if word.startswith(str(world.folder)) else word for word in shown]
+    narrator.command(" ".join(["pulumi", *shown]))
+    result = world.engine.run(*arguments)
+    narrator.output("\n".join(engine_summary(result.output).splitlines()[:lines]))
+    narrator.say(f"  ({result.seconds:.1f} s)")
+    if must_fail != (result.code != 0):
+        expected = "to be refused" if must_fail else "to succeed"
+        raise RehearsalFailedError(f"{result.command} was expected {expected}:\n{result.output}")
+    return result
+
+
+# What can be seen
+
+
+def _pods(running: Cluster) -> list[dict[str, Any]]:
+    return [pod for pod in running.kube.list_all(PODS) if not pod["spec"].get("hostNetwork")]
+
+
+def _has_address(pod: Mapping[str, Any]) -> bool:
+    return bool(pod.get("status", {}).get("podIP"))
+
+
+def _counts(running: Cluster) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for pod in _pods(running):
+        if pod["metadata"].get("labels", {}).get("app") == SCALED and pod["spec"].get("nodeName"):
+            counts["bound"] += 1
+        if pod["spec"].get("nodeName") and not _has_address(pod):
+            counts["stuck"] += 1
+    return counts
+
+
+def _until_still(running: Cluster) -> None:
+    """Waits until the number of pods that hang stays the same for a simulated minute."""
+    clock = running.nodes.clock
+    last, since = -1, clock.now()
+    while clock.now() - since < 60:  # noqa: PLR2004 - a minute
+        now = _counts(running)["stuck"]
+        if now != last:
+            last, since = now, clock.now()
+        clock.sleep_until(clock.now() + 10, most=0.5)
+
+
+def _reason(pod: Mapping[str, Any]) -> str:
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        if "waiting" in container["state"]:
+            return str(container["state"]["waiting"]["reason"])
+    return str(pod["status"]["phase"])
+
+
+def _restarts(pod: Mapping[str, Any]) -> int:
+    return sum(int(container["restartCount"]) for container in pod["status"].get("containerStatuses", []))
+
+
+def _aws_nodes(running: Cluster) -> dict[str, tuple[str, int]]:
+    """aws-node's pods with their uid and restarts, and the DaemonSet with its generation."""
+    pods = running.kube.list_all(PODS, "kube-system", labels="k8s-app=aws-node")
+    found = {pod["metadata"]["name"]: (str(pod["metadata"]["uid"]), _restarts(pod)) for pod in pods}
+    daemon_set = running.kube.get(DAEMON_SETS, "aws-node", "kube-system")
+    return {**found, "daemonset/aws-node": ("", int(daemon_set["metadata"]["generation"]))}
+
+
+def _pod_subnets(world: World, running: Cluster) -> list[Any]:
+    return world.ec2.describe_subnets(
+        Filters=[
+            {"Name": "vpc-id", "Values": [running.network.vpc_id]},
+            {"Name": f"tag:{SUBNET_ROLE_TAG}", "Values": ["1"]},
+        ]
+    )["Subnets"]
+
+
+def _subnet_table(world: World, running: Cluster) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    described = world.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [running.network.vpc_id]}])["Subnets"]
+    node_subnets = set(running.network.subnet_ids.values())
+    tagged = {item["SubnetId"] for item in _pod_subnets(world, running)}
+    by_subnet: Counter[str] = Counter()
+    for node in running.nodes.nodes.values():
+        for interface in node.ipamd.interfaces:
+            by_subnet[interface.subnet_id] += 1
+    rows: list[tuple[object, ...]] = []
+    for subnet in sorted(described, key=lambda item: (item["AvailabilityZone"], item["CidrBlock"])):
+        if subnet["SubnetId"] not in node_subnets | tagged:
+            continue
+        usable = usable_addresses(Block.parse(subnet["CidrBlock"]))
+        use = "nodes and pods" if subnet["SubnetId"] in node_subnets else "pods"
+        rows.append(
+            (
+                subnet["AvailabilityZone"],
+                subnet["SubnetId"],
+                subnet["CidrBlock"],
+                use,
+                subnet["AvailableIpAddressCount"],
+                usable,
+                by_subnet[subnet["SubnetId"]],
+            )
+        )
+    return ("ZONE", "SUBNET", "CIDR", "FOR", "FREE", "OF", "INTERFACES"), rows
+
+
+def _ipamd_line(world: World, fragment: str) -> str:
+    for file in sorted((world.folder / "nodes").glob("*/ipamd.log")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if fragment in line:
+                return line
+    return f"(no line with {fragment})"

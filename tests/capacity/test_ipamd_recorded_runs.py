@@ -1,0 +1,134 @@
+"""The model against 2,433 recorded scenarios of the real ipamd (tests/data/README.md)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from observed_runs import IDLE_SECONDS, Checkpoint, Played, Scenario, play, played, scenarios
+
+CLASSES = tuple(dict.fromkeys(scenario["class"] for scenario in scenarios()))
+
+# The recorded range is that of 8 to 48 runs, so the true one is a little wider.
+RANGE_SLACK = 0.02
+SEEDS_IN_RANGE = 8
+
+
+def of_class(name: str) -> Iterator[tuple[Scenario, Played]]:
+    for index, scenario in enumerate(scenarios()):
+        if scenario["class"] == name:
+            yield scenario, played(index)
+
+
+def recorded(state: dict[str, Any]) -> Checkpoint:
+    return (
+        state["enis"],
+        state["secondary_ips"],
+        state["prefixes"],
+        state["assigned"],
+        state["pending"],
+        state["subnet_ips_held"],
+    )
+
+
+def test_every_recorded_scenario_is_there() -> None:
+    assert len(scenarios()) == 2433
+    assert len(CLASSES) == 28
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_model_ends_where_ipamd_ended(name: str) -> None:
+    differing = []
+    for scenario, run in of_class(name):
+        observed = scenario["observed"]
+        if "init_error" in observed:
+            agrees = run.not_ready == observed["init_error"]
+        elif "oscillates" in observed:
+            seen = (observed["oscillates"]["enis_min"], observed["oscillates"]["enis_max"])
+            agrees = not run.settled and run.seen_enis == seen
+        elif "held_min" in observed:
+            agrees = run.settled and stays_in_range(scenario)
+        else:
+            agrees = run.settled and run.checkpoints[-1] == recorded(observed)
+        if not agrees:
+            differing.append((scenario["id"], run.checkpoints[-1]))
+    assert differing == []
+
+
+def stays_in_range(scenario: Scenario) -> bool:
+    observed = scenario["observed"]
+    slack = RANGE_SLACK * observed["held_max"]
+    held = [play(scenario, seed).checkpoints[-1][-1] for seed in range(SEEDS_IN_RANGE)]
+    inside = [observed["held_min"] - slack <= one <= observed["held_max"] + slack for one in held]
+    return sum(inside) >= SEEDS_IN_RANGE - 1
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_model_passes_through_every_deterministic_checkpoint(name: str) -> None:
+    differing = [
+        (scenario["id"], run.checkpoints)
+        for scenario, run in of_class(name)
+        if scenario["observed"]["deterministic"]
+        and "init_error" not in scenario["observed"]
+        and run.checkpoints != tuple(recorded(state) for state in scenario["observed"]["checkpoints"])
+    ]
+    assert differing == []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_model_calls_ec2_as_often_as_ipamd(name: str) -> None:
+    """Within five calls or a tenth, for the calls of random growth and shrinking differ between runs.
+
+    The rolling scenarios remove and add pods every 20 s while ipamd looks every 5 s, so the phase of the two
+    decides how often it shrinks and grows in between: there within a third.
+    """
+    share = 1 / 3 if name.startswith("roll-") else 1 / 10
+    differing = []
+    for scenario, run in of_class(name):
+        if run.not_ready is not None:
+            continue
+        calls = run.calls.copy()
+        if scenario["env"]["ENABLE_SUBNET_DISCOVERY"] == "true":
+            # The recording fake answered the check for excluded subnets at each start without a call.
+            calls["DescribeSubnets"] -= 1 + sum(event["op"] == "restart" for event in scenario["events"])
+        expected = sum(scenario["observed"]["ec2_calls_mean"].values())
+        if abs(sum(calls.values()) - expected) > max(5, share * expected):
+            differing.append((scenario["id"], dict(calls), scenario["observed"]["ec2_calls_mean"]))
+    assert differing == []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_idle_node_calls_ec2_as_often_as_ipamd(name: str) -> None:
+    """Within four calls or 3 %: where in its pause of two minutes the last ten minutes begin."""
+    differing = [
+        (scenario["id"], run.idle_calls, expected)
+        for scenario, run in of_class(name)
+        if run.not_ready is None
+        and abs(run.idle_calls - (expected := scenario["observed"]["ec2_calls_idle_10min_mean"]))
+        > max(4, 0.03 * expected)
+    ]
+    assert differing == [], f"calls in {IDLE_SECONDS:.0f} s"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_model_grows_as_fast_as_ipamd(name: str) -> None:
+    """Of deterministic scenarios that only grow: within one of the recording's steps of 2.5 s, and one loop."""
+    differing = [
+        (scenario["id"], run.settle_seconds, scenario["observed"]["max_settle_s"])
+        for scenario, run in of_class(name)
+        if name.startswith(("grow", "subnet", "cordon-grow"))
+        and scenario["observed"]["deterministic"]
+        and abs(run.settle_seconds - scenario["observed"]["max_settle_s"]) > 7.5
+    ]
+    assert differing == []
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_addresses_come_from_the_subnets_that_ipamd_would_take_them_from(name: str) -> None:
+    differing = [
+        (scenario["id"], run.held_by_subnet)
+        for scenario, run in of_class(name)
+        if scenario["observed"]["deterministic"]
+        and "held_by_subnet" in scenario["observed"]
+        and run.held_by_subnet != scenario["observed"]["held_by_subnet"]
+    ]
+    assert differing == []
