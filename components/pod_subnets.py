@@ -152,7 +152,7 @@ class PodSubnetsArgs:
         placed: dict[str, Block] = {}
         for key, subnet in self.subnets.items():
             try:
-                block = Block.parse(subnet.cidr_block)
+                block = Block.parse(subnet.cidr_block, key=f"subnets.{key}")
             except ProblemsError as error:
                 found.extend(error.problems)
                 continue

@@ -33,10 +33,12 @@ class Existing:
     Attributes:
         associated: Association id by CIDR, of every CIDR of the VPC; empty where the engine knows all of ours.
         resources: Id to import by "kind/key", as `PodSubnetsArgs.adopt` takes it.
+        new_cidrs: CIDRs of ours whose association the state lacks.
     """
 
     associated: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, str] = field(default_factory=dict)
+    new_cidrs: Sequence[str] = ()
 
 
 def recorded_resources() -> AbstractSet[tuple[str, str]] | None:
@@ -68,13 +70,16 @@ def find_existing(
     """
     recorded = recorded_resources()
     if recorded is None:
-        return Existing()
+        return Existing(new_cidrs=cidrs)
 
     def missing(type_: str, resource: str) -> bool:
         return (type_, f"{name}-{resource}") not in recorded
 
     associated: dict[str, str] = {}
-    if any(missing("aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation", cidr) for cidr in cidrs):
+    new_cidrs = [
+        cidr for cidr in cidrs if missing("aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation", cidr)
+    ]
+    if new_cidrs:
         associated = {
             association.cidr_block: association.association_id
             for association in ec2.get_vpc(id=vpc_id).cidr_block_associations
@@ -93,7 +98,7 @@ def find_existing(
     for rule_name, rule in rules.items():
         if any(missing("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", f"{rule_name}-{c}") for c in cidrs):
             found.update(_ingress_rules(rule_name, rule))
-    return Existing(associated, {key: id_ for key, id_ in found.items() if missing(*_resource(key))})
+    return Existing(associated, {key: id_ for key, id_ in found.items() if missing(*_resource(key))}, new_cidrs)
 
 
 _TYPES = {

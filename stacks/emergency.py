@@ -86,6 +86,7 @@ def deploy() -> None:
         settings.vpc_id, settings.secondary["cidr_blocks"], settings.subnets, settings.ingress_rules, NAME
     )
     args = component_args(settings, existing)
+    _warn(settings, existing)
     declare(settings, *args)
 
 
@@ -363,7 +364,6 @@ def declare(
     settings: EmergencySettings, secondary_args: SecondaryCidrArgs | None, pod_subnets_args: PodSubnetsArgs
 ) -> None:
     """Registers the components and the stack's outputs."""
-    _warn(settings)
     vpc_ids = dict(pod_subnets_args.vpc_ids)
     if secondary_args is not None:
         secondary = SecondaryCidr(NAME, secondary_args)
@@ -408,13 +408,14 @@ def _holds_a_subnet(cidr: str, subnets: Mapping[str, PodSubnet]) -> bool:
     return any(block.contains(Block.parse(subnet.cidr_block)) for subnet in subnets.values())
 
 
-def _warn(settings: EmergencySettings) -> None:
+def _warn(settings: EmergencySettings, existing: Existing) -> None:
+    """Says what to know; of a CIDR only until it is associated, so that later previews are quiet."""
     _, warnings = check_cni_version(CniVersion.parse(settings.pod_subnets["cni_version"]))
-    existing = [
+    associated = [
         block for block in parse_blocks(settings.vpc_cidr_blocks) if str(block) not in settings.secondary["cidr_blocks"]
     ]
-    for candidate in settings.secondary["cidr_blocks"]:
-        warnings += check_association(existing, candidate).warnings
+    for candidate in existing.new_cidrs:
+        warnings += check_association(associated, candidate).warnings
     if settings.cni_settings is not None:
         warnings += tuple(settings.cni_settings.check()[1])
     for warning in warnings:

@@ -51,8 +51,10 @@ def new_entry(destination: Path, progress: Progress) -> Iterator[Path | None]:
         if destination.exists():
             yield None
             return
-        partial = destination.with_name(f"{destination.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+        for rubbish in destination.parent.glob(f"{destination.name}.partial-*"):
+            shutil.rmtree(rubbish, ignore_errors=True)
+        # A name of its own: a compiler that outlived a killed set-up may still write to the old one.
+        partial = destination.with_name(f"{destination.name}.partial-{os.getpid()}")
         partial.mkdir()
         yield partial
         partial.rename(destination)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
+import tomllib
 
 from toolchain.packages import Installer
 from toolchain.processes import output_of
@@ -20,9 +21,15 @@ def wanted() -> dict[str, str]:
     """What the environment depends on; the stamp holds the same once it is complete."""
     return {
         "packages": hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest(),
-        "project": hashlib.sha256((CHECKOUT / "pyproject.toml").read_bytes()).hexdigest(),
+        "project": hashlib.sha256(json.dumps(_installed_project(), sort_keys=True).encode()).hexdigest(),
         "checkout": str(CHECKOUT),
     }
+
+
+def _installed_project() -> list[object]:
+    """The parts of pyproject.toml that an editable install depends on: not the settings of linters."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))
+    return [project["build-system"], project["project"], project["tool"]["hatch"]]
 
 
 def present() -> dict[str, str]:

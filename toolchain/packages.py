@@ -81,7 +81,7 @@ class Installer:
         uv = self.uv()
         try:
             if uv:
-                run([uv, "venv", "--quiet", "--clear", "--python", base_python(), folder], log=log)
+                run([uv, "venv", "--quiet", "--python", base_python(), folder], log=log)
             else:
                 run([base_python(), "-m", "venv", "--clear", folder], log=log)
         except CommandFailedError as error:
@@ -114,6 +114,7 @@ class Installer:
                 )
             except CommandFailedError as error:
                 tried.append(f"uv: {error}")
+                self.progress.say(f"  uv could not install them, so pip tries: {error}")
             else:
                 return
             self._uv = None

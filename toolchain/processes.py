@@ -12,6 +12,7 @@ LINES_SHOWN = 12
 
 _running: set[subprocess.Popen[bytes]] = set()
 _lock = threading.Lock()
+_ended = threading.Event()
 
 
 class CommandFailedError(Exception):
@@ -32,6 +33,8 @@ def run(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
+        if _ended.is_set():
+            raise CommandFailedError("the set-up was interrupted")
         try:
             process = subprocess.Popen(  # noqa: S603 - the commands are ours
                 [str(word) for word in command],
@@ -46,6 +49,8 @@ def run(
             raise CommandFailedError(f"{command[0]} could not be started: {error}") from error
         with _lock:
             _running.add(process)
+        if _ended.is_set():  # it was just being started when all others were ended
+            end_all()
         try:
             code = process.wait()
         finally:
@@ -76,7 +81,8 @@ def output_of(command: Sequence[str | Path], *, seconds: float = 20) -> str:
 
 
 def end_all() -> None:
-    """Ends every command that still runs, with its children."""
+    """Ends every command that still runs, with its children, and lets no other start."""
+    _ended.set()
     with _lock:
         processes = list(_running)
     for process in processes:

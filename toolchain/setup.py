@@ -45,6 +45,12 @@ def main() -> int:
     progress = Progress()
     try:
         return _set_up(progress)
+    except OSError as error:
+        progress.say(
+            f"set-up: {error}. The cache is {cache_folder()}: set HEADROOM_CACHE to a folder that can be written to, "
+            "with 2 GB free, and run `make setup` again."
+        )
+        return 1
     except KeyboardInterrupt:
         processes.end_all()
         progress.say("set-up: interrupted; `make setup` goes on from here")

@@ -25,6 +25,8 @@ from headroom.rehearsal.world import World, start_world
 SCENARIOS = {"eks-exhausted": "headroom.rehearsal.scenarios.eks_exhausted"}
 
 FAILED = 1
+PLAIN_WIDTH = 160
+"""Columns where no terminal says how many it has."""
 
 
 @click.command()
@@ -45,13 +47,16 @@ def rehearse(scenario: str, *, keep: bool, as_json: bool, folder: Path | None) -
     the AWS API, the providers, the kubelets and the VPC CNI; whether pods get addresses is not scripted.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
     started = time.monotonic()
-    console = Console(stderr=as_json, highlight=False, soft_wrap=not sys.stdout.isatty())
+    terminal = (sys.stderr if as_json else sys.stdout).isatty()
+    console = Console(stderr=as_json, highlight=False, width=None if terminal else PLAIN_WIDTH)
     narrator = Narrator(console)
     signal.signal(signal.SIGTERM, _interrupt)
     tools = find_tools()
     module = importlib.import_module(SCENARIOS[scenario])
     place = folder or Path(tempfile.mkdtemp(prefix="headroom-rehearsal-"))
     place.mkdir(parents=True, exist_ok=True)
+    if any(place.iterdir()):
+        raise click.UsageError(f"--folder {place} is not empty. Name a new folder, or leave the option out.")
     kept = keep or folder is not None
     try:
         console.print(

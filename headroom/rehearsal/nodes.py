@@ -310,7 +310,7 @@ class Nodes:
         state.failures += 1
         # The first failure, and then ever more rarely: as the kubelet's event recorder does.
         if state.failures & (state.failures - 1) == 0:
-            self._writers.submit(self._write, self._write_stuck, node, state)
+            self._writers.submit(self._write, self._write_stuck, node, state, state.failures)
 
     def _write(self, target: Callable[..., object], *arguments: Any) -> None:
         try:
@@ -418,9 +418,9 @@ class Nodes:
             },
         )
 
-    def _write_stuck(self, node: SimulatedNode, state: PodState) -> None:
+    def _write_stuck(self, node: SimulatedNode, state: PodState, failures: int) -> None:
         pod, now = state.manifest, self.clock.timestamp()
-        if state.failures == 1:
+        if failures == 1:
             self._patch_status(
                 pod,
                 {
@@ -445,7 +445,7 @@ class Nodes:
             )
         namespace = pod["metadata"]["namespace"]
         if state.event:
-            self.kube.patch(EVENTS, state.event, {"count": state.failures, "lastTimestamp": now}, namespace=namespace)
+            self.kube.patch(EVENTS, state.event, {"count": failures, "lastTimestamp": now}, namespace=namespace)
             return
         name = f"{pod['metadata']['name']}.{secrets.token_hex(8)}"
         self.kube.create(
@@ -462,7 +462,7 @@ class Nodes:
                 "reportingInstance": node.name,
                 "firstTimestamp": now,
                 "lastTimestamp": now,
-                "count": state.failures,
+                "count": failures,
                 "involvedObject": {
                     "apiVersion": "v1",
                     "kind": "Pod",

@@ -3,16 +3,18 @@
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headroom.capacity.ec2 import MemorySubnets
 from headroom.capacity.limits import InstanceLimits
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.simulation import NODE_SUBNET, NodeSimulation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECORDED = Path(__file__).parents[1] / "data" / "ipamd_observed.jsonl.gz"
 IDLE_SECONDS = 600.0

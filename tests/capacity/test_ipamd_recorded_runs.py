@@ -46,7 +46,7 @@ def test_the_model_ends_where_ipamd_ended(name: str) -> None:
             seen = (observed["oscillates"]["enis_min"], observed["oscillates"]["enis_max"])
             agrees = not run.settled and run.seen_enis == seen
         elif "held_min" in observed:
-            agrees = run.settled and stays_in_range(scenario)
+            agrees = run.settled and stays_in_range(scenario, run)
         else:
             agrees = run.settled and run.checkpoints[-1] == recorded(observed)
         if not agrees:
@@ -54,12 +54,17 @@ def test_the_model_ends_where_ipamd_ended(name: str) -> None:
     assert differing == []
 
 
-def stays_in_range(scenario: Scenario) -> bool:
-    observed = scenario["observed"]
+def stays_in_range(scenario: Scenario, first: Played) -> bool:
+    """Whether two runs end inside the recorded range, or else all but one of eight."""
+    observed: dict[str, float] = scenario["observed"]
     slack = RANGE_SLACK * observed["held_max"]
-    held = [play(scenario, seed).checkpoints[-1][-1] for seed in range(SEEDS_IN_RANGE)]
-    inside = [observed["held_min"] - slack <= one <= observed["held_max"] + slack for one in held]
-    return sum(inside) >= SEEDS_IN_RANGE - 1
+
+    def inside(run: Played) -> bool:
+        return observed["held_min"] - slack <= run.checkpoints[-1][-1] <= observed["held_max"] + slack
+
+    if inside(first) and inside(play(scenario, 1)):
+        return True
+    return sum(inside(play(scenario, seed)) for seed in range(SEEDS_IN_RANGE)) >= SEEDS_IN_RANGE - 1
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -98,13 +103,13 @@ def test_the_model_calls_ec2_as_often_as_ipamd(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_an_idle_node_calls_ec2_as_often_as_ipamd(name: str) -> None:
-    """Within four calls or 3 %: where in its pause of two minutes the last ten minutes begin."""
+    """Within five calls or 3 %: where in its pause, or in its cycle of five calls, the last ten minutes begin."""
     differing = [
         (scenario["id"], run.idle_calls, expected)
         for scenario, run in of_class(name)
         if run.not_ready is None
         and abs(run.idle_calls - (expected := scenario["observed"]["ec2_calls_idle_10min_mean"]))
-        > max(4, 0.03 * expected)
+        > max(5, 0.03 * expected)
     ]
     assert differing == [], f"calls in {IDLE_SECONDS:.0f} s"
 

@@ -159,7 +159,7 @@ def test_a_node_never_says_that_chance_decides_where_it_does_not() -> None:
     ("settings", "pods", "max_pods", "limited_by"),
     [
         (DEFAULT, 10, 234, None),
-        (DEFAULT, 220, 234, "max-pods"),
+        (DEFAULT, 190, 200, "max-pods"),
         (DEFAULT, 220, 500, "instance-type"),
         (CniSettings(max_eni=2), 100, 234, "max-eni"),
         (CniSettings(minimum_ip_target=20), 30, 234, "minimum-ip-target"),

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.ec2.exceptions import EC2ClientError
 from moto.eks import urls
+from moto.eks.exceptions import InvalidParameterException
 from moto.eks.models import Cluster, EKSBackend, eks_backends
 
 from headroom.rehearsal.aws.ec2 import RehearsalBackend, backend_of
@@ -48,10 +48,10 @@ def _vpc_of(ec2: RehearsalBackend, subnet_ids: list[str]) -> str:
     try:
         vpcs = {ec2.get_subnet(identifier).vpc_id for identifier in subnet_ids}
     except EC2ClientError as error:
-        raise ServiceException("InvalidParameterException", str(error)) from error
+        raise InvalidParameterException(message=str(error)) from error
     if len(vpcs) != 1:
         reason = "Subnets are not in the same VPC" if vpcs else "Subnets must not be empty"
-        raise ServiceException("InvalidParameterException", reason)
+        raise InvalidParameterException(message=reason)
     return vpcs.pop()
 
 

@@ -148,35 +148,32 @@ def _recovery(
         "its zone\nand takes the one with most free addresses that carries the tag "
         f"{SUBNET_ROLE_TAG}=1."
     )
-    first = 0.0
     before = _counts(running)["stuck"]
     while _counts(running)["stuck"]:
         left = _counts(running)["stuck"]
-        if left < before and not first:
-            first = clock.now() - started
         if clock.now() - started > 900:  # noqa: PLR2004 - five times what the CNI's pause explains
             raise RehearsalFailedError(f"{left} pods still hang 15 simulated minutes after the remedy")
         if left != before:
             narrator.say(f"  {clock.text()}  {left} pods wait")
             before = left
         clock.sleep_until(clock.now() + 10, most=1)
-    recovered = clock.now() - started
     narrator.say(f"  {clock.text()}  no pod waits")
     narrator.table(*_subnet_table(world, running))
     new = [pod for pod in _pods(running) if pod["status"].get("podIP", "").startswith("100.64.")]
+    ready = sorted(_ready_at(pod) - started for pod in new)
     restarted = {name for name, state in _aws_nodes(running).items() if aws_nodes.get(name) != state}
     restarted |= {pod["metadata"]["name"] for pod in _pods(running) if _restarts(pod)}
     narrator.say(
         f"{len(new)} pods have addresses from 100.64.0.0/16. Restarted: "
-        f"{', '.join(sorted(restarted)) or 'nothing'}. The first pod came up {first:.0f} s after `up`, the last "
-        f"{recovered:.0f} s after it (simulated time)."
+        f"{', '.join(sorted(restarted)) or 'nothing'}. The first pod came up {ready[0]:.0f} s after `up`, the last "
+        f"{ready[-1]:.0f} s after it (simulated time)."
     )
     if restarted:
         raise RehearsalFailedError(f"restarted: {', '.join(sorted(restarted))}")
     return {
         "podsInNewSubnets": len(new),
-        "firstPodSeconds": round(first),
-        "lastPodSeconds": round(recovered),
+        "firstPodSeconds": round(ready[0]),
+        "lastPodSeconds": round(ready[-1]),
         "restarted": sorted(restarted),
     }
 
@@ -193,9 +190,13 @@ def _destroy(world: World, running: Cluster, narrator: Narrator) -> dict[str, An
     _pulumi(world, narrator, "up", "--yes", "--skip-preview", lines=0)
     guarded = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", "--run-program", must_fail=True, lines=20)
     subnets = _pod_subnets(world, running)
-    associated = world.ec2.describe_route_tables(
-        Filters=[{"Name": "association.subnet-id", "Values": [item["SubnetId"] for item in subnets]}]
-    )["RouteTables"]
+    associated = [
+        table
+        for subnet in subnets
+        for table in world.ec2.describe_route_tables(
+            Filters=[{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
+        )["RouteTables"]
+    ]
     if "still use" not in guarded.output or len(subnets) != len(ZONES) or len(associated) != len(ZONES):
         raise RehearsalFailedError("the destroy was not refused before anything was deleted")
     return {"plainSeconds": round(plain.seconds, 2), "guardedSeconds": round(guarded.seconds, 2)}
@@ -304,6 +305,12 @@ def _reason(pod: Mapping[str, Any]) -> str:
         if "waiting" in container["state"]:
             return str(container["state"]["waiting"]["reason"])
     return str(pod["status"]["phase"])
+
+
+def _ready_at(pod: Mapping[str, Any]) -> float:
+    """Simulated seconds since the epoch at which a pod became ready."""
+    ready = next(condition for condition in pod["status"]["conditions"] if condition["type"] == "Ready")
+    return datetime.fromisoformat(ready["lastTransitionTime"]).timestamp()
 
 
 def _restarts(pod: Mapping[str, Any]) -> int:
