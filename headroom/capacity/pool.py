@@ -15,7 +15,7 @@ from headroom.capacity import limits as instance
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.ipamd import PoolState
 from headroom.capacity.settings import CniSettings
-from headroom.capacity.simulation import Leaving, NodeSimulation
+from headroom.capacity.simulation import NODE_SUBNET, Leaving, NodeSimulation
 
 LimitedBy = Literal["max-pods", "max-eni", "instance-type", "minimum-ip-target"]
 
@@ -357,13 +357,12 @@ def _simulated(
 
 
 def _simulation(limits: instance.InstanceLimits, settings: CniSettings, max_pods: int, seed: int) -> NodeSimulation:
-    node_subnet = "subnet-node"
     return NodeSimulation(
         limits=limits,
         settings=settings,
         max_pods=max_pods,
         seed=seed,
-        eniconfig_subnet=node_subnet if settings.custom_networking else None,
+        eniconfig_subnet=NODE_SUBNET if settings.custom_networking else None,
     )
 
 

@@ -13,7 +13,8 @@ from headroom.capacity.settings import CniSettings
 
 Leaving = Literal["oldest", "newest", "spread", "random"]
 
-# Nothing has changed for this long: longer than three of ipamd's pauses after an exhausted subnet.
+# Nothing has changed for this long: more than three of ipamd's pauses after an exhausted subnet, and one more
+# of the kubelet's turns, as in the recorded runs.
 SETTLED_AFTER_SECONDS = 402.5
 # A pool that still changes so long after the last pod got its address never settles.
 SETTLING_LIMIT_SECONDS = 3600.0
@@ -188,7 +189,9 @@ class NodeSimulation:
 
     def _start_pending(self) -> None:
         """The kubelet tries its waiting pods in turn until one gets no address."""
-        while self.pending and self.ipamd.assign(f"pod-{self.pending[0]}", self.now) is not None:
+        # A request takes a moment, so an address whose rest ends at this very time can be had.
+        moment = self.now + 2 * TIME_TOLERANCE
+        while self.pending and self.ipamd.assign(f"pod-{self.pending[0]}", moment) is not None:
             self.running.add(self.pending.popleft())
         self._observe()
 

@@ -83,10 +83,11 @@ class Engine:
         if stream is None:
             raise EngineError("no output")
         try:
-            for line in stream:
-                lines.append(line)
-                if self.on_line is not None:
-                    self.on_line(line.rstrip("\n"))
+            with stream:
+                for line in stream:
+                    lines.append(line)
+                    if self.on_line is not None:
+                        self.on_line(line.rstrip("\n"))
             code = process.wait()
         except BaseException:
             stop(process)

@@ -81,12 +81,7 @@ def test_the_model_passes_through_every_deterministic_checkpoint(name: str) -> N
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_model_calls_ec2_as_often_as_ipamd(name: str) -> None:
-    """Within five calls or a tenth, for the calls of random growth and shrinking differ between runs.
-
-    The rolling scenarios remove and add pods every 20 s while ipamd looks every 5 s, so the phase of the two
-    decides how often it shrinks and grows in between: there within a third.
-    """
-    share = 1 / 3 if name.startswith("roll-") else 1 / 10
+    """Within five calls or a tenth, for the calls of random growth and shrinking differ between runs."""
     differing = []
     for scenario, run in of_class(name):
         if run.not_ready is not None:
@@ -96,7 +91,7 @@ def test_the_model_calls_ec2_as_often_as_ipamd(name: str) -> None:
             # The recording fake answered the check for excluded subnets at each start without a call.
             calls["DescribeSubnets"] -= 1 + sum(event["op"] == "restart" for event in scenario["events"])
         expected = sum(scenario["observed"]["ec2_calls_mean"].values())
-        if abs(sum(calls.values()) - expected) > max(5, share * expected):
+        if abs(sum(calls.values()) - expected) > max(5, 0.1 * expected):
             differing.append((scenario["id"], dict(calls), scenario["observed"]["ec2_calls_mean"]))
     assert differing == []
 

@@ -1,0 +1,245 @@
+"""A stand-in for the Pulumi engine that records what a program registers and asks.
+
+Pulumi's own mocks run no hooks, drop the options of a resource and leave an event loop open in every thread that
+serves them; this one stands at the same place, on the wire, where nothing of a registration is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import importlib
+import json
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pulumi
+import pytest
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import mocks, settings
+from pulumi.runtime.config import set_all_config
+from pulumi.runtime.proto import resource_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+STACK_TYPE = "pulumi:pulumi:Stack"
+PROVIDER_MODULES = (
+    "pulumi_aws.ec2",
+    "pulumi_aws.eks",
+    "pulumi_aws.vpc",
+    "pulumi_kubernetes.apps.v1",
+    "pulumi_kubernetes.core.v1",
+    "pulumi_kubernetes.meta.v1",
+    "pulumi_kubernetes.apiextensions",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """One resource as the engine would be asked to register it. Resources are named "type name"."""
+
+    type: str
+    name: str
+    parent: str
+    inputs: Mapping[str, Any]
+    import_id: str
+    protect: bool
+    retain_on_delete: bool
+    depends_on: frozenset[str]
+    before_create: Sequence[str]
+    before_delete: Sequence[str]
+    wire: bytes
+
+    @property
+    def label(self) -> str:
+        return f"{self.type} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One function that was called."""
+
+    token: str
+    args: Mapping[str, Any]
+
+
+Answer = "Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]]"
+
+
+@dataclass(slots=True)
+class RecordedEngine:
+    """What a program registered, asked and exported, and the answers that it gets."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    registrations: list[Registration] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
+    component_outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    stack_outputs: dict[str, Any] = field(default_factory=dict)
+
+    def run(
+        self,
+        program: Callable[[], object],
+        *,
+        config: Mapping[str, object] | None = None,
+        stack: str = "prod-use1-emergency",
+        preview: bool = False,
+    ) -> list[Registration]:
+        """Runs a program to its end, and returns what it registered, by type and name.
+
+        Args:
+            program: Declares resources; what it returns is awaited.
+            config: The stack's file: values are handed over as the engine does it, structures as JSON.
+            stack: Name of the stack.
+            preview: Whether this is a preview.
+        """
+        self.registrations.clear()
+        self.asked.clear()
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in (config or {}).items()
+            if value is not None
+        }
+        contextvars.copy_context().run(self._run, program, texts, stack, preview)
+        self.registrations.sort(key=lambda registration: registration.label)
+        return list(self.registrations)
+
+    def one(self, type_: str, name: str) -> Registration:
+        """The registration of that type and name; fails where there is not exactly one."""
+        found = [item for item in self.registrations if (item.type, item.name) == (type_, name)]
+        assert len(found) == 1, f"{len(found)} of {type_} {name} among {self.labels()}"
+        return found[0]
+
+    def labels(self) -> list[str]:
+        return [registration.label for registration in self.registrations]
+
+    def tokens(self) -> list[str]:
+        return [asked.token for asked in self.asked]
+
+    def record(self, request: Any) -> tuple[str, Mapping[str, Any]]:
+        """Notes a registration; its id, and its inputs, which are its outputs too."""
+        inputs = json_format.MessageToDict(request.object)
+        wire = type(request)()
+        wire.CopyFrom(request)
+        wire.ClearField("sourcePosition")
+        wire.ClearField("stackTrace")
+        dependencies = sorted(wire.dependencies)
+        del wire.dependencies[:]
+        wire.dependencies.extend(dependencies)
+        self.registrations.append(
+            Registration(
+                type=request.type,
+                name=request.name,
+                parent=_label(request.parent),
+                inputs=inputs,
+                import_id=request.importId,
+                protect=request.protect,
+                retain_on_delete=request.retainOnDelete,
+                depends_on=_labels(request.dependencies),
+                before_create=tuple(request.hooks.before_create),
+                before_delete=tuple(request.hooks.before_delete),
+                wire=wire.SerializeToString(deterministic=True),
+            )
+        )
+        return request.importId or f"{request.type.rpartition(':')[2]}-{request.name}", inputs
+
+    def answer(self, token: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the function answers; a test that did not say so fails."""
+        self.asked.append(Asked(token, args))
+        assert token in self.answers, f"the program calls {token}, for which this test has no answer"
+        answer = self.answers[token]
+        return cast("Mapping[str, Any]", answer(args) if callable(answer) else answer)
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        """Takes the place of the SDK's callback server."""
+        self.hooks[hook.name] = hook
+
+    def _run(self, program: Callable[[], object], config: Mapping[str, str], stack: str, preview: bool) -> None:  # noqa: FBT001 - a context passes on positions only
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            mocks.set_mocks(
+                cast("mocks.Mocks", None),
+                project="headroom",
+                stack=stack,
+                preview=preview,
+                organization="organization",
+                monitor=cast("mocks.MockMonitor", _Monitor(self, stack)),
+            )
+            # The SDK starts its callback server for a real engine only, and registers no hook without one.
+            settings.SETTINGS.callbacks = cast("Any", self)
+            set_all_config(dict(config))
+            pulumi.runtime.test(lambda: self._declare(program))()  # type: ignore[no-untyped-call] # untyped upstream
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+            asyncio.set_event_loop(None)
+
+    def _declare(self, program: Callable[[], object]) -> pulumi.Output[None]:
+        returned = pulumi.Output.from_input(cast("Any", program()))
+        root = settings.get_root_resource()
+        assert isinstance(root, pulumi.runtime.Stack)
+        exported = pulumi.Output.from_input(root.outputs)
+        return pulumi.Output.all(returned, exported).apply(lambda both: self.stack_outputs.update(both[1]))
+
+
+class _Monitor:
+    """The engine's side of the wire, as far as a program that only registers and asks needs it."""
+
+    def __init__(self, recorded: RecordedEngine, stack: str) -> None:
+        self._recorded, self._stack = recorded, stack
+
+    GetDeploymentInfo = mocks.MockMonitor.GetDeploymentInfo
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the wire's name
+        parent = request.parent.split("::")[2] + "$" if request.parent else ""
+        urn = f"urn:pulumi:{self._stack}::headroom::{parent.removeprefix(STACK_TYPE + '$')}{request.type}::{request.name}"
+        if request.type == STACK_TYPE:
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        id_, outputs = self._recorded.record(request)
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(outputs))
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the wire's name
+        self._recorded.component_outputs[_label(request.urn)] = json_format.MessageToDict(request.outputs)
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the wire's name
+        answer = self._recorded.answer(request.tok, json_format.MessageToDict(request.args))
+        return resource_pb2.ResourceInvokeResponse(**{"return": _struct(answer)})
+
+    def SignalAndWaitForShutdown(self, _: Any) -> Any:  # noqa: N802 - the wire's name
+        return empty_pb2.Empty()
+
+
+def _struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
+    return json_format.ParseDict(dict(value), struct_pb2.Struct())
+
+
+def _label(urn: str) -> str:
+    if not urn:
+        return ""
+    _, _, types, name = urn.split("::", 3)
+    return f"{types.rpartition('$')[2]} {name}"
+
+
+def _labels(urns: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(_label, urns))
+
+
+@pytest.fixture(scope="session")
+def _provider_sdks() -> None:
+    """Loads the SDKs, which load their parts at first use and then warn of what they themselves deprecate."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in PROVIDER_MODULES:
+            loaded = importlib.import_module(module)
+            # The parts are loaded by the first look at any of their names.
+            dir(loaded)
+
+
+@pytest.fixture
+def recorded_engine(_provider_sdks: None) -> RecordedEngine:
+    """A fresh engine that records and does nothing."""
+    return RecordedEngine()
