@@ -92,6 +92,8 @@ class PodSubnetsArgs:
         external_snat: Whether AWS_VPC_K8S_CNI_EXTERNALSNAT is true: then pods keep their address and need
             routes of their own.
         scope_to_cluster: Add the cluster-scoped tag, in the form that the CNI version reads.
+        protect: Refuse to delete all of it; single subnets may still be taken out. `pulumi destroy` needs an `up`
+            with `False` first.
         accept_new_pods: `False` takes the role tag away: no new network interface is made here, those that
             exist stay until their pods are gone. The first step of a rollback.
         tags: The user's tags.
@@ -110,6 +112,7 @@ class PodSubnetsArgs:
     external_snat: bool = False
     scope_to_cluster: bool = True
     accept_new_pods: bool = True
+    protect: bool = True
     tags: Mapping[str, str] = field(default_factory=dict)
     ingress_rules: Mapping[str, IngressRule] = field(default_factory=dict)
     adopt: Mapping[str, str] = field(default_factory=dict)
@@ -349,7 +352,7 @@ class PodSubnets(pulumi.ComponentResource):
         pulumi.Stash(
             f"{name}-in-use",
             input={"subnetIds": subnet_ids},
-            opts=pulumi.ResourceOptions(parent=self, hooks=self._guard, depends_on=made),
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._guard, depends_on=made, protect=args.protect),
         )
         outputs: dict[str, Any] = {"subnetIds": subnet_ids, "routeTableIds": route_table_ids}
         self.register_outputs(outputs)

@@ -128,6 +128,7 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
             "cni_version": cni_version,
             "external_snat": config.boolean("externalSnat", default=False),
             "scope_to_cluster": config.boolean("scopeToCluster", default=True),
+            "protect": config.boolean("protect", default=True),
             "accept_new_pods": config.boolean("acceptNewPods", default=True),
             "tags": config.text_mapping("tags", config.mapping("tags")),
         },

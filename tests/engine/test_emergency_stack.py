@@ -5,10 +5,10 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import BLOCKS, Stack, pod_subnets
 
 from headroom.rehearsal.engine import CHECKOUT
 from headroom.rehearsal.scenarios.cluster import ZONES, wait_for
+from headroom.rehearsal.stack import BLOCKS, Stack
 
 pytestmark = pytest.mark.engine
 
@@ -66,10 +66,10 @@ def test_up_makes_the_association_the_subnets_and_their_routes_and_a_second_prev
 
 def test_adding_a_zone_makes_its_subnet_and_association_and_moves_nothing(stack: Stack) -> None:
     two = {zone: BLOCKS[zone] for zone in list(ZONES)[1:]}
-    stack.configure(podSubnets=pod_subnets(stack.network, two))
+    stack.configure(podSubnets=stack.pod_subnets(two))
     stack.up()
     before = stack.picture()["subnets"]
-    stack.configure(podSubnets=pod_subnets(stack.network, BLOCKS))
+    stack.configure(podSubnets=stack.pod_subnets(BLOCKS))
     # The update is the record that a destroy comes to first: it now names three subnets.
     assert operations(stack) == {"create": 2, "update": 1}
     stack.up()
@@ -152,7 +152,7 @@ def test_taking_a_used_zone_out_of_the_stack_file_is_refused_and_an_idle_one_goe
     stack.up()
     interface_id = node_interface_in_last_zone(stack)
     first, middle, last = ZONES
-    stack.configure(podSubnets=pod_subnets(stack.network, {zone: BLOCKS[zone] for zone in (first, middle)}))
+    stack.configure(podSubnets=stack.pod_subnets({zone: BLOCKS[zone] for zone in (first, middle)}))
     refused = stack.pulumi("up", "--yes", "--skip-preview", must=None)
     assert refused.code != 0
     assert interface_id in refused.output
@@ -160,7 +160,7 @@ def test_taking_a_used_zone_out_of_the_stack_file_is_refused_and_an_idle_one_goe
     assert last_subnet["CidrBlock"] == BLOCKS[last]
     assert stack.table_of(last_subnet["SubnetId"]) == stack.network.route_table_ids[last], "its routes went"
 
-    stack.configure(podSubnets=pod_subnets(stack.network, {zone: BLOCKS[zone] for zone in (first, last)}))
+    stack.configure(podSubnets=stack.pod_subnets({zone: BLOCKS[zone] for zone in (first, last)}))
     stack.up()
     assert [subnet["CidrBlock"] for subnet in stack.subnets()] == [BLOCKS[first], BLOCKS[last]]
 
@@ -188,13 +188,13 @@ def test_an_association_made_by_hand_is_adopted(stack: Stack) -> None:
 
 def test_undersized_subnets_are_refused_by_the_policy_pack_before_anything_is_made(stack: Stack) -> None:
     small = dict(zip(ZONES, ("100.64.1.0/24", "100.64.2.0/24", "100.64.3.0/24"), strict=True))
-    stack.configure(podSubnets=pod_subnets(stack.network, small))
+    stack.configure(podSubnets=stack.pod_subnets(small))
     result = stack.pulumi("up", "--yes", "--policy-pack", POLICIES, must=None)
     assert result.code != 0
     for block in small.values():
         assert f"{block} holds 251 addresses" in result.output
     assert stack.cidrs() == ["10.68.0.0/16"]
-    stack.configure(podSubnets=pod_subnets(stack.network, BLOCKS))
+    stack.configure(podSubnets=stack.pod_subnets(BLOCKS))
     stack.pulumi("preview", "--policy-pack", POLICIES)
 
 

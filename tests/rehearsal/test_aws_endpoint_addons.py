@@ -45,7 +45,6 @@ def cluster(aws: Endpoint, eks: Any) -> str:
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/22", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
     name = f"prod-{next(CLUSTERS)}"
     eks.create_cluster(name=name, roleArn=ROLE, resourcesVpcConfig={"subnetIds": [subnet]})
-    aws.set_aws_node_environment({})
     return name
 
 
@@ -105,7 +104,7 @@ def test_an_addon_is_created_over_time_and_fills_the_daemonset(aws: Endpoint, ek
 
     assert (addon["status"], addon["addonVersion"], addon["tags"]) == ("ACTIVE", VERSION, {"team": "net"})
     assert eks.list_addons(clusterName=cluster)["addons"] == ["vpc-cni"]
-    live = aws.aws_node_environment()
+    live = aws.aws_node_environment(cluster)
     assert (live["WARM_ENI_TARGET"], live["ENABLE_SUBNET_DISCOVERY"]) == ("1", "true")
 
 
@@ -175,7 +174,7 @@ def test_versions_are_listed_newest_first(eks: Any) -> None:
 
 def test_none_fails_on_what_somebody_else_changed_and_names_it(aws: Endpoint, eks: Any, cluster: str) -> None:
     create(eks, cluster)
-    aws.set_aws_node_environment({**aws.aws_node_environment(), "ENABLE_PREFIX_DELEGATION": "true"})
+    aws.set_aws_node_environment(cluster, {**aws.aws_node_environment(cluster), "ENABLE_PREFIX_DELEGATION": "true"})
 
     failed = update(eks, cluster, configurationValues=env(WARM_IP_TARGET="5"), resolveConflicts="NONE")
 
@@ -186,18 +185,18 @@ def test_none_fails_on_what_somebody_else_changed_and_names_it(aws: Endpoint, ek
         '.env[name="ENABLE_PREFIX_DELEGATION"].value' in failed["errors"][0]["errorMessage"]
     )
     assert settled(eks, cluster)["status"] == "UPDATE_FAILED"
-    assert "WARM_IP_TARGET" not in aws.aws_node_environment(), "nothing was applied"
+    assert "WARM_IP_TARGET" not in aws.aws_node_environment(cluster), "nothing was applied"
 
 
 def test_overwrite_drops_what_is_not_in_the_configuration(aws: Endpoint, eks: Any, cluster: str) -> None:
     create(eks, cluster)
     aws.set_aws_node_environment(
-        {**aws.aws_node_environment(), "ENABLE_PREFIX_DELEGATION": "true", "MINIMUM_IP_TARGET": "10"}
+        cluster, {**aws.aws_node_environment(cluster), "ENABLE_PREFIX_DELEGATION": "true", "MINIMUM_IP_TARGET": "10"}
     )
 
     done = update(eks, cluster, configurationValues=env(WARM_IP_TARGET="5"), resolveConflicts="OVERWRITE")
 
-    live = aws.aws_node_environment()
+    live = aws.aws_node_environment(cluster)
     assert done["status"] == "Successful"
     assert (live["WARM_IP_TARGET"], live["ENABLE_PREFIX_DELEGATION"]) == ("5", "false")
     assert "MINIMUM_IP_TARGET" not in live
@@ -206,7 +205,7 @@ def test_overwrite_drops_what_is_not_in_the_configuration(aws: Endpoint, eks: An
 def test_preserve_keeps_the_live_value_even_against_the_configuration(aws: Endpoint, eks: Any, cluster: str) -> None:
     create(eks, cluster)
     aws.set_aws_node_environment(
-        {**aws.aws_node_environment(), "ENABLE_PREFIX_DELEGATION": "false", "WARM_ENI_TARGET": "3"}
+        cluster, {**aws.aws_node_environment(cluster), "ENABLE_PREFIX_DELEGATION": "false", "WARM_ENI_TARGET": "3"}
     )
     wanted = env(ENABLE_PREFIX_DELEGATION="true", WARM_ENI_TARGET="2")
 
@@ -214,7 +213,7 @@ def test_preserve_keeps_the_live_value_even_against_the_configuration(aws: Endpo
 
     assert done["status"] == "Successful"
     assert settled(eks, cluster)["configurationValues"] == wanted, "what the API says …"
-    live = aws.aws_node_environment()
+    live = aws.aws_node_environment(cluster)
     assert live["WARM_ENI_TARGET"] == "3", "… is not what the DaemonSet has"
     assert live["ENABLE_PREFIX_DELEGATION"] == "true", "nobody but EKS had set it"
 
@@ -226,19 +225,19 @@ def test_a_setting_that_is_dropped_from_the_configuration_goes_back_to_its_defau
 
     update(eks, cluster, configurationValues="{}", resolveConflicts="NONE")
 
-    live = aws.aws_node_environment()
+    live = aws.aws_node_environment(cluster)
     assert live["WARM_ENI_TARGET"] == "1"
     assert "WARM_IP_TARGET" not in live
 
 
 def test_creation_over_a_self_managed_daemonset_needs_overwrite(aws: Endpoint, eks: Any, cluster: str) -> None:
-    aws.set_aws_node_environment({"WARM_ENI_TARGET": "4"})
+    aws.set_aws_node_environment(cluster, {"WARM_ENI_TARGET": "4"})
 
     failed = create(eks, cluster)
 
     assert failed["status"] == "CREATE_FAILED"
     assert failed["health"]["issues"][0]["code"] == "ConfigurationConflict"
-    assert aws.aws_node_environment() == {"WARM_ENI_TARGET": "4"}
+    assert aws.aws_node_environment(cluster) == {"WARM_ENI_TARGET": "4"}
 
 
 @pytest.mark.parametrize(("preserve", "left"), [(True, True), (False, False)])
@@ -253,7 +252,7 @@ def test_deletion_leaves_the_daemonset_only_with_preserve(
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
-    assert bool(aws.aws_node_environment()) is left
+    assert bool(aws.aws_node_environment(cluster)) is left
 
 
 def test_an_addon_in_transition_is_not_updated(aws: Endpoint, eks: Any, cluster: str) -> None:

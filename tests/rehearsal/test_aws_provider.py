@@ -265,7 +265,8 @@ def test_an_illegal_association_is_told_as_the_real_provider_tells_it(engine: En
 
     assert re.match(
         r"creating EC2 VPC IPv4 CIDR Block Association: operation error EC2: AssociateVpcCidrBlock, https response "
-        r"error StatusCode: 400, RequestID: [\w-]+, api error InvalidVpc\.Range: The CIDR '198\.19\.0\.0/16' is restricted",
+        r"error StatusCode: 400, RequestID: [\w-]+, api error InvalidVpc\.Range: The CIDR '198\.19\.0\.0/16' is "
+        r"restricted",
         error_of(refused),
     )
 
@@ -278,7 +279,7 @@ def test_an_association_that_takes_too_long_is_kept_as_not_ready(aws: Endpoint, 
     finally:
         aws.change(association_seconds=0.2)
 
-    trailer = {key: value for key, value in late.value.trailing_metadata()}["grpc-status-details-bin"]
+    trailer = dict(late.value.trailing_metadata())["grpc-status-details-bin"]
     status = status_pb2.Status.FromString(trailer)
     kept = provider_pb2.ErrorResourceInitFailed()
     assert status.details[0].Unpack(kept)
@@ -586,7 +587,6 @@ def cluster(aws: Endpoint, subnet: str) -> str:
     name = f"prod-{subnet}"
     role = "arn:aws:iam::123456789012:role/eks"
     client(aws, "eks").create_cluster(name=name, roleArn=role, resourcesVpcConfig={"subnetIds": [subnet]})
-    aws.set_aws_node_environment({})
     return name
 
 
@@ -603,11 +603,11 @@ def test_an_addon_is_created_updated_and_preserved_at_its_end(aws: Endpoint, eng
 
     wanted = {**inputs, "configurationValues": '{"env":{"WARM_IP_TARGET":"5"}}', "tags": {"c": "d"}}
     after = engine.update(ADDON, identifier, state, inputs, wanted)
-    assert aws.aws_node_environment()["WARM_IP_TARGET"] == "5"
+    assert aws.aws_node_environment(cluster)["WARM_IP_TARGET"] == "5"
     assert (after["configurationValues"], after["tagsAll"]) == (wanted["configurationValues"], {"c": "d"})
 
     engine.delete(ADDON, identifier, after)
-    assert aws.aws_node_environment(), "the DaemonSet stays"
+    assert aws.aws_node_environment(cluster), "the DaemonSet stays"
     assert engine.read(ADDON, identifier, after, wanted)[0] == ""
     engine.delete(ADDON, identifier, after)
 
@@ -629,10 +629,10 @@ def test_an_addon_that_exists_is_adopted_by_import(aws: Endpoint, engine: Engine
 def test_a_conflict_fails_the_update_with_the_field(aws: Endpoint, engine: Engine, cluster: str) -> None:
     inputs = addon_inputs(cluster, resolveConflictsOnUpdate="NONE")
     identifier, state = engine.create(ADDON, inputs)
-    aws.set_aws_node_environment({**aws.aws_node_environment(), "WARM_ENI_TARGET": "4"})
+    aws.set_aws_node_environment(cluster, {**aws.aws_node_environment(cluster), "WARM_ENI_TARGET": "4"})
 
+    wanted = {**inputs, "configurationValues": '{"env":{"WARM_IP_TARGET":"5"}}'}
     with pytest.raises(grpc.RpcError) as refused:
-        wanted = {**inputs, "configurationValues": '{"env":{"WARM_IP_TARGET":"5"}}'}
         engine.update(ADDON, identifier, state, inputs, wanted)
 
     assert error_of(refused).startswith(f"waiting for EKS Add-On ({identifier}) update: unexpected state 'Failed'")
@@ -652,7 +652,7 @@ def test_values_outside_the_schema_are_refused_as_eks_refuses_them(engine: Engin
 
 
 def test_a_failed_creation_is_kept_so_that_it_can_be_replaced(aws: Endpoint, engine: Engine, cluster: str) -> None:
-    aws.set_aws_node_environment({"WARM_ENI_TARGET": "4"})
+    aws.set_aws_node_environment(cluster, {"WARM_ENI_TARGET": "4"})
 
     with pytest.raises(grpc.RpcError, match="unexpected state 'CREATE_FAILED', wanted target 'ACTIVE'") as failed:
         engine.create(ADDON, addon_inputs(cluster))
@@ -683,7 +683,7 @@ def result_names(token: str) -> set[str]:
 
 
 @pytest.mark.filterwarnings(r"ignore:aws\..* has been deprecated:DeprecationWarning")  # the SDK's own, on import
-def test_every_function_answers_with_the_names_of_the_real_sdk(
+def test_every_function_answers_with_the_names_of_the_real_sdk(  # noqa: PLR0913, PLR0917  # fixtures
     aws: Endpoint, engine: Engine, ec2: Any, vpc: str, subnet: str, cluster: str
 ) -> None:
     node = aws.plant([{"subnetId": subnet, "instanceType": "m5.large", "interfaces": [{"addresses": 2}]}])[0]

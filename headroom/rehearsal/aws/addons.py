@@ -29,29 +29,29 @@ _CONFLICT_FIELD = 'DaemonSet.apps aws-node - .spec.template.spec.containers[name
 
 
 class LiveEnvironment(Protocol):
-    """The environment of the aws-node container as the cluster really has it."""
+    """The environment of the aws-node container as a cluster really has it."""
 
-    def read(self) -> dict[str, str]:
+    def read(self, cluster: str) -> dict[str, str]:
         """All variables with their values; empty if there is no DaemonSet."""
 
-    def replace(self, environment: Mapping[str, str], *, version: str | None = None) -> None:
+    def replace(self, cluster: str, environment: Mapping[str, str], *, version: str | None = None) -> None:
         """Make it exactly this; with a version, of that add-on version."""
 
 
 class MemoryEnvironment:
-    """A DaemonSet that consists of nothing but its environment."""
+    """DaemonSets that consist of nothing but their environment, one a cluster."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        self._environment = dict(environment or {})
+    def __init__(self) -> None:
+        self._environments: dict[str, dict[str, str]] = {}
 
-    def read(self) -> dict[str, str]:
+    def read(self, cluster: str) -> dict[str, str]:
         """All variables."""
-        return dict(self._environment)
+        return dict(self._environments.get(cluster, {}))
 
-    def replace(self, environment: Mapping[str, str], *, version: str | None = None) -> None:
+    def replace(self, cluster: str, environment: Mapping[str, str], *, version: str | None = None) -> None:
         """Make it exactly this."""
         del version
-        self._environment = dict(environment)
+        self._environments[cluster] = dict(environment)
 
 
 class AddonsError(Exception):
@@ -245,7 +245,7 @@ class Addons:
         def finish() -> None:
             self._addons.pop((region, addon.cluster, addon.name), None)
             if addon.name == VPC_CNI and not preserve:
-                self.environment.replace({})
+                self.environment.replace(addon.cluster, {})
 
         shown = addon.shown()
         self._in(self._settings().addon_seconds, finish)
@@ -351,7 +351,7 @@ class Addons:
         if addon.name != VPC_CNI:
             return ""
         wanted = {**default_environment(version, addon.cluster), **(values.get("env") or {})}
-        live = self.environment.read()
+        live = self.environment.read(addon.cluster)
         foreign = {
             name for name, value in live.items() if value != addon.applied.get(name) and value != wanted.get(name)
         }
@@ -359,7 +359,7 @@ class Addons:
         if mode == "NONE" and conflicts:
             return _CONFLICT_TEXT.format(fields="\n".join(_CONFLICT_FIELD.format(name=name) for name in conflicts))
         kept = {} if mode == "OVERWRITE" else {name: live[name] for name in foreign}
-        self.environment.replace({**wanted, **kept}, version=version)
+        self.environment.replace(addon.cluster, {**wanted, **kept}, version=version)
         addon.applied = wanted
         return ""
 

@@ -7,7 +7,7 @@ Back door (JSON in, JSON out), all below `/headroom/`:
 - `GET faults`, `POST faults` with one fault, `DELETE faults`
 - `GET calls`: how often each action was called, by outcome; `DELETE calls` starts counting anew
 - `POST seed`: many instances with their interfaces and addresses at once
-- `GET daemonset`, `PUT daemonset`: the environment of the simulated cluster's aws-node
+- `GET daemonset`, `PUT daemonset`: the environment of a simulated cluster's aws-node
 """
 
 import io
@@ -178,8 +178,8 @@ class Application:
         try:
             content = json.loads(body) if body.strip() else {}
             return _json_answer("200 OK", self._back_door(method, name, content))
-        except (ValueError, BackDoorError) as error:
-            return _json_answer("400 Bad Request", {"error": str(error)})
+        except (ValueError, KeyError, TypeError, BackDoorError) as error:
+            return _json_answer("400 Bad Request", {"error": _reason(error)})
         except ec2.RefusalError as error:
             return _json_answer("409 Conflict", {"error": f"{error.code}: {error.message}"})
 
@@ -194,8 +194,10 @@ class Application:
             ("GET", "calls"): self._show_calls,
             ("DELETE", "calls"): self._forget_calls,
             ("POST", "seed"): self._plant,
-            ("GET", "daemonset"): lambda _: self._addons.environment.read(),
-            ("PUT", "daemonset"): self._addons.environment.replace,
+            ("GET", "daemonset"): lambda values: self._addons.environment.read(values["cluster"]),
+            ("PUT", "daemonset"): lambda values: self._addons.environment.replace(
+                values["cluster"], values["environment"]
+            ),
         }
         if (method, name) not in doors:
             raise BackDoorError(f"there is no {method} {BACK_DOOR}{name}")
@@ -228,6 +230,10 @@ def open_log(path: Path) -> TextIO:
     """A request log to append to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("a", encoding="utf-8")
+
+
+def _reason(error: Exception) -> str:
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _read_body(environ: Environ) -> bytes:

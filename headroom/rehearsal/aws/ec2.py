@@ -247,11 +247,13 @@ class RehearsalBackend(EC2Backend):
         """
         for vpc in self.vpcs.values():
             association = vpc._cidr_block_association_set.get(association_id)  # noqa: SLF001  # moto's only way in
-            if association is None:
+            if association is None or state_of(association) not in LIVE_STATES:
                 continue
             cidr = association["cidr_block"]
             if "::/" in cidr:
                 return super().disassociate_vpc_cidr_block(association_id)
+            if state_of(association) == "disassociating":
+                return {**association, "vpc_id": vpc.id}
             self._check_disassociation(vpc, association)
             association["cidr_block_state"]["state"] = "disassociating"
 

@@ -107,13 +107,13 @@ class Endpoint:
         planted = self.back_door("POST", "seed", {"region": region, "instances": instances})
         return list(planted["instances"])
 
-    def aws_node_environment(self) -> dict[str, str]:
-        """The environment of the simulated cluster's aws-node."""
-        return dict(self.back_door("GET", "daemonset"))
+    def aws_node_environment(self, cluster: str) -> dict[str, str]:
+        """The environment of a simulated cluster's aws-node."""
+        return dict(self.back_door("GET", "daemonset", {"cluster": cluster}))
 
-    def set_aws_node_environment(self, environment: Mapping[str, str]) -> None:
+    def set_aws_node_environment(self, cluster: str, environment: Mapping[str, str]) -> None:
         """What `kubectl set env` does: change aws-node behind the add-on's back."""
-        self.back_door("PUT", "daemonset", dict(environment))
+        self.back_door("PUT", "daemonset", {"cluster": cluster, "environment": dict(environment)})
 
     def back_door(self, method: str, name: str, content: Any = None) -> Any:
         """One request to the back door.

@@ -193,10 +193,10 @@ def deploy_workloads(kube: Kube) -> None:
     for name, environment in (("aws-node", CNI_ENVIRONMENT), ("kube-proxy", {})):
         kube.create(DAEMON_SETS, _daemon_set(name, environment))
     for name, replicas in DEPLOYMENTS_OF_SERVICES.items():
-        kube.create(DEPLOYMENTS, _deployment(name, replicas, SERVICES, "250m", "512Mi"))
+        kube.create(DEPLOYMENTS, deployment(name, replicas, SERVICES, "250m", "512Mi"))
     kube.create(
         DEPLOYMENTS,
-        _deployment("analytics-worker", ANALYTICS_NODES * ANALYTICS_PODS_PER_NODE, ANALYTICS, "3", "10Gi"),
+        deployment("analytics-worker", ANALYTICS_NODES * ANALYTICS_PODS_PER_NODE, ANALYTICS, "3", "10Gi"),
     )
 
 
@@ -227,7 +227,8 @@ def _daemon_set(name: str, environment: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _deployment(name: str, replicas: int, kind: NodeType, cpu: str, memory: str) -> dict[str, Any]:
+def deployment(name: str, replicas: int, kind: NodeType, cpu: str, memory: str) -> dict[str, Any]:
+    """A Deployment of one container whose pods run on one node group."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
