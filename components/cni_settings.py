@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_aws import eks
 
+from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.settings import check_settings, live_settings_to_keep
 
@@ -97,49 +98,67 @@ class CniSettingsArgs:
                     next_step="Name the version that runs: `aws eks describe-addon --addon-name vpc-cni`.",
                 )
             )
+        try:
+            environment = self.environment()
+        except ProblemsError as error:
+            found.extend(error.problems)
+            environment = {**self.live_environment, **self.settings}
         problems, warnings = check_settings(
-            self.environment(),
+            environment,
             self.cni_version,
             nitro=self.nitro,
             network_policy=self.network_policy,
+            # The manifest's own values are not what this change is about.
+            changed={*self.settings, *live_settings_to_keep(self.live_environment)},
         )
         found.extend(problems)
-        found.extend(self._configuration_problems())
+        found.extend(self._schema_problems())
         return found, list(warnings)
 
     def environment(self) -> dict[str, str]:
-        """The environment that results: the settings over what is live."""
-        return {**self.live_environment, **self.settings}
+        """The environment that results: the settings over what is live, and that over what the add-on was given.
+
+        Raises:
+            ProblemsError: The add-on's configuration cannot be read.
+        """
+        given, _ = _read_configuration(self.live_configuration)
+        return {**given, **self.live_environment, **self.settings}
 
     def configuration(self) -> dict[str, Any]:
-        """The add-on's configuration values that result: live ones, hand-made changes and the settings, merged."""
-        configuration: dict[str, Any] = json.loads(self.live_configuration) if self.live_configuration else {}
-        environment = {
-            **live_settings_to_keep(self.live_environment),
-            **configuration.get("env", {}),
-            **self.settings,
-        }
+        """The add-on's configuration values that result: live ones, hand-made changes and the settings, merged.
+
+        A value that was set by hand wins over the one that the add-on was given: it is what the nodes have now.
+
+        Raises:
+            ProblemsError: The add-on's configuration cannot be read.
+        """
+        given, configuration = _read_configuration(self.live_configuration)
+        kept = {name: self.live_environment.get(name, value) for name, value in given.items()}
+        environment = {**live_settings_to_keep(self.live_environment), **kept, **self.settings}
         return {**configuration, "env": dict(sorted(environment.items()))}
 
-    def _configuration_problems(self) -> list[Problem]:
+    def _schema_problems(self) -> list[Problem]:
+        """Names that EKS would refuse, or why that cannot be told."""
+        if not self.configuration_schema:
+            return []
         try:
-            configuration = self.configuration()
-            schema = json.loads(self.configuration_schema) if self.configuration_schema else None
-        except (json.JSONDecodeError, AttributeError) as error:
+            known = _environment_names(_read_object(self.configuration_schema, "configuration_schema"))
+        except ProblemsError as error:
+            return list(error.problems)
+        if not known:
             return [
                 Problem(
                     rule="configuration-json",
-                    key="live_configuration",
-                    value=(self.live_configuration or "")[:60],
-                    reason=f"or the schema is not the JSON that EKS prints: {error}.",
-                    next_step="Copy it from `aws eks describe-addon` and `describe-addon-configuration`.",
+                    key="configuration_schema",
+                    value=shown(self.configuration_schema),
+                    reason="defines no environment values, so it is not the schema of the add-on.",
+                    next_step=f"Copy configurationSchema from {_SCHEMA_COMMAND}.",
                 )
             ]
-        if schema is None:
-            return []
-        known = (schema.get("definitions", {}).get("Env") or schema.get("properties", {}).get("env") or {}).get(
-            "properties", {}
-        )
+        try:
+            names = self.configuration()["env"]
+        except ProblemsError:
+            return []  # what is wrong with the configuration has been said already
         return [
             Problem(
                 rule="not-in-schema",
@@ -149,9 +168,72 @@ class CniSettingsArgs:
                 next_step="Move to an add-on version whose schema has it, or leave it at its default.",
                 source="amazon-vpc-cni-k8s #2173",
             )
-            for name in configuration["env"]
-            if known and name not in known
+            for name in names
+            if name not in known
         ]
+
+
+_SCHEMA_COMMAND = "`aws eks describe-addon-configuration --addon-name vpc-cni --addon-version …`"
+
+
+def _read_object(text: str, key: str) -> dict[str, Any]:
+    """A JSON object as EKS prints it.
+
+    Raises:
+        ProblemsError: The text is none.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        value, reason = None, f"is not JSON: {error}."
+    else:
+        reason = "is JSON, but not an object."
+    if isinstance(value, dict):
+        return value
+    if key == "configuration_schema":
+        step = f"Copy configurationSchema from {_SCHEMA_COMMAND}."
+    else:
+        step = "Copy configurationValues from `aws eks describe-addon`, as JSON where it is YAML there."
+    raise ProblemsError(
+        [Problem(rule="configuration-json", key=key, value=shown(text), reason=reason, next_step=step)],
+        subject="add-on configuration",
+    )
+
+
+def _read_configuration(text: str | None) -> tuple[dict[str, str], dict[str, Any]]:
+    """The add-on's environment values, and all that it was given.
+
+    Raises:
+        ProblemsError: The text is not what EKS takes.
+    """
+    configuration = _read_object(text, "live_configuration") if text else {}
+    environment = configuration.get("env", {})
+    if isinstance(environment, dict) and all(isinstance(value, str) for value in environment.values()):
+        return environment, configuration
+    raise ProblemsError(
+        [
+            Problem(
+                rule="configuration-json",
+                key="live_configuration",
+                value=shown(json.dumps(environment)),
+                reason="stands under env, where EKS takes strings by name only.",
+                next_step="Copy configurationValues from `aws eks describe-addon`, numbers in quotes.",
+                source="aws eks describe-addon-configuration, vpc-cni",
+            )
+        ],
+        subject="add-on configuration",
+    )
+
+
+def _environment_names(schema: Mapping[str, Any]) -> frozenset[str]:
+    """The environment values that the add-on's schema defines; none where it is not such a schema."""
+    for path in (("definitions", "Env", "properties"), ("properties", "env", "properties")):
+        found: Any = schema
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        if isinstance(found, dict) and found:
+            return frozenset(found)
+    return frozenset()
 
 
 class CniSettings(pulumi.ComponentResource):

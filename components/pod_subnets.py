@@ -8,7 +8,7 @@ import pulumi
 from pulumi_aws import ec2, vpc
 
 from components.subnet_guard import PodsByAddress, refuse_while_used, unknown_pods
-from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block
+from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, read_blocks
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import SUBNET_ROLE_TAG, CniVersion, check_cni_version, cluster_tag
 
@@ -26,6 +26,13 @@ FORBIDDEN_TAGS: Mapping[str, str] = {
 
 TAGS_PER_RESOURCE = 50
 """EC2 user guide, Using_Tags: tags a resource, those of the component included."""
+
+ALL_PROTOCOLS = "-1"
+"""EC2 API reference, IpPermission: every protocol, with all its ports."""
+PROTOCOLS_WITH_PORTS = ("tcp", "udp", "icmp")
+"""EC2 API reference, IpPermission: protocols that need a port range (for ICMP: type and code)."""
+LAST_PORT = 65535
+"""RFC 9293, RFC 768: ports have 16 bits."""
 
 ROUTE_TARGETS = (
     "nat_gateway_id",
@@ -125,7 +132,12 @@ class PodSubnetsArgs:
 
     def problems(self) -> list[Problem]:
         """Everything that would fail, or quietly not work."""
-        return [*self._version_problems(), *self._subnet_problems(), *self._tag_problems()]
+        rules = [
+            problem
+            for name, rule in self.ingress_rules.items()
+            for problem in _rule_problems(f"ingress_rules.{name}", rule)
+        ]
+        return [*self._version_problems(), *self._subnet_problems(), *self._tag_problems(), *rules]
 
     def _version_problems(self) -> Sequence[Problem]:
         try:
@@ -149,7 +161,7 @@ class PodSubnetsArgs:
         within: list[Block] = []
         for cidr in self.vpc_ids:
             try:
-                within.append(Block.parse(cidr))
+                within.append(Block.parse(cidr, key="vpc_ids"))
             except ProblemsError as error:
                 found.extend(error.problems)
         placed: dict[str, Block] = {}
@@ -265,7 +277,8 @@ def _route_problems(key: str, subnet: PodSubnet, *, external_snat: bool) -> list
                 source="amazon-vpc-cni-k8s #1359",
             )
         ]
-    found = [
+    found = _destination_problems(place, [route.destination for route in subnet.routes or ()])
+    found.extend(
         Problem(
             rule="route-target",
             key=place,
@@ -275,7 +288,7 @@ def _route_problems(key: str, subnet: PodSubnet, *, external_snat: bool) -> list
         )
         for route in subnet.routes or ()
         if route.target not in ROUTE_TARGETS
-    ]
+    )
     if external_snat and subnet.routes is not None and not subnet.routes:
         found.append(
             Problem(
@@ -289,6 +302,56 @@ def _route_problems(key: str, subnet: PodSubnet, *, external_snat: bool) -> list
             )
         )
     return found
+
+
+def _destination_problems(place: str, destinations: Sequence[str]) -> list[Problem]:
+    found: list[Problem] = []
+    blocks = read_blocks(destinations, key=f"{place}.routes", problems=found)
+    found.extend(
+        Problem(
+            rule="route-twice",
+            key=f"{place}.routes",
+            value=str(block),
+            reason="is the destination of more than one route.",
+            next_step="Keep one.",
+            source="EC2 API reference, CreateRoute",
+        )
+        for block in dict.fromkeys(blocks)
+        if blocks.count(block) > 1
+    )
+    return found
+
+
+def _rule_problems(place: str, rule: IngressRule) -> list[Problem]:
+    """What the EC2 API reference, IpPermission, says of protocols and ports."""
+    ports = (rule.from_port, rule.to_port)
+    if rule.protocol == ALL_PROTOCOLS and ports != (None, None):
+        reason = f"is for all protocols, which have all ports, but names {rule.from_port} to {rule.to_port}."
+        step = "Leave the ports out, or name the protocol that they belong to."
+    elif rule.protocol in PROTOCOLS_WITH_PORTS and (rule.from_port is None or rule.to_port is None):
+        reason = (
+            f"is for {rule.protocol} and lacks {'a port range' if ports == (None, None) else 'one end of its ports'}."
+        )
+        step = "Give both ends, the same number twice for one port."
+    elif rule.protocol in ("tcp", "udp") and not _is_port_range(*ports):
+        reason = f"has the ports {rule.from_port} to {rule.to_port}, which are no range within 0 to {LAST_PORT}."
+        step = "Write the lower port first."
+    else:
+        return []
+    return [
+        Problem(
+            rule="ingress-rule-ports",
+            key=place,
+            value=f"protocol {rule.protocol}",
+            reason=reason,
+            next_step=step,
+            source="EC2 API reference, IpPermission",
+        )
+    ]
+
+
+def _is_port_range(first: int | None, last: int | None) -> bool:
+    return first is not None and last is not None and 0 <= first <= last <= LAST_PORT
 
 
 class PodSubnets(pulumi.ComponentResource):

@@ -10,10 +10,11 @@ from pulumi_aws import ec2
 
 from headroom.addresses.blocks import (
     ADDRESS_BITS,
+    AWS_RESERVED_AT_END,
+    AWS_RESERVED_AT_START,
     DELEGATED_PREFIX_LENGTH,
     Block,
-    parse_address,
-    parse_blocks,
+    read_blocks,
     usable_addresses,
 )
 from headroom.addresses.free import free_blocks
@@ -68,23 +69,36 @@ class PrefixReservationsArgs:
 def reservation_problems(key: str, subnet: ReservedSubnet) -> list[Problem]:
     """Everything that speaks against the reservations of one subnet (VPC user guide, subnet-cidr-reservation)."""
     place = f"prefixReservations.{key}"
+    found: list[Problem] = []
+    reservations = read_blocks(subnet.reservations, key=place, problems=found)
+    others = read_blocks(subnet.other_reservations, key=place, problems=found)
+    taken = read_blocks(subnet.used_blocks, key=place, problems=found)
+    taken += read_blocks(subnet.used_addresses, key=place, problems=found, addresses=True)
     try:
-        whole = Block.parse(subnet.cidr_block)
-        reservations = parse_blocks(subnet.reservations, key=place)
-        others = parse_blocks(subnet.other_reservations, key=place)
-        used_blocks = parse_blocks(subnet.used_blocks, key=place)
-        used = [parse_address(address) for address in subnet.used_addresses]
+        whole = Block.parse(subnet.cidr_block, key=place)
     except ProblemsError as error:
-        return list(error.problems)
-    found = [
+        return [*error.problems, *found]
+    if subnet.primary_addresses < 0:
+        found.append(
+            Problem(
+                rule="primary-addresses",
+                key=place,
+                value=str(subnet.primary_addresses),
+                reason="is no number of addresses.",
+                next_step="Write how many network interfaces the subnet will hold.",
+            )
+        )
+    found.extend(
         problem
         for index, block in enumerate(reservations)
         for problem in _shape_problems(place, block, whole, [*others, *reservations[:index]])
-    ]
+    )
     if found:
         return found
     reserved = sum(block.size for block in reservations) + sum(block.size for block in others)
-    room = usable_addresses(whole) - reserved
+    kept = _kept_by_aws(whole)
+    kept_outside = sum(not any(block.contains(address) for block in (*reservations, *others)) for address in kept)
+    room = whole.size - reserved - kept_outside
     if room < subnet.primary_addresses:
         found.append(
             Problem(
@@ -97,21 +111,28 @@ def reservation_problems(key: str, subnet: ReservedSubnet) -> list[Problem]:
                 source="amazon-vpc-cni-k8s #3087",
             )
         )
-    taken = [*used_blocks, *(Block(address, ADDRESS_BITS) for address in used)]
-    for block in reservations:
-        if not free_blocks([block], taken, DELEGATED_PREFIX_LENGTH, count=1):
-            found.append(
-                Problem(
-                    rule="fragmented-subnet",
-                    key=place,
-                    value=str(block),
-                    reason="holds no wholly free /28: addresses in use are spread over all of it, and a "
-                    "reservation moves none of them.",
-                    next_step="Make a new subnet for prefixes instead.",
-                    source="VPC user guide, subnet-cidr-reservation",
-                )
-            )
+    taken += kept
+    found.extend(
+        Problem(
+            rule="fragmented-subnet",
+            key=place,
+            value=str(block),
+            reason="holds no wholly free /28: addresses in use, or kept by AWS, are spread over all of it, and a "
+            "reservation moves none of them.",
+            next_step="Reserve other /28s, or make a new subnet for prefixes.",
+            source="VPC user guide, subnet-cidr-reservation",
+        )
+        for block in reservations
+        if not free_blocks([block], taken, DELEGATED_PREFIX_LENGTH, count=1)
+    )
     return found
+
+
+def _kept_by_aws(whole: Block) -> list[Block]:
+    """The addresses of a subnet that nobody else can have: no prefix holds one of them."""
+    first = range(whole.first, whole.first + AWS_RESERVED_AT_START)
+    last = range(whole.last - AWS_RESERVED_AT_END + 1, whole.last + 1)
+    return [Block(address, ADDRESS_BITS) for address in (*first, *last)]
 
 
 def _shape_problems(place: str, block: Block, whole: Block, before: Sequence[Block]) -> list[Problem]:

@@ -8,7 +8,7 @@ import pulumi
 from pulumi_aws import ec2
 
 from headroom.addresses.association import CIDR_QUOTA, check_association
-from headroom.addresses.blocks import Block, parse_blocks
+from headroom.addresses.blocks import Block, read_blocks
 from headroom.addresses.problems import Problem, ProblemsError
 
 
@@ -53,17 +53,19 @@ class SecondaryCidrArgs:
 
     def problems(self) -> list[Problem]:
         """Everything that speaks against the blocks, judged one after the other as they will be associated."""
+        found: list[Problem] = []
+        candidates = read_blocks(self.cidr_blocks, key="cidr_blocks", problems=found)
+        existing = read_blocks(self.existing_cidr_blocks, key="existing_cidr_blocks", problems=found)
+        routes = read_blocks(self.routes, key="routes", problems=found)
+        peers = read_blocks(self.peer_cidr_blocks, key="peer_cidr_blocks", problems=found)
+        direct_connect = read_blocks(self.direct_connect_cidr_blocks, key="direct_connect_cidr_blocks", problems=found)
+        service: Block | None = None
         try:
-            candidates = parse_blocks(self.cidr_blocks, key="cidr_blocks")
-            existing = parse_blocks(self.existing_cidr_blocks, key="existing_cidr_blocks")
-            routes = parse_blocks(self.routes, key="routes")
-            peers = parse_blocks(self.peer_cidr_blocks, key="peer_cidr_blocks")
-            direct_connect = parse_blocks(self.direct_connect_cidr_blocks, key="direct_connect_cidr_blocks")
-            service = parse_blocks([self.service_cidr] if self.service_cidr else [], key="service_cidr")
+            service = Block.parse(self.service_cidr, key="service_cidr") if self.service_cidr else None
         except ProblemsError as error:
-            return list(error.problems)
-        if not candidates:
-            return [
+            found.extend(error.problems)
+        if not self.cidr_blocks:
+            found.append(
                 Problem(
                     rule="nothing-to-associate",
                     key="cidr_blocks",
@@ -71,9 +73,33 @@ class SecondaryCidrArgs:
                     reason="names no block.",
                     next_step="Name at least one, such as 100.64.0.0/16.",
                 )
-            ]
-        found: list[Problem] = []
+            )
+        if not self.existing_cidr_blocks:
+            found.append(
+                Problem(
+                    rule="no-existing-cidrs",
+                    key="existing_cidr_blocks",
+                    value="[]",
+                    reason="names no block, but every VPC has a primary CIDR that the new ones are judged against.",
+                    next_step="List all CIDRs of the VPC: `aws ec2 describe-vpcs --vpc-ids …`.",
+                    source="VPC user guide, vpc-cidr-blocks",
+                )
+            )
+        if existing and existing[0] in candidates:
+            found.append(
+                Problem(
+                    rule="primary-cidr",
+                    key="cidr_blocks",
+                    value=str(existing[0]),
+                    reason="is the VPC's primary CIDR, whose association can be neither made nor taken away.",
+                    next_step="Leave it out: subnets may lie in it without.",
+                    source="VPC user guide, vpc-cidr-blocks",
+                )
+            )
+            return found
         associated = [block for block in existing if block not in candidates]
+        if not associated:
+            return found
         for candidate in candidates:
             verdict = check_association(
                 associated,
@@ -81,7 +107,7 @@ class SecondaryCidrArgs:
                 routes=routes,
                 peers=peers,
                 direct_connect=direct_connect,
-                service_cidr=service[0] if service else None,
+                service_cidr=service,
                 quota=self.quota,
                 allow_family_mix=self.allow_family_mix,
             )

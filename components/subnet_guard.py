@@ -121,7 +121,8 @@ def refusal(uses: Iterable[InterfaceUse], count: int, pods: PodNames) -> str:
             held = f"pods unknown ({pods.unknown})"
         else:
             held = f"pods {', '.join(sorted(named))}" if named else "no pods"
-        lines.append(f"  {use.subnet_id} {use.interface_id} {owner}: {len(use.addresses)} addresses, {held}")
+        count_of_addresses = f"{len(use.addresses)} address{'es' if len(use.addresses) != 1 else ''}"
+        lines.append(f"  {use.subnet_id} {use.interface_id} {owner}: {count_of_addresses}, {held}")
     if count > len(described):
         lines.append(f"  and {count - len(described)} more")
     lines.append(

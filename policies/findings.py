@@ -11,9 +11,18 @@ from headroom.addresses.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """A rule could not judge, because it had to know something that only `up` will show."""
+    """A rule could not judge.
+
+    Attributes:
+        unknown: What it had to know.
+        reason: Why it did not.
+    """
 
     unknown: str
+    reason: str = "is not known before `up`."
+
+    def __str__(self) -> str:
+        return f"undecided: {self.unknown} {self.reason}"
 
 
 Finding = Problem | Undecided

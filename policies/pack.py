@@ -38,11 +38,8 @@ def _validator(rule: ModuleType) -> Callable[[ResourceValidationArgs, ReportViol
         if args.resource_type != rule.RESOURCE_TYPE:
             return
         for finding in rule.findings(args.props, args.get_config()):
-            if isinstance(finding, Undecided):
-                # Said, and not passed over: the engine shows it as a violation of this one resource.
-                report(f"{args.name}: undecided, {finding.unknown} is not known before `up`.", None)
-            else:
-                report(str(finding), None)
+            # What could not be judged is said, and not passed over: it stops this one resource too.
+            report(f"{args.name}: {finding}" if isinstance(finding, Undecided) else str(finding), None)
 
     return validate
 

@@ -6,13 +6,10 @@ reservations, CNI settings and custom networking only where the stack file asks 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.cni_settings import CniSettings, CniSettingsArgs
-from components.custom_networking import SETTINGS as CUSTOM_NETWORKING_SETTINGS
-from components.custom_networking import CustomNetworking, CustomNetworkingArgs
 from components.pod_subnets import IngressRule, PodSubnet, PodSubnets, PodSubnetsArgs, Route
 from components.prefix_reservations import (
     PrefixReservations,
@@ -28,6 +25,11 @@ from headroom.capacity.cni_version import CniVersion, check_cni_version
 from stacks.adoption import STACK_TAG, Existing, find_existing, stack_tag
 from stacks.pods import pods_reader
 from stacks.settings import ConfigReader
+
+# What needs the Kubernetes SDK is imported where it is asked for: most emergencies do without, and a preview is
+# waited for.
+if TYPE_CHECKING:
+    from components.cni_settings import CniSettingsArgs
 
 NAME = "pods"
 """Logical name of the stack's components, and with it of what they make: it never changes."""
@@ -70,7 +72,7 @@ class EmergencySettings:
     pod_subnets: Mapping[str, Any]
     ingress_rules: Mapping[str, IngressRule]
     reservations: Mapping[str, Mapping[str, Any]]
-    cni_settings: CniSettingsArgs | None
+    cni_settings: "CniSettingsArgs | None"
     custom_networking: Mapping[str, Any] | None
     kube_context: str
 
@@ -247,10 +249,13 @@ def _read_reservations(config: ConfigReader) -> dict[str, Mapping[str, Any]]:
 
 def _read_cni_settings(
     config: ConfigReader, cluster: str, cni_version: str, *, custom_networking: bool
-) -> CniSettingsArgs | None:
+) -> "CniSettingsArgs | None":
     value = config.mapping("cniSettings")
     if not value:
         return None
+    from components.cni_settings import CniSettingsArgs  # noqa: PLC0415 - see above
+    from components.custom_networking import SETTINGS  # noqa: PLC0415
+
     place = "cniSettings"
     fields = config.fields(place, value, _CNI_FIELDS)
     settings = config.text_mapping(f"{place}.settings", fields.get("settings", {}))
@@ -259,7 +264,7 @@ def _read_cni_settings(
         lambda: CniSettingsArgs(
             cluster=cluster,
             managed_by=managed_by,
-            settings={**(CUSTOM_NETWORKING_SETTINGS if custom_networking else {}), **settings},
+            settings={**(SETTINGS if custom_networking else {}), **settings},
             cni_version=cni_version,
             live_environment=config.text_mapping(f"{place}.liveEnvironment", fields.get("liveEnvironment", {})),
             live_configuration=config.field(place, fields, "liveConfiguration", str, "") or None,
@@ -389,6 +394,8 @@ def declare(
         )
     networking: list[pulumi.Resource] = []
     if settings.custom_networking is not None:
+        from components.custom_networking import CustomNetworking, CustomNetworkingArgs  # noqa: PLC0415
+
         networking.append(
             CustomNetworking(
                 NAME,
@@ -399,6 +406,8 @@ def declare(
             )
         )
     if settings.cni_settings is not None:
+        from components.cni_settings import CniSettings  # noqa: PLC0415
+
         # The settings send the CNI to the ENIConfigs, so those come first.
         CniSettings("cni", settings.cni_settings, pulumi.ResourceOptions(depends_on=networking))
     _export(settings, pod_subnets)
@@ -451,7 +460,9 @@ def _next_steps(settings: EmergencySettings) -> list[str]:
         ]
     return [
         "kubectl get events -A --field-selector reason=FailedCreatePodSandBox --watch  # stops within about 3 minutes",
-        f"aws ec2 describe-network-interfaces --filters Name=vpc-id,Values={settings.vpc_id} "
-        "Name=description,Values='aws-K8S-*'  # new interfaces appear in the new subnets",
+        (
+            f"aws ec2 describe-network-interfaces --filters Name=vpc-id,Values={settings.vpc_id} "
+            "Name=description,Values='aws-K8S-*'  # new interfaces appear in the new subnets"
+        ),
         "kubectl exec/logs into pods in the new CIDR may fail for up to an hour, until EKS has learnt it",
     ]

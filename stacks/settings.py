@@ -1,6 +1,7 @@
 """Reads a stack's configuration, every problem at once and with its key."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -22,12 +23,17 @@ class ConfigReader:
 
     def text(self, key: str) -> str:
         """A string; empty where it is not set."""
-        return self._config.get(key) or ""
+        value = self._config.get(key) or ""
+        # The engine hands lists and mappings over as JSON; no string that is read here is either.
+        if value[:1] in ("[", "{"):
+            self.problem(key, _shown(value), f"is not {_KIND_NAMES[str]}.")
+            return ""
+        return value
 
     def required_text(self, key: str, example: str) -> str:
         """A string that must be set."""
         value = self.text(key)
-        if not value:
+        if not self._config.get(key):
             self.problem(key, "nothing", "is set.", f"Run `pulumi config set {NAMESPACE}:{key} {example}`.")
         return value
 
@@ -37,7 +43,8 @@ class ConfigReader:
         if value is None:
             return default
         if value not in ("true", "false"):
-            self.problem(key, value, "is neither true nor false.")
+            self.problem(key, _shown(value), f"is not {_KIND_NAMES[bool]}.")
+            return default
         return value == "true"
 
     def integer(self, key: str, default: int) -> int:
@@ -45,11 +52,10 @@ class ConfigReader:
         value = self._config.get(key)
         if value is None:
             return default
-        try:
-            return int(value)
-        except ValueError:
-            self.problem(key, value, "is not a whole number.")
+        if not _WHOLE_NUMBER.fullmatch(value):
+            self.problem(key, _shown(value), f"is not {_KIND_NAMES[int]}.")
             return default
+        return int(value)
 
     def texts(self, key: str) -> list[str]:
         """A list of strings."""
@@ -93,7 +99,7 @@ class ConfigReader:
         value = fields.get(name, default)
         # A boolean is an integer to Python, not to the person who wrote it.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            self.problem(f"{place}.{name}", _shown(value), f"is not a {_KIND_NAMES.get(kind, kind.__name__)}.")
+            self.problem(f"{place}.{name}", _shown(value), f"is not {_KIND_NAMES[kind]}.")
             return default
         return value
 
@@ -119,22 +125,25 @@ class ConfigReader:
         if value is None:
             return default
         if not isinstance(value, kind):
-            self.problem(key, _shown(value), f"is not a {_KIND_NAMES[kind]}.")
+            self.problem(key, _shown(value), f"is not {_KIND_NAMES[kind]}.")
             return default
         return value
 
 
 _KIND_NAMES: Mapping[type, str] = {
-    str: "string",
-    int: "whole number",
+    str: "a string",
+    int: "a whole number",
     bool: "true or false",
-    list: "list",
-    dict: "mapping",
+    list: "a list",
+    dict: "a mapping",
 }
+
+# As many digits as any quota or port has.
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 SHOWN_CHARACTERS = 60
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = value if isinstance(value, str) and value else json.dumps(value, default=str)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -20,9 +20,13 @@ from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[i
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Properties = Mapping[str, Any]
+    Answer = Properties | Callable[[Properties], Properties]
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 PROVIDER_MODULES = (
@@ -43,7 +47,7 @@ class Registration:
     type: str
     name: str
     parent: str
-    inputs: Mapping[str, Any]
+    inputs: Properties
     import_id: str
     protect: bool
     retain_on_delete: bool
@@ -62,21 +66,18 @@ class Asked:
     """One function that was called."""
 
     token: str
-    args: Mapping[str, Any]
-
-
-Answer = "Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]]"
+    args: Properties
 
 
 @dataclass(slots=True)
-class RecordedEngine:
+class Recorder:
     """What a program registered, asked and exported, and the answers that it gets."""
 
-    answers: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     registrations: list[Registration] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
-    component_outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    component_outputs: dict[str, Properties] = field(default_factory=dict)
     stack_outputs: dict[str, Any] = field(default_factory=dict)
 
     def run(
@@ -118,7 +119,7 @@ class RecordedEngine:
     def tokens(self) -> list[str]:
         return [asked.token for asked in self.asked]
 
-    def record(self, request: Any) -> tuple[str, Mapping[str, Any]]:
+    def record(self, request: Any) -> tuple[str, Properties]:
         """Notes a registration; its id, and its inputs, which are its outputs too."""
         inputs = json_format.MessageToDict(request.object)
         wire = type(request)()
@@ -145,12 +146,12 @@ class RecordedEngine:
         )
         return request.importId or f"{request.type.rpartition(':')[2]}-{request.name}", inputs
 
-    def answer(self, token: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    def answer(self, token: str, args: Properties) -> Properties:
         """What the function answers; a test that did not say so fails."""
         self.asked.append(Asked(token, args))
         assert token in self.answers, f"the program calls {token}, for which this test has no answer"
         answer = self.answers[token]
-        return cast("Mapping[str, Any]", answer(args) if callable(answer) else answer)
+        return answer(args) if callable(answer) else answer
 
     def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
         """Takes the place of the SDK's callback server."""
@@ -180,7 +181,7 @@ class RecordedEngine:
     def _declare(self, program: Callable[[], object]) -> pulumi.Output[None]:
         returned = pulumi.Output.from_input(cast("Any", program()))
         root = settings.get_root_resource()
-        assert isinstance(root, pulumi.runtime.Stack)
+        assert isinstance(root, Stack)
         exported = pulumi.Output.from_input(root.outputs)
         return pulumi.Output.all(returned, exported).apply(lambda both: self.stack_outputs.update(both[1]))
 
@@ -188,32 +189,33 @@ class RecordedEngine:
 class _Monitor:
     """The engine's side of the wire, as far as a program that only registers and asks needs it."""
 
-    def __init__(self, recorded: RecordedEngine, stack: str) -> None:
-        self._recorded, self._stack = recorded, stack
+    def __init__(self, recorder: Recorder, stack: str) -> None:
+        self._recorder, self._stack = recorder, stack
 
     GetDeploymentInfo = mocks.MockMonitor.GetDeploymentInfo
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the wire's name
-        parent = request.parent.split("::")[2] + "$" if request.parent else ""
-        urn = f"urn:pulumi:{self._stack}::headroom::{parent.removeprefix(STACK_TYPE + '$')}{request.type}::{request.name}"
+        above = request.parent.split("::")[2] if request.parent else ""
+        types = request.type if above in ("", STACK_TYPE) else f"{above}${request.type}"
+        urn = f"urn:pulumi:{self._stack}::headroom::{types}::{request.name}"
         if request.type == STACK_TYPE:
             return resource_pb2.RegisterResourceResponse(urn=urn)
-        id_, outputs = self._recorded.record(request)
+        id_, outputs = self._recorder.record(request)
         return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(outputs))
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the wire's name
-        self._recorded.component_outputs[_label(request.urn)] = json_format.MessageToDict(request.outputs)
+        self._recorder.component_outputs[_label(request.urn)] = json_format.MessageToDict(request.outputs)
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the wire's name
-        answer = self._recorded.answer(request.tok, json_format.MessageToDict(request.args))
+        answer = self._recorder.answer(request.tok, json_format.MessageToDict(request.args))
         return resource_pb2.ResourceInvokeResponse(**{"return": _struct(answer)})
 
     def SignalAndWaitForShutdown(self, _: Any) -> Any:  # noqa: N802 - the wire's name
         return empty_pb2.Empty()
 
 
-def _struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
+def _struct(value: Properties) -> struct_pb2.Struct:
     return json_format.ParseDict(dict(value), struct_pb2.Struct())
 
 
@@ -234,12 +236,11 @@ def _provider_sdks() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for module in PROVIDER_MODULES:
-            loaded = importlib.import_module(module)
-            # The parts are loaded by the first look at any of their names.
-            dir(loaded)
+            # A module loads at the first look for any name in it.
+            hasattr(importlib.import_module(module), "anything")
 
 
 @pytest.fixture
-def recorded_engine(_provider_sdks: None) -> RecordedEngine:
+def recorder(_provider_sdks: None) -> Recorder:
     """A fresh engine that records and does nothing."""
-    return RecordedEngine()
+    return Recorder()

@@ -92,5 +92,7 @@ class Go:
 BUILD_ENVIRONMENT = {
     "CGO_ENABLED": "0",  # no C compiler is asked for, and the programs run on every Linux
     "GOTOOLCHAIN": "local",  # the Go that was chosen, not one that it would download
+    # The compiler's own garbage collection, let go a little: a fifth less work for 100 MB more.
+    "GOGC": os.environ.get("GOGC", "400"),
     "GOWORK": "off",  # a go.work in a parent folder is none of our business
 }

@@ -172,7 +172,8 @@ def pulumi() -> Part:
         go.build("pulumi", folder, ["github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"], flags)
         sdk = _module_folder(go, "pulumi", "github.com/pulumi/pulumi/sdk/v3")
         shutil.copyfile(sdk / "python" / "cmd" / f"{PULUMI_LANGUAGE_HOST}-exec", folder / PULUMI_EXECUTOR)
-        shutil.copy(CHECKOUT / "toolchain" / "pulumi" / PULUMI_LANGUAGE_HOST, folder)
+        shutil.copyfile(CHECKOUT / "toolchain" / "pulumi" / PULUMI_LANGUAGE_HOST, folder / PULUMI_LANGUAGE_HOST)
+        (folder / PULUMI_LANGUAGE_HOST).chmod(0o755)
 
     def inside(folder: Path) -> Found:
         found = {"pulumi": str(folder / "pulumi"), "pulumiVersion": PULUMI}

@@ -35,6 +35,8 @@ class Progress:
         self._running: dict[str, float] = {}
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
+        self.is_muted = False
+        """Whether to keep quiet, while everything is being brought to an end."""
 
     def say(self, text: str) -> None:
         """Prints one line."""
@@ -67,6 +69,8 @@ class Progress:
             self._ticker.join()
 
     def _write(self, line: str) -> None:
+        if self.is_muted:
+            return
         erase = "\r\x1b[K" if self._terminal else ""
         try:
             self._stream.write(f"{erase}{line}\n")

@@ -36,7 +36,7 @@ MODULES = ("etcd", "kubernetes", "pulumi")
 """The Go modules, each a folder beside this file."""
 
 MEMORY_FOR_TWO_BUILDS = 7 << 30
-"""Bytes. Linking the API server takes about 2.5 GiB; with less memory the builds run one after the other."""
+"""Bytes. Linking the API server takes 1.5 GiB; with less memory the builds run one after the other."""
 
 
 def main() -> int:
@@ -52,7 +52,7 @@ def main() -> int:
         )
         return 1
     except KeyboardInterrupt:
-        processes.end_all()
+        progress.is_muted = False
         progress.say("set-up: interrupted; `make setup` goes on from here")
         return 130
     finally:
@@ -149,6 +149,7 @@ def _provide_all(cache: Path, progress: Progress) -> list[str]:
         for lane in done:
             lane.result()
     except BaseException:
+        progress.is_muted = True
         processes.end_all()
         raise
     finally:

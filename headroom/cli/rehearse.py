@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import resource
 import shutil
 import signal
@@ -60,7 +61,8 @@ def rehearse(scenario: str, *, keep: bool, as_json: bool, folder: Path | None) -
     kept = keep or folder is not None
     try:
         console.print(
-            f"Rehearsing {scenario}: Pulumi {tools.pulumi_version}, Kubernetes {tools.kubernetes_version}, simulated AWS"
+            f"Rehearsing {scenario} with Pulumi {tools.pulumi_version}, Kubernetes {tools.kubernetes_version} "
+            "and a simulated AWS"
         )
         world, phase_seconds = _start(place, tools)
         with world:
@@ -154,7 +156,8 @@ def _stay(console: Console, world: World) -> None:
     for name, value in sorted(world.engine.environment.items()):
         if name.startswith(("AWS_", "PULUMI_", "KUBECONFIG", "HEADROOM_")):
             console.print(f"  export {name}={value}", markup=False, soft_wrap=True)
-    console.print(f"  export PATH={world.engine.environment['PATH'].split(':')[1]}:$PATH", markup=False, soft_wrap=True)
+    folders = world.engine.environment["PATH"].split(os.pathsep)[:2]
+    console.print(f"  export PATH={os.pathsep.join(folders)}:$PATH", markup=False, soft_wrap=True)
     console.print(f"  cd {world.engine.project} && pulumi stack", markup=False, soft_wrap=True)
     console.print(f"  kubectl --kubeconfig {kubeconfig} get pods -A", markup=False, soft_wrap=True)
     console.print("  aws ec2 describe-subnets", markup=False)

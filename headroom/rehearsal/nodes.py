@@ -3,6 +3,7 @@
 The CNI is the pool model of `headroom.capacity.ipamd`; nothing here decides whether a pod gets an address.
 """
 
+import contextlib
 import json
 import queue
 import random
@@ -108,6 +109,7 @@ class Nodes:
         self._changes: queue.Queue[tuple[str, Mapping[str, Any]]] = queue.Queue()
         self._writers = ThreadPoolExecutor(STATUS_WRITERS, thread_name_prefix="kubelet")
         self._stopping = threading.Event()
+        self._logs = contextlib.ExitStack()
         self._threads: list[threading.Thread] = []
         self._open_watch: Watch | None = None
         self.errors: list[str] = []
@@ -223,7 +225,8 @@ class Nodes:
             self._open_watch.close()
         for thread in self._threads:
             thread.join(5)
-        self._writers.shutdown(wait=False, cancel_futures=True)
+        self._writers.shutdown(wait=True, cancel_futures=True)
+        self._logs.close()
 
     def _guarded(self, target: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -488,7 +491,7 @@ class Nodes:
         """Writes ipamd's lines as it does, one file a node."""
         folder = self.folder / node_name
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "ipamd.log").open("a", encoding="utf-8", buffering=1)
+        file = self._logs.enter_context((folder / "ipamd.log").open("a", encoding="utf-8", buffering=1))
 
         def log(now: float, level: str, message: str) -> None:
             line = {"level": level, "ts": self.clock.timestamp(now), "caller": "ipamd/ipamd.go", "msg": message}

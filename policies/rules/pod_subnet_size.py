@@ -1,9 +1,9 @@
 """A pod subnet has to hold the nodes that will draw from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, usable_addresses
+from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, shown, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import SUBNET_EXCLUDED, SUBNET_ROLE_TAG
 from headroom.capacity.demand import ZoneDemand, least_demand, zone_demand
@@ -18,6 +18,8 @@ REMEDIATION = (
     "Write a larger block: a /18 of 100.64.0.0/16 holds 16,379 addresses a zone. `expectedNodes`, `podsPerNode`, "
     "`instanceType` and `surge` in the policy's configuration say what the zone has to hold."
 )
+DEFAULT_SURGE = 1
+"""Nodes more during a rolling upgrade, where the configuration does not say."""
 CONFIG_SCHEMA: Mapping[str, Any] = {
     "expectedNodes": {
         "type": "object",
@@ -26,7 +28,12 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
     },
     "podsPerNode": {"type": "integer", "minimum": 0, "description": "Pods on the pod network of one node, at most"},
     "instanceType": {"type": "string", "description": "Instance type of the nodes"},
-    "surge": {"type": "integer", "minimum": 0, "default": 1, "description": "Nodes more during a rolling upgrade"},
+    "surge": {
+        "type": "integer",
+        "minimum": 0,
+        "default": DEFAULT_SURGE,
+        "description": "Nodes more during a rolling upgrade",
+    },
     "environment": {
         "type": "object",
         "additionalProperties": {"type": "string"},
@@ -40,25 +47,38 @@ def findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> Iterat
 
     Stops: an emergency subnet that is full again within the hour, as the /24s of rule CRE-2025-0112 would be.
     """
+    for_pods = _is_for_pods(properties)
+    if isinstance(for_pods, Undecided):
+        yield for_pods
+    elif for_pods:
+        yield from _size_findings(properties, config)
+
+
+def _is_for_pods(properties: Mapping[str, Any]) -> bool | Undecided:
     tags = known(properties, "tags")
-    if isinstance(tags, Undecided):
-        yield tags
-        return
-    role = known(tags, SUBNET_ROLE_TAG) if tags else None
-    if role is None or role == SUBNET_EXCLUDED:
-        return
+    if tags is None or isinstance(tags, Undecided):
+        return tags or False
+    if not isinstance(tags, Mapping):
+        return Undecided("tags", "is not a mapping.")
+    role = known(tags, SUBNET_ROLE_TAG)
+    if isinstance(role, Undecided):
+        return Undecided(f"tag {SUBNET_ROLE_TAG}")
+    return role is not None and role != SUBNET_EXCLUDED
+
+
+def _size_findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Finding]:
     cidr, zone = known(properties, "cidrBlock"), known(properties, "availabilityZone")
     if isinstance(cidr, Undecided) or cidr is None:
         yield Undecided("cidrBlock")
         return
     try:
         block = Block.parse(cidr)
+        demand = _demand(zone, config)
     except ProblemsError as error:
         yield from error.problems
         return
-    demand = _demand(zone, config)
-    if isinstance(demand, Undecided):
-        yield demand
+    if not isinstance(demand, ZoneDemand):
+        yield from demand
         return
     usable = usable_addresses(block)
     if usable < demand.addresses:
@@ -71,21 +91,65 @@ def findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> Iterat
         )
 
 
-def _demand(zone: object, config: Mapping[str, Any]) -> ZoneDemand | Undecided:
+def _demand(zone: object, config: Mapping[str, Any]) -> ZoneDemand | Sequence[Finding]:
+    """What the zone has to hold, or why that cannot be told.
+
+    Raises:
+        ProblemsError: The instance type is not known.
+    """
     expected = config.get("expectedNodes")
-    if not expected:
+    if expected is None or expected == {}:
         return least_demand()
-    if not isinstance(zone, str):
-        return Undecided("availabilityZone")
+    wrong: list[Finding] = [*_config_problems(config)]
+    if wrong:
+        return wrong
     missing = [name for name in ("podsPerNode", "instanceType") if config.get(name) is None]
+    if isinstance(zone, str) and zone not in expected:
+        missing.insert(0, f"expectedNodes for {shown(zone)}")
     if missing:
-        return Undecided(f"configuration of {NAME}: {', '.join(missing)}")
+        return [Undecided(", ".join(missing), f"is not set in the configuration of {NAME}.")]
+    if not isinstance(zone, str):
+        return [Undecided("availabilityZone")]
     return zone_demand(
-        nodes=int(expected.get(zone, 0)),
-        surge=int(config.get("surge", 1)),
-        instance_type=str(config["instanceType"]),
+        nodes=int(expected[zone]),
+        surge=int(config.get("surge", DEFAULT_SURGE)),
+        instance_type=config["instanceType"],
         pods_per_node=int(config["podsPerNode"]),
-        environment={str(name): str(value) for name, value in (config.get("environment") or {}).items()},
+        environment=config.get("environment") or {},
+    )
+
+
+def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """What does not have the type that `CONFIG_SCHEMA` says: nobody checks it where a pack runs without the engine."""
+    expected, environment = config["expectedNodes"], config.get("environment")
+    numbers = {name: config[name] for name in ("podsPerNode", "surge") if name in config}
+    if isinstance(expected, Mapping):
+        numbers.update({f"expectedNodes.{zone}": nodes for zone, nodes in expected.items()})
+    else:
+        yield _wrong("expectedNodes", expected, "is no mapping of numbers by zone.")
+    for name, number in numbers.items():
+        if not _is_count(number):
+            yield _wrong(name, number, "is no whole number of 0 or more.")
+    if not isinstance(config.get("instanceType"), str | None):
+        yield _wrong("instanceType", config["instanceType"], "is no name of an instance type.")
+    if environment is not None and not (
+        isinstance(environment, Mapping) and all(isinstance(value, str) for value in environment.values())
+    ):
+        yield _wrong("environment", environment, "is no mapping of strings.")
+
+
+def _is_count(number: object) -> bool:
+    # Numbers come from the engine as floating-point ones, and a boolean is a number to Python only.
+    return isinstance(number, int | float) and not isinstance(number, bool) and number >= 0 and number % 1 == 0
+
+
+def _wrong(name: str, value: object, reason: str) -> Problem:
+    return Problem(
+        rule=NAME,
+        key=f"configuration of {NAME}: {name}",
+        value=shown(value),
+        reason=reason,
+        next_step="Mend it in the file of --policy-pack-config.",
     )
 
 

@@ -89,6 +89,26 @@ def test_an_association_takes_time_and_then_routes_are_local(ec2: Any) -> None:
     assert routes == {"10.68.0.0/16": "local", "100.64.0.0/16": "local"}
 
 
+def local_routes(ec2: Any, table: str) -> list[str]:
+    routes = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
+    return sorted(route["DestinationCidrBlock"] for route in routes if route["GatewayId"] == "local")
+
+
+def test_a_new_route_table_has_local_routes_for_what_is_associated_only(ec2: Any) -> None:
+    vpc_id = vpc(ec2)
+    association = associate(ec2, vpc_id, "100.64.0.0/16")["AssociationId"]
+    early = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+    assert local_routes(ec2, early) == ["10.68.0.0/16"]
+
+    wait_for(ec2, vpc_id, "100.64.0.0/16", "associated")
+    assert local_routes(ec2, early) == ["10.68.0.0/16", "100.64.0.0/16"]
+
+    ec2.disassociate_vpc_cidr_block(AssociationId=association)
+    wait_for(ec2, vpc_id, "100.64.0.0/16", "disassociated")
+    late = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+    assert local_routes(ec2, early) == local_routes(ec2, late) == ["10.68.0.0/16"]
+
+
 def test_a_subnet_in_a_cidr_that_is_still_associating_is_refused(ec2: Any) -> None:
     vpc_id = vpc(ec2)
     associate(ec2, vpc_id, "100.64.0.0/16")

@@ -207,7 +207,15 @@ def test_two_instances_of_the_provider_keep_their_regions_apart(port: int, vpc: 
         made.channel.close()
 
 
-def test_a_cancelled_engine_is_not_waited_for(aws: Endpoint, engine: Engine, vpc: str) -> None:
+def kept_by(error: grpc.RpcError) -> provider_pb2.ErrorResourceInitFailed:
+    """What the engine is told to keep although its creation failed."""
+    status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+    kept = provider_pb2.ErrorResourceInitFailed()
+    assert status.details[0].Unpack(kept)
+    return kept
+
+
+def test_a_wait_ends_when_the_engine_cancels_and_what_exists_is_kept(aws: Endpoint, engine: Engine, vpc: str) -> None:
     aws.change(association_seconds=30)
     inputs = {"vpcId": vpc, "cidrBlock": "100.64.0.0/16"}
     try:
@@ -220,7 +228,32 @@ def test_a_cancelled_engine_is_not_waited_for(aws: Endpoint, engine: Engine, vpc
     finally:
         aws.change(association_seconds=0.2)
 
+    kept = kept_by(cancelled.value)
+    assert kept.id.startswith("vpc-cidr-assoc-")
+    assert plain(kept.properties)["cidrBlock"] == "100.64.0.0/16"
+
+
+def test_nothing_is_begun_for_an_engine_that_has_cancelled(aws: Endpoint, engine: Engine, vpc: str) -> None:
+    engine.stub.Cancel(empty_pb2.Empty())
+    aws.forget_calls()
+
+    with pytest.raises(grpc.RpcError) as cancelled:
+        engine.create(SUBNET, subnet_inputs(vpc))
+
     assert cancelled.value.code() == grpc.StatusCode.CANCELLED
+    assert aws.calls() == {}
+
+
+def test_what_exists_is_kept_when_a_later_step_of_its_creation_fails(aws: Endpoint, engine: Engine, vpc: str) -> None:
+    aws.fail("ModifySubnetAttribute", "InternalError")
+    inputs = subnet_inputs(vpc, mapPublicIpOnLaunch=True)
+
+    with pytest.raises(grpc.RpcError, match="ModifySubnetAttribute") as failed:
+        engine.create(SUBNET, inputs)
+
+    kept = kept_by(failed.value)
+    state = engine.update(SUBNET, kept.id, plain(kept.properties) | {"mapPublicIpOnLaunch": False}, inputs, inputs)
+    assert state["mapPublicIpOnLaunch"] is True, "the next update finishes it"
 
 
 def test_no_call_is_made_for_an_engine_that_has_died(aws: Endpoint, port: int, vpc: str) -> None:
@@ -279,13 +312,26 @@ def test_an_association_that_takes_too_long_is_kept_as_not_ready(aws: Endpoint, 
     finally:
         aws.change(association_seconds=0.2)
 
-    trailer = dict(late.value.trailing_metadata())["grpc-status-details-bin"]
-    status = status_pb2.Status.FromString(trailer)
-    kept = provider_pb2.ErrorResourceInitFailed()
-    assert status.details[0].Unpack(kept)
-    assert kept.id.startswith("vpc-cidr-assoc-")
-    assert plain(kept.properties)["cidrBlock"] == "100.64.0.0/16"
+    kept = kept_by(late.value)
     assert "last state: 'associating'" in kept.reasons[0]
+
+
+def test_an_association_that_was_not_waited_for_is_finished_by_the_next_update(
+    aws: Endpoint, engine: Engine, ec2: Any, vpc: str
+) -> None:
+    inputs = {"vpcId": vpc, "cidrBlock": "100.64.0.0/16"}
+    aws.change(association_seconds=1)
+    try:
+        with pytest.raises(grpc.RpcError) as late:
+            engine.create(ASSOCIATION, inputs, timeout=0.2)
+    finally:
+        aws.change(association_seconds=0.2)
+    kept = kept_by(late.value)
+
+    engine.update(ASSOCIATION, kept.id, plain(kept.properties), inputs, inputs)
+
+    found = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlockAssociationSet"][1]
+    assert found["CidrBlockState"]["State"] == "associated"
 
 
 @pytest.mark.parametrize(
@@ -563,8 +609,12 @@ def test_many_reservations_at_once_are_throttled_and_all_arrive(
         for number in range(8)
     ]
 
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda inputs: engine.create(RESERVATION, inputs), everything))
+    aws.change(reservation_rate=4)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda inputs: engine.create(RESERVATION, inputs), everything))
+    finally:
+        aws.change(reservation_rate=100)
 
     assert aws.calls()["CreateSubnetCidrReservation"] > 8, "some were refused with RequestLimitExceeded and repeated"
     assert ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailableIpAddressCount"] == 1019 - 128

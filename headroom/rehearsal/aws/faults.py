@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -112,7 +113,8 @@ class Faults:
             elif fault.effect == "fail":
                 failure = Failure(fault.code, fault.message, fault.status)
             else:
-                (os.killpg if fault.group else os.kill)(fault.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has gone already: as wanted
+                    (os.killpg if fault.group else os.kill)(fault.pid, signal.SIGKILL)
                 time.sleep(GONE_SECONDS)
                 if moment == "before":
                     failure = Failure(KILLED_CODE, f"process {fault.pid} was killed", 400)

@@ -11,7 +11,6 @@ from headroom.rehearsal.providers.common import (
     Change,
     Failure,
     Found,
-    PartlyDoneError,
     ProviderError,
 )
 from headroom.rehearsal.providers.values import UNKNOWN, Properties, is_empty
@@ -70,22 +69,19 @@ class Addon(TaggedKind):
         tags = self.all_tags(inputs)
         eks.create_addon(**request, **({"tags": tags} if tags else {}))
         identifier = f"{inputs['clusterName']}:{inputs['addonName']}"
+        call.note_created(identifier, {**inputs, "region": region_of(call, inputs)})
+        doing = f"waiting for {self.title} ({identifier}) create"
 
         def active() -> bool:
             addon = self._describe(eks, identifier)
             if addon["status"] == "CREATE_FAILED":
                 issues = ", ".join(f"{item['code']}: {item['message']}" for item in addon["health"]["issues"])
-                raise ProviderError(f"unexpected state 'CREATE_FAILED', wanted target 'ACTIVE'. last error: {issues}")
+                raise ProviderError(
+                    f"{doing}: unexpected state 'CREATE_FAILED', wanted target 'ACTIVE'. last error: {issues}"
+                )
             return bool(addon["status"] == "ACTIVE")
 
-        try:
-            call.wait_until(active, reason=lambda: "timeout while waiting for state to become 'ACTIVE'")
-        except ProviderError as error:
-            raise PartlyDoneError(
-                f"waiting for {self.title} ({identifier}) create: {error}",
-                identifier=identifier,
-                state=self._state(call, eks, identifier, inputs),
-            ) from error
+        call.wait_until(active, reason=lambda: f"{doing}: timeout while waiting for state to become 'ACTIVE'")
         return identifier, self._state(call, eks, identifier, inputs)
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:

@@ -21,7 +21,6 @@ from headroom.rehearsal.providers.common import (
     Change,
     Failure,
     Found,
-    PartlyDoneError,
     ProviderError,
 )
 from headroom.rehearsal.providers.values import UNKNOWN, Properties, is_empty
@@ -88,24 +87,30 @@ class VpcIpv4CidrBlockAssociation(AwsKind):
             "cidrBlock": answer["CidrBlockAssociation"]["CidrBlock"],
             "region": region_of(call, inputs),
         }
+        call.note_created(identifier, state)
+        self._wait(call, ec2, identifier)
+        return identifier, state
+
+    def update(self, call: Call, identifier: str, change: Change) -> Properties:
+        """Nothing can be changed; an association that was not waited for is waited for now."""
+        self._wait(call, self.ec2(call, change.new_inputs), identifier)
+        return super().update(call, identifier, change)
+
+    def _wait(self, call: Call, ec2: Any, identifier: str) -> None:
+        doing = f"waiting for {self.title} ({identifier}) create"
         last = ["associating"]
 
         def associated() -> bool:
             found = self._find(ec2, identifier)
             last[0] = found[1]["CidrBlockState"]["State"] if found else "gone"
             if last[0] in ("failing", "failed", "gone", "disassociated"):
-                raise ProviderError(f"unexpected state '{last[0]}', wanted target 'associated'")
+                raise ProviderError(f"{doing}: unexpected state '{last[0]}', wanted target 'associated'")
             return last[0] == "associated"
 
-        try:
-            call.wait_until(
-                associated,
-                reason=lambda: f"timeout while waiting for state to become 'associated' (last state: '{last[0]}')",
-            )
-        except (ProviderError, ClientError) as error:
-            reason = f"waiting for {self.title} ({identifier}) create: {error}"
-            raise PartlyDoneError(reason, identifier=identifier, state=state) from error
-        return identifier, state
+        call.wait_until(
+            associated,
+            reason=lambda: f"{doing}: timeout while waiting for state to become 'associated' (last state: '{last[0]}')",
+        )
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:
         """The association as the VPC has it."""
@@ -221,16 +226,14 @@ class Subnet(TaggedKind):
         request = {theirs: inputs[ours] for ours, theirs in names.items() if inputs.get(ours)}
         request |= tag_specifications("subnet", self.all_tags(inputs))
         identifier = ec2.create_subnet(**request)["Subnet"]["SubnetId"]
-        try:
-            call.wait_until(
-                lambda: ec2.describe_subnets(SubnetIds=[identifier])["Subnets"][0]["State"] == "available",
-                reason=lambda: "timeout while waiting for state to become 'available'",
-            )
-            self._set_flags(ec2, identifier, {}, inputs)
-        except (ProviderError, ClientError) as error:
-            state = {**inputs, "region": region_of(call, inputs)}
-            text = self.explain(f"waiting for {self.title} ({identifier}) create", error) or str(error)
-            raise PartlyDoneError(text, identifier=identifier, state=state) from error
+        call.note_created(identifier, {**inputs, "region": region_of(call, inputs)})
+        call.wait_until(
+            lambda: ec2.describe_subnets(SubnetIds=[identifier])["Subnets"][0]["State"] == "available",
+            reason=lambda: (
+                f"waiting for {self.title} ({identifier}) create: timeout while waiting for state to become 'available'"
+            ),
+        )
+        self._set_flags(ec2, identifier, {}, inputs)
         return identifier, self._state(call, ec2, identifier, inputs)
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:
@@ -383,12 +386,8 @@ class RouteTable(TaggedKind):
         ec2 = self.ec2(call, inputs)
         tags = tag_specifications("route-table", self.all_tags(inputs))
         identifier = ec2.create_route_table(VpcId=inputs["vpcId"], **tags)["RouteTable"]["RouteTableId"]
-        try:
-            self._set_routes(ec2, identifier, [], inputs.get("routes") or [])
-        except ClientError as error:
-            text = self.explain(f"creating Route in Route Table ({identifier})", error) or str(error)
-            state = {**inputs, "routes": [], "region": region_of(call, inputs)}
-            raise PartlyDoneError(text, identifier=identifier, state=state) from error
+        call.note_created(identifier, {**inputs, "routes": [], "region": region_of(call, inputs)})
+        self._set_routes(ec2, identifier, [], inputs.get("routes") or [])
         return identifier, self._state(call, ec2, identifier, inputs) or {}
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:
@@ -495,9 +494,10 @@ class Route(AwsKind):
         """Create and wait until the table shows it."""
         ec2 = self.ec2(call, inputs)
         ec2.create_route(RouteTableId=inputs["routeTableId"], **route_request(inputs, ROUTE_DESTINATIONS))
+        identifier = f"r-{inputs['routeTableId']}{zlib.crc32(self._destination(inputs).encode())}"
+        call.note_created(identifier, {**inputs, "region": region_of(call, inputs)})
         call.wait_until(lambda: self._find(ec2, inputs) is not None, reason=lambda: "waiting for Route create")
-        number = zlib.crc32(self._destination(inputs).encode())
-        return f"r-{inputs['routeTableId']}{number}", self._state(call, ec2, inputs) or {}
+        return identifier, self._state(call, ec2, inputs) or {}
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:
         """The route; to import it, its id is `TABLE_DESTINATION`."""
@@ -615,6 +615,8 @@ class RouteTableAssociation(AwsKind):
     def update(self, call: Call, identifier: str, change: Change) -> Properties:
         """Move to another table in one step."""
         ec2 = self.ec2(call, change.new_inputs)
+        if change.new_inputs["routeTableId"] == change.old_state.get("routeTableId"):
+            return super().update(call, identifier, change)
         ec2.replace_route_table_association(
             AssociationId=self._present(ec2, identifier, change.old_state),
             RouteTableId=change.new_inputs["routeTableId"],
@@ -764,6 +766,7 @@ class SecurityGroupRule(TaggedKind):
             **tag_specifications("security-group-rule", self.all_tags(inputs)),
         )
         identifier = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+        call.note_created(identifier, {**inputs, "region": region_of(call, inputs)})
         return identifier, self._state(call, ec2, identifier, inputs) or {}
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:
@@ -918,6 +921,7 @@ class SubnetCidrReservation(AwsKind):
             request["Description"] = inputs["description"]
         answer = ec2.create_subnet_cidr_reservation(**request)
         identifier = answer["SubnetCidrReservation"]["SubnetCidrReservationId"]
+        call.note_created(identifier, {**inputs, "region": region_of(call, inputs)})
         return identifier, self._state(call, ec2, identifier, inputs["subnetId"], inputs) or {}
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:

@@ -106,12 +106,21 @@ class Call:
         urn: The resource's URN; empty for a function.
         patience: Seconds that this operation may wait for the cloud.
         is_wanted: False once the engine has cancelled, hung up or died.
+        created: What a creation has made already, as id and state; see `note_created`.
     """
 
     configuration: Properties
     urn: str
     patience: float
     is_wanted: Callable[[], bool]
+    created: list[tuple[str, Properties]] = field(default_factory=list)
+
+    def note_created(self, identifier: str, state: Properties) -> None:
+        """Say that the resource exists now, whatever else its creation still does.
+
+        If that fails, or the engine cancels, the engine is told to keep the resource instead of losing it.
+        """
+        self.created[:] = [(identifier, state)]
 
     def check_wanted(self) -> None:
         """Raise NotWantedError if nobody waits for the answer any more; call it before each effect."""
@@ -247,9 +256,15 @@ class ResourceKind:
         raise NotImplementedError
 
     def update(self, call: Call, identifier: str, change: Change) -> Properties:
-        """Change it in place; gives the new state."""
-        del call, change
-        raise ProviderError(f"updating {self.title} ({identifier}): nothing about it can be changed in place")
+        """Change it in place; gives the new state.
+
+        The engine also calls it, without any difference, for a resource whose creation was not finished.
+        The default looks at the resource again.
+        """
+        found = self.read(call, identifier, change.old_state, change.new_inputs)
+        if found is None:
+            raise ProviderError(f"updating {self.title} ({identifier}): it does not exist any more")
+        return found.state
 
     def delete(self, call: Call, identifier: str, state: Properties) -> None:
         """Take it away; no error if it has gone already."""
@@ -420,7 +435,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             inputs = plain(request.properties)
             if request.preview:
                 return provider_pb2.CreateResponse(properties=struct(kind.preview_create(call, inputs)))
-            with _explaining(kind.explain, f"creating {kind.title}"):
+            with _keeping(call), _explaining(kind.explain, f"creating {kind.title}"):
                 identifier, state = kind.create(call, inputs)
         return provider_pb2.CreateResponse(id=identifier, properties=struct(state))
 
@@ -545,6 +560,22 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 class _NoStandInError(Exception):
     """A type or function that the package does not carry."""
+
+
+@contextmanager
+def _keeping(call: Call) -> Iterator[None]:
+    """Have the engine keep what was created before its creation failed."""
+    try:
+        yield
+    except PartlyDoneError:
+        raise
+    except Exception as error:
+        if not call.created:
+            raise
+        if not isinstance(error, ProviderError | NotWantedError):
+            traceback.print_exc()
+        identifier, state = call.created[0]
+        raise PartlyDoneError(str(error), identifier=identifier, state=state) from error
 
 
 @contextmanager
