@@ -284,8 +284,9 @@ def addon_import(name: str, cluster: str) -> dict[str, Sequence[Mapping[str, obj
     """The file for `pulumi import --file` that gives the stack the add-on that exists, under its component."""
     return {
         "resources": [
-            {"type": "headroom:index:CniSettings", "name": name, "component": True},
-            {"type": "aws:eks/addon:Addon", "name": name, "id": f"{cluster}:{ADDON_NAME}", "parent": name},
+            # Inside the file names must differ; the logical ones are those of the program.
+            {"type": "headroom:index:CniSettings", "name": "component", "logicalName": name, "component": True},
+            {"type": "aws:eks/addon:Addon", "name": name, "id": f"{cluster}:{ADDON_NAME}", "parent": "component"},
         ]
     }
 

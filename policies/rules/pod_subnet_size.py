@@ -56,11 +56,11 @@ def findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> Iterat
 
 def _is_for_pods(properties: Mapping[str, Any]) -> bool | Undecided:
     tags = known(properties, "tags")
-    if tags is None or isinstance(tags, Undecided):
-        return tags or False
-    if not isinstance(tags, Mapping):
+    if isinstance(tags, Undecided):
+        return tags
+    if not isinstance(tags, Mapping | None):
         return Undecided("tags", "is not a mapping.")
-    role = known(tags, SUBNET_ROLE_TAG)
+    role = known(tags, SUBNET_ROLE_TAG) if tags else None
     if isinstance(role, Undecided):
         return Undecided(f"tag {SUBNET_ROLE_TAG}")
     return role is not None and role != SUBNET_EXCLUDED

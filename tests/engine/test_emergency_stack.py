@@ -2,10 +2,12 @@
 
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.cni_settings import addon_import
 from headroom.rehearsal.engine import CHECKOUT
 from headroom.rehearsal.scenarios.cluster import ZONES, wait_for
 from headroom.rehearsal.stack import BLOCKS, Stack
@@ -271,3 +273,85 @@ def kill_at(stack: Stack, action: str, skip: int, moment: str) -> None:
     stack.world.endpoint.clear_faults()
     # The lock of the killed run: the engine asks for this too.
     stack.pulumi("cancel", "--yes")
+
+
+def test_every_call_of_a_whole_life_is_in_the_policy_document(stack: Stack) -> None:
+    own_tables(stack)
+    group = stack.network.security_group_id
+    zone = next(iter(ZONES))
+    stack.configure(
+        protect=False,
+        ingressRules={"databases": {"securityGroupId": group, "protocol": "tcp", "fromPort": 5432, "toPort": 5432}},
+        prefixReservations={zone: {"cidrBlocks": ["100.64.32.0/19"], "primaryAddresses": 500}},
+    )
+    stack.world.endpoint.forget_calls()
+    stack.up()
+    stack.pulumi("refresh", "--yes", "--skip-preview")
+    stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+    called = set(stack.world.endpoint.calls())
+    document = json.loads((CHECKOUT / "stacks" / "emergency.iam.json").read_text(encoding="utf-8"))
+    allowed = {action.partition(":")[2] for statement in document["Statement"] for action in statement["Action"]}
+    assert called - allowed == set()
+    assert {"AssociateVpcCidrBlock", "CreateSubnet", "CreateSubnetCidrReservation", "CreateRoute"} <= called
+
+
+def test_reservations_come_at_the_rate_that_ec2_allows(stack: Stack) -> None:
+    zone = next(iter(ZONES))
+    blocks = [f"100.64.{number}.0/28" for number in range(1, 9)]
+    stack.configure(
+        podSubnets=stack.pod_subnets({zone: BLOCKS[zone]}),
+        prefixReservations={zone: {"cidrBlocks": blocks, "primaryAddresses": 100}},
+    )
+    # The simulated EC2 refuses what exceeds its bucket of five and one a second, so this fails without the pace.
+    stack.up()
+    [subnet] = stack.subnets()
+    reserved = stack.world.ec2.get_subnet_cidr_reservations(SubnetId=subnet["SubnetId"])["SubnetIpv4CidrReservations"]
+    assert sorted(item["Cidr"] for item in reserved) == sorted(blocks)
+    stack.pulumi("preview", "--expect-no-changes")
+
+
+def test_the_managed_add_on_is_imported_and_its_settings_are_merged_and_it_stays_when_the_stack_goes(
+    stack: Stack, tmp_path: Path
+) -> None:
+    eks = stack.world.eks
+    cluster = f"cluster-{stack.network.vpc_id[-6:]}"
+    eks.create_cluster(
+        name=cluster,
+        roleArn="arn:aws:iam::123456789012:role/cluster",
+        resourcesVpcConfig={"subnetIds": list(stack.network.subnet_ids.values())},
+    )
+    version = "v1.19.2-eksbuild.1"
+    live = {"env": {"WARM_ENI_TARGET": "2"}}
+    eks.create_addon(
+        clusterName=cluster, addonName="vpc-cni", addonVersion=version, configurationValues=json.dumps(live)
+    )
+    stack.configure(
+        clusterName=cluster,
+        protect=False,
+        cniSettings={
+            "managedBy": "addon",
+            "addonVersion": version,
+            "settings": {"WARM_IP_TARGET": "5", "MINIMUM_IP_TARGET": "10"},
+            "liveConfiguration": json.dumps(live),
+            "liveEnvironment": {"WARM_ENI_TARGET": "2", "AWS_VPC_K8S_CNI_LOGLEVEL": "WARN"},
+        },
+    )
+    imported = tmp_path / "import.json"
+    imported.write_text(json.dumps(addon_import("cni", cluster)), encoding="utf-8")
+    stack.pulumi(
+        "import", "--file", str(imported), "--yes", "--skip-preview", "--protect=false", "--generate-code=false"
+    )
+    assert operations(stack)["update"] == 1
+    stack.up()
+    described = eks.describe_addon(clusterName=cluster, addonName="vpc-cni")["addon"]
+    assert json.loads(described["configurationValues"]) == {
+        "env": {
+            "AWS_VPC_K8S_CNI_LOGLEVEL": "WARN",
+            "MINIMUM_IP_TARGET": "10",
+            "WARM_ENI_TARGET": "2",
+            "WARM_IP_TARGET": "5",
+        }
+    }
+    stack.pulumi("preview", "--expect-no-changes")
+    stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+    assert eks.list_addons(clusterName=cluster)["addons"] == ["vpc-cni"]
