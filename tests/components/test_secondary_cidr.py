@@ -149,7 +149,7 @@ def test_candidates_are_judged_against_those_before_them() -> None:
 @pytest.mark.parametrize(
     ("rule", "more"),
     [
-        ("route-not-wider", {"routes": ["100.64.0.0/16"]}),
+        ("route-destination", {"routes": ["100.64.0.0/16"]}),
         ("peering-overlap", {"peer_cidr_blocks": ["100.64.0.0/12"]}),
         ("direct-connect-overlap", {"direct_connect_cidr_blocks": ["100.64.0.0/12"]}),
         ("service-cidr-overlap", {"service_cidr": "100.64.8.0/22"}),

@@ -622,3 +622,16 @@ def test_other_services_answer_at_the_same_address(aws: Endpoint) -> None:
     assert client("sts").get_caller_identity()["Account"] == aws.account
     client("cloudwatch").put_metric_data(Namespace="Headroom", MetricData=[{"MetricName": "FreeAddresses", "Value": 1}])
     assert client("cloudwatch").list_metrics()["Metrics"][0]["MetricName"] == "FreeAddresses"
+
+
+def test_a_filter_with_several_values_finds_what_has_any_of_them(ec2: Any) -> None:
+    vpc_id = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    subnet_ids, table_ids = [], []
+    for number in range(3):
+        subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.20.{number}.0/24")["Subnet"]["SubnetId"]
+        table = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+        subnet_ids.append(subnet)
+        table_ids.append(table)
+    found = ec2.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": subnet_ids[:2]}])
+    assert {table["RouteTableId"] for table in found["RouteTables"]} == set(table_ids[:2])

@@ -4,15 +4,18 @@ Error codes are those of the EC2 API's list of error codes or of errors that pub
 neither tells the code or the text, the docstring says so.
 """
 
+import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
 from typing import Any, ClassVar
 
 from moto.ec2 import urls
+from moto.ec2 import utils as moto_utils
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
@@ -164,6 +167,19 @@ class RehearsalInterface(NetworkInterface):
         if filter_name == "ipv4-prefix.ipv4-prefix":
             return [item["Ipv4Prefix"] for item in self.ipv4_prefixes]
         return super().get_filter_value(filter_name, method_name)
+
+
+def _any_value_matches(item: Any, name: str, wanted: Any) -> bool:
+    """Whether one of several values is one of those wanted, as EC2 filters; moto asks for all or a subset."""
+    value = item.get_filter_value(name)
+    if isinstance(value, str | bytes | bool | int | datetime) or not isinstance(value, Iterable):
+        return bool(_moto_matches(item, name, wanted))
+    patterns = wanted if isinstance(wanted, list) else [wanted]
+    return any(fnmatch.fnmatchcase(str(element), str(pattern)) for element in value for pattern in patterns)
+
+
+_moto_matches = moto_utils.is_filter_matching
+moto_utils.is_filter_matching = _any_value_matches
 
 
 class RehearsalBackend(EC2Backend):

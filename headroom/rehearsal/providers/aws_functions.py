@@ -189,6 +189,33 @@ def get_network_interfaces(call: Call, arguments: Properties) -> Properties:
     return _list(call, arguments, [item["NetworkInterfaceId"] for item in found["NetworkInterfaces"]])
 
 
+def get_security_group_rules(call: Call, arguments: Properties) -> Properties:
+    """Ids of security group rules."""
+    found = _ec2(call, arguments).describe_security_group_rules(**_request(arguments, {}))["SecurityGroupRules"]
+    return _list(call, arguments, [item["SecurityGroupRuleId"] for item in found])
+
+
+def get_security_group_rule(call: Call, arguments: Properties) -> Properties:
+    """One security group rule."""
+    request = _request(arguments, {"securityGroupRuleId": "security-group-rule-id"})
+    found = _ec2(call, arguments).describe_security_group_rules(**request)["SecurityGroupRules"]
+    rule = _one(found, "EC2 Security Group Rule")
+    return {
+        **_echo(call, arguments),
+        "id": rule["SecurityGroupRuleId"],
+        "securityGroupRuleId": rule["SecurityGroupRuleId"],
+        "securityGroupId": rule["GroupId"],
+        "ipProtocol": rule["IpProtocol"],
+        "isEgress": rule["IsEgress"],
+        "fromPort": rule.get("FromPort", -1),
+        "toPort": rule.get("ToPort", -1),
+        "cidrIpv4": rule.get("CidrIpv4", ""),
+        "cidrIpv6": rule.get("CidrIpv6", ""),
+        "description": rule.get("Description", ""),
+        "tags": {tag["Key"]: tag["Value"] for tag in rule.get("Tags", [])},
+    }
+
+
 def get_route_table(call: Call, arguments: Properties) -> Properties:
     """One route table with its routes and associations."""
     names = {
@@ -468,6 +495,8 @@ FUNCTIONS: dict[str, Function] = {
     "aws:ec2/getRouteTable:getRouteTable": get_route_table,
     "aws:ec2/getRouteTables:getRouteTables": get_route_tables,
     "aws:ec2/getNetworkAcls:getNetworkAcls": get_network_acls,
+    "aws:vpc/getSecurityGroupRule:getSecurityGroupRule": get_security_group_rule,
+    "aws:vpc/getSecurityGroupRules:getSecurityGroupRules": get_security_group_rules,
     "aws:ec2/getNetworkInterface:getNetworkInterface": get_network_interface,
     "aws:ec2/getNetworkInterfaces:getNetworkInterfaces": get_network_interfaces,
     "aws:ec2/getInstance:getInstance": get_instance,
