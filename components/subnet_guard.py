@@ -15,6 +15,9 @@ from pulumi_aws import ec2
 DETAILED_INTERFACES = 20
 """How many network interfaces a refusal describes; the others are counted. Each costs a call."""
 
+NAMED_PODS = 10
+"""How many pods a refusal names for each network interface; the others are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class PodNames:
@@ -120,7 +123,8 @@ def refusal(uses: Iterable[InterfaceUse], count: int, pods: PodNames) -> str:
         if pods.unknown:
             held = f"pods unknown ({pods.unknown})"
         else:
-            held = f"pods {', '.join(sorted(named))}" if named else "no pods"
+            rest = f" and {len(named) - NAMED_PODS} more" if len(named) > NAMED_PODS else ""
+            held = f"pods {', '.join(sorted(named)[:NAMED_PODS])}{rest}" if named else "no pods"
         count_of_addresses = f"{len(use.addresses)} address{'es' if len(use.addresses) != 1 else ''}"
         lines.append(f"  {use.subnet_id} {use.interface_id} {owner}: {count_of_addresses}, {held}")
     if count > len(described):

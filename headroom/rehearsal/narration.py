@@ -31,6 +31,7 @@ class Narrator:
         self.console = console
         self.simulated_now = simulated_now
         self.phases: list[Phase] = []
+        self._warnings_shown: set[str] = set()
 
     @contextmanager
     def phase(self, name: str, title: str) -> Iterator[Phase]:
@@ -59,6 +60,19 @@ class Narrator:
         for line in text.splitlines()[:SHOWN_ENGINE_LINES]:
             self.console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
+    def engine_output(self, text: str, most: int) -> None:
+        """A summary of the engine's output; a warning that was shown once is not repeated."""
+        kept: list[str] = []
+        for line in text.splitlines():
+            warning = line.strip().startswith("warning:")
+            if not (warning and line in self._warnings_shown):
+                kept.append(line)
+            if warning:
+                self._warnings_shown.add(line)
+        if kept and kept[-1].endswith("):"):
+            kept.pop()
+        self.output("\n".join(kept[:most]))
+
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
         """A table; numbers are right-aligned."""
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -71,12 +85,14 @@ class Narrator:
 
 
 def engine_summary(output: str) -> str:
-    """What a person reads of the engine's output: resources that change, then policies, diagnostics and counts."""
+    """What a person reads of the engine's output: resources that change, policies, diagnostics, counts; no outputs."""
     kept: list[str] = []
-    tail = False
+    tail, outputs = False, False
     for line in output.splitlines():
         if line.startswith(("Diagnostics:", "Policies:", "Outputs:", "Resources:", "error:")):
-            tail = True
+            tail, outputs = True, line.startswith("Outputs:")
+        if outputs:
+            continue
         if tail:
             if line.strip() and not line.startswith(("Duration:", "View ")):
                 kept.append(line)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from observed_runs import IDLE_SECONDS, Checkpoint, Played, Scenario, play, played, scenarios
+
+from tests.capacity.observed_runs import IDLE_SECONDS, Checkpoint, Played, Scenario, play, played, scenarios
 
 CLASSES = tuple(dict.fromkeys(scenario["class"] for scenario in scenarios()))
 

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from observed_runs import scenarios
 
 from headroom.capacity.limits import InstanceLimits, instance_limits
 from headroom.capacity.pool import after_peak, node_pool
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.simulation import NodeSimulation
+from tests.capacity.observed_runs import scenarios
 
 DEFAULT = CniSettings()
 WARM_ADDRESSES = CniSettings(warm_ip_target=5, minimum_ip_target=10)

@@ -98,7 +98,7 @@ def test_a_block_outside_the_associated_cidrs_has_no_vpc_id(recorder: Recorder) 
     def program() -> None:
         SecondaryCidr("pods", arguments()).vpc_id_for("10.68.0.0/18")
 
-    with pytest.raises(ProblemsError, match="10.68.0.0/18 lies in none of 100.64.0.0/16"):
+    with pytest.raises(ProblemsError, match=r"10\.68\.0\.0/18 lies in none of 100\.64\.0\.0/16"):
         recorder.run(program)
 
 

@@ -104,8 +104,8 @@ def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
     narrator.command(f"kubectl -n {NAMESPACE} get events --field-selector reason=FailedCreatePodSandBox | tail -1")
     narrator.output(events[-1]["message"] if events else "(no event)")
     narrator.say("The event names no cause. On the node, ipamd does:")
-    narrator.command("grep -m1 -h Insufficient /var/log/aws-routed-eni/ipamd.log")
-    narrator.output(_ipamd_line(world, "InsufficientFreeAddressesInSubnet"))
+    narrator.command("grep Insufficient /var/log/aws-routed-eni/ipamd.log | tail -1")
+    narrator.output(_last_ipamd_line(world, "InsufficientFreeAddressesInSubnet"))
     narrator.table(*_subnet_table(world, running))
     narrator.say(
         f"{len(stuck)} pods hang. A new interface asks for 30 addresses at once, and no subnet has 30: what is left "
@@ -153,7 +153,7 @@ def _recovery(
         left = _counts(running)["stuck"]
         if clock.now() - started > 900:  # noqa: PLR2004 - five times what the CNI's pause explains
             raise RehearsalFailedError(f"{left} pods still hang 15 simulated minutes after the remedy")
-        if left != before:
+        if left and left != before:
             narrator.say(f"  {clock.text()}  {left} pods wait")
             before = left
         clock.sleep_until(clock.now() + 10, most=1)
@@ -260,7 +260,7 @@ def _pulumi(world: World, narrator: Narrator, *arguments: str, must_fail: bool =
     shown = [Path(word).name if word.startswith(str(world.folder)) else word for word in shown]
     narrator.command(" ".join(["pulumi", *shown]))
     result = world.engine.run(*arguments)
-    narrator.output("\n".join(engine_summary(result.output).splitlines()[:lines]))
+    narrator.engine_output(engine_summary(result.output), lines)
     narrator.say(f"  ({result.seconds:.1f} s)")
     if must_fail != (result.code != 0):
         expected = "to be refused" if must_fail else "to succeed"
@@ -362,9 +362,13 @@ def _subnet_table(world: World, running: Cluster) -> tuple[tuple[str, ...], list
     return ("ZONE", "SUBNET", "CIDR", "FOR", "FREE", "OF", "INTERFACES"), rows
 
 
-def _ipamd_line(world: World, fragment: str) -> str:
-    for file in sorted((world.folder / "nodes").glob("*/ipamd.log")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if fragment in line:
-                return line
-    return f"(no line with {fragment})"
+def _last_ipamd_line(world: World, fragment: str) -> str:
+    lines = [
+        line
+        for file in (world.folder / "nodes").glob("*/ipamd.log")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if fragment in line
+    ]
+    if not lines:
+        raise RehearsalFailedError(f"no node logged {fragment}")
+    return max(lines, key=lambda line: json.loads(line)["ts"])
