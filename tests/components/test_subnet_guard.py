@@ -195,14 +195,11 @@ def test_the_hook_of_the_component_is_the_guard(recorder: Recorder) -> None:
     args = PodSubnetsArgs(
         vpc_ids={"100.64.0.0/16": "vpc-1"}, subnets={"us-east-1a": subnet}, cluster="prod-use1", cni_version="1.19.2"
     )
+    recorder.run(lambda: PodSubnets("pods", args))
     recorder.answers = answers({"eni-1": described("subnet-1", "100.64.0.4")})
-
-    def program() -> object:
-        PodSubnets("pods", args)
-        return recorder.hooks["pods-in-use"](deleted("aws:ec2/subnet:Subnet", "subnet-1"))
-
+    hook = recorder.hooks["pods-in-use"]
     with pytest.raises(SubnetInUseError, match=r"pods unknown \(no cluster access was configured\)"):
-        recorder.run(program)
+        recorder.run(lambda: hook(deleted("aws:ec2/subnet:Subnet", "subnet-1")))
 
 
 def test_a_component_without_a_reader_of_pods_knows_none(recorder: Recorder) -> None:

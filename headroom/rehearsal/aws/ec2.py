@@ -169,12 +169,12 @@ class RehearsalInterface(NetworkInterface):
         return super().get_filter_value(filter_name, method_name)
 
 
-def _any_value_matches(item: Any, name: str, wanted: Any) -> bool:
+def _any_value_matches(obj: Any, _filter: str, filter_value: Any) -> bool:
     """Whether one of several values is one of those wanted, as EC2 filters; moto asks for all or a subset."""
-    value = item.get_filter_value(name)
+    value = obj.get_filter_value(_filter)
     if isinstance(value, str | bytes | bool | int | datetime) or not isinstance(value, Iterable):
-        return bool(_moto_matches(item, name, wanted))
-    patterns = wanted if isinstance(wanted, list) else [wanted]
+        return bool(_moto_matches(obj, _filter, filter_value))
+    patterns = filter_value if isinstance(filter_value, list) else [filter_value]
     return any(fnmatch.fnmatchcase(str(element), str(pattern)) for element in value for pattern in patterns)
 
 
