@@ -91,6 +91,8 @@ def pulumi_environment(
     home.mkdir(parents=True, exist_ok=True)
     backend.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in inherited.items() if not name.startswith(_CLOUD_VARIABLES)}
+    # Compiled again at every start, the program and the policies would take a third longer.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     folders = (Path(sys.prefix) / "bin", tools.pulumi.parent)
     environment |= {
         "PATH": os.pathsep.join([*map(str, folders), inherited.get("PATH", os.defpath)]),
