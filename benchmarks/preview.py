@@ -75,13 +75,11 @@ def main() -> None:
                 seconds["headroom, policies"].append(stack.pulumi("preview", *policies).seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    title = "preview of 8 resources"
     base = min(seconds["bare"])
-    print(
-        f"{'preview of 8 resources':24} {'best s':>8} {'median s':>9} {'ratio':>6}   (best of {ROUNDS}; target {TARGET})"
-    )
-    for name, values in seconds.items():
-        title = "preview of 8 resources"
     print(f"{title:24} {'best s':>8} {'median s':>9} {'ratio':>6}   (best of {ROUNDS}; target {TARGET})")
+    for name, values in seconds.items():
+        print(f"{name:24} {min(values):8.2f} {statistics.median(values):9.2f} {min(values) / base:6.2f}")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class SecondaryCidrArgs:
                     key="cidr_blocks",
                     value=str(existing[0]),
                     reason="is the VPC's primary CIDR, whose association can be neither made nor taken away.",
-                    next_step="Leave it out: subnets may lie in it without.",
+                    next_step="Leave it out, for subnets may lie in it; if it is not, list the primary one first.",
                     source="VPC user guide, vpc-cidr-blocks",
                 )
             )

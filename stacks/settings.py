@@ -79,7 +79,8 @@ class ConfigReader:
             return {}
         for name, item in value.items():
             if not isinstance(item, str):
-                self.problem(f"{place}.{name}", _shown(item), "is not a string.", f'Put it in quotes: "{item}".')
+                step = f'Put it in quotes: "{_shown(item)}".' if isinstance(item, int | float) else ""
+                self.problem(f"{place}.{name}", _shown(item), "is not a string.", step)
         return {str(name): item for name, item in value.items() if isinstance(item, str)}
 
     def fields(self, place: str, value: object, allowed: Sequence[str]) -> Mapping[str, Any]:

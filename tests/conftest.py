@@ -12,10 +12,12 @@ import importlib
 import json
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import pytest
+import yaml
 from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]  # no stubs in the lock
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.config import set_all_config
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     Properties = Mapping[str, Any]
     Answer = Properties | Callable[[Properties], Properties]
 
+CHECKOUT = Path(__file__).parents[1]
 STACK_TYPE = "pulumi:pulumi:Stack"
+READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 PROVIDER_MODULES = (
     "pulumi_aws.ec2",
     "pulumi_aws.eks",
@@ -75,6 +79,7 @@ class Recorder:
 
     answers: dict[str, Answer] = field(default_factory=dict)
     registrations: list[Registration] = field(default_factory=list)
+    in_order: list[str] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
     component_outputs: dict[str, Properties] = field(default_factory=dict)
@@ -104,6 +109,7 @@ class Recorder:
             if value is not None
         }
         contextvars.copy_context().run(self._run, program, texts, stack, preview)
+        self.in_order = self.labels()
         self.registrations.sort(key=lambda registration: registration.label)
         return list(self.registrations)
 
@@ -112,6 +118,13 @@ class Recorder:
         found = [item for item in self.registrations if (item.type, item.name) == (type_, name)]
         assert len(found) == 1, f"{len(found)} of {type_} {name} among {self.labels()}"
         return found[0]
+
+    def remember(self, *, without: Iterable[str] = ()) -> None:
+        """From now on the state has what was registered last, except for the resources of these labels."""
+        kept = [item for item in self.registrations if item.label not in without]
+        above = {item.label: f"{item.type}$" for item in kept}
+        urns = [f"urn:pulumi:any::headroom::{above.get(item.parent, '')}{item.type}::{item.name}" for item in kept]
+        self.answers[READ_STATE] = {"outputs": {urn: {} for urn in urns}}
 
     def labels(self) -> list[str]:
         return [registration.label for registration in self.registrations]
@@ -244,3 +257,11 @@ def _provider_sdks() -> None:
 def recorder(_provider_sdks: None) -> Recorder:
     """A fresh engine that records and does nothing."""
     return Recorder()
+
+
+@pytest.fixture
+def example_config() -> dict[str, Any]:
+    """The example stack file, to be changed at will."""
+    text = (CHECKOUT / "stacks" / "Pulumi.example-emergency.yaml").read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(text)["config"]
+    return config

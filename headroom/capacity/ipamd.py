@@ -111,8 +111,28 @@ class InterfaceState:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a node holds of its subnets.
+
+    Attributes:
+        enis: Interfaces, the primary one included.
+        secondary_addresses: Secondary addresses.
+        prefixes: Delegated /28 prefixes.
+    """
+
+    enis: int
+    secondary_addresses: int
+    prefixes: int
+
+    @property
+    def subnet_addresses(self) -> int:
+        """Everything taken from subnets: each interface's own address included."""
+        return self.enis + self.secondary_addresses + PREFIX_ADDRESSES * self.prefixes
+
+
+@dataclass(frozen=True, slots=True)
 class PoolState:
-    """What a node holds.
+    """What a node holds, and for how many pods.
 
     Attributes:
         enis: Interfaces, the primary one included.
@@ -129,7 +149,7 @@ class PoolState:
     @property
     def subnet_addresses(self) -> int:
         """Everything taken from subnets: each interface's own address included."""
-        return self.enis + self.secondary_addresses + PREFIX_ADDRESSES * self.prefixes
+        return Held(self.enis, self.secondary_addresses, self.prefixes).subnet_addresses
 
 
 class _AllocationError(Exception):
@@ -139,12 +159,14 @@ class _AllocationError(Exception):
 class _Cidr:
     """A secondary address (/32) or a prefix (/28) of an interface."""
 
-    __slots__ = ("base", "cooling", "hash", "is_prefix", "size", "slot", "users")
+    __slots__ = ("base", "cooling", "free", "hash", "is_prefix", "size", "slot", "users")
 
     def __init__(self, base: int, *, is_prefix: bool) -> None:
         self.base = base
         self.is_prefix = is_prefix
         self.size = PREFIX_ADDRESSES if is_prefix else 1
+        # One bit for each address, from the base on, that has no pod and does not rest.
+        self.free = (1 << self.size) - 1
         self.users: dict[int, str] = {}
         # When an address of it lost its pod.
         self.cooling: dict[int, float] = {}
@@ -154,17 +176,23 @@ class _Cidr:
     def free_address(self, now: float, cooldown: float) -> int | None:
         """An address that no pod has and that has rested; one that was used before goes first."""
         if self.cooling:
-            rested = [address for address, since in self.cooling.items() if now - since > cooldown]
-            for address in rested:
-                del self.cooling[address]
-            if rested:
-                return rested[0]
-        if len(self.users) + len(self.cooling) == self.size:
-            return None
-        for address in range(self.base, self.base + self.size):
-            if address not in self.users and address not in self.cooling:
-                return address
-        return None
+            first = None
+            for address, since in tuple(self.cooling.items()):
+                if now - since > cooldown:
+                    del self.cooling[address]
+                    self.free |= 1 << address - self.base
+                    if first is None:
+                        first = address
+            if first is not None:
+                return first
+        free = self.free
+        return self.base + (free & -free).bit_length() - 1 if free else None
+
+    def end_cooling(self) -> None:
+        """Lets every address that rests be had again at once, as after a restart."""
+        for address in self.cooling:
+            self.free |= 1 << address - self.base
+        self.cooling.clear()
 
 
 class _Eni:
@@ -200,6 +228,7 @@ class _Eni:
     def clear(self, random: Random, now: float) -> None:
         """Forgets every address, as at a restart."""
         self.created_at = now
+        # Marked are those with an address that no pod has.
         self.cidrs: SlotMap[_Cidr] = SlotMap(random)
         self.secondary_addresses = 0
         self.secondary_pods = 0
@@ -211,8 +240,16 @@ class _Eni:
     def pods(self) -> int:
         return self.secondary_pods + self.prefix_pods
 
+    def is_full(self, *, prefixes: bool) -> bool:
+        """Whether pods have all addresses of its prefixes, or all of its secondary addresses."""
+        if prefixes:
+            return self.prefix_pods == self.prefixes * PREFIX_ADDRESSES
+        return self.secondary_pods == self.secondary_addresses
+
     def add(self, cidr: _Cidr) -> None:
         self.cidrs.add(cidr)
+        if len(cidr.users) < cidr.size:
+            self.cidrs.mark(cidr)
         if cidr.is_prefix:
             self.prefixes += 1
             self.prefix_pods += len(cidr.users)
@@ -237,10 +274,14 @@ class _Eni:
         else:
             self.secondary_pods += 1
         cidr.users[address] = pod
+        cidr.free &= ~(1 << address - cidr.base)
+        if len(cidr.users) == cidr.size:
+            self.cidrs.unmark(cidr)
 
     def give_back(self, cidr: _Cidr, address: int, now: float) -> None:
         del cidr.users[address]
         cidr.cooling[address] = now
+        self.cidrs.mark(cidr)
         if cidr.is_prefix:
             self.free_prefixes += not cidr.users
             self.prefix_pods -= 1
@@ -272,32 +313,30 @@ class _Copied:
 
 @dataclass(slots=True)
 class _Stats:
-    """The part of the pool that the current mode uses."""
+    """The part of the pool that the current mode uses, in addresses.
 
-    total: int = 0
-    assigned: int = 0
+    Attributes:
+        total: All of them.
+        assigned: Those with a pod.
+        available: Those without. Resting addresses count, though no pod can have them yet.
+    """
 
-    @property
-    def available(self) -> int:
-        """Addresses without a pod. Resting addresses count, though no pod can have them yet."""
-        return self.total - self.assigned
-
-
-@dataclass(slots=True)
-class _Target:
-    """How far the pool is below or above WARM_IP_TARGET and MINIMUM_IP_TARGET, in addresses or prefixes."""
-
-    short: int = 0
-    over: int = 0
+    total: int
+    assigned: int
+    available: int
 
 
 @dataclass(slots=True)
-class _Place:
-    """Where a pod's address is."""
+class _Found:
+    """What a loop of the pool manager saw when it looked."""
 
-    eni: _Eni
-    cidr: _Cidr
-    address: int
+    too_low: bool
+    too_high: bool
+    extra_enis: bool
+
+
+# Where a pod's address is: the interface, its address or prefix, and the address itself.
+_Place = tuple[_Eni, _Cidr, int]
 
 
 def _ceil_division(dividend: int, divisor: int) -> int:
@@ -340,6 +379,7 @@ class Ipamd:
         log: Receives (now, level, message) for each line of ipamd's log, in ipamd's words.
         latency: How long EC2's answers take.
         schedulable: False while the node is cordoned.
+        held: What the node holds of its subnets: the same object until an interface, address or prefix comes or goes.
     """
 
     limits: InstanceLimits
@@ -354,15 +394,23 @@ class Ipamd:
     latency: Latency = Latency()
     schedulable: bool = True
 
+    held: Held = field(init=False)
+
     _enis: SlotMap[_Eni] = field(init=False)
     _attached: list[_Eni] = field(init=False)
     _pods: dict[str, _Place] = field(init=False, default_factory=dict)
     _timers: _Timers = field(init=False, default_factory=_Timers)
+    # The mode, and without IP targets the available addresses below which the pool is too low, and from which on
+    # it has an interface too many: settings change only with a restart.
     _prefixes: bool = field(init=False, default=False)
+    _ip_targets: bool = field(init=False, default=False)
+    _low_below: int = field(init=False, default=0)
+    _extra_from: int = field(init=False, default=0)
     _excluded: set[str] = field(init=False, default_factory=set)
     _time: float = field(init=False, default=0.0)
     _next_loop: float = field(init=False, default=math.inf)
     _rest_until: float = field(init=False, default=-math.inf)
+    _woken: bool = field(init=False, default=False)
     _calls: int = field(init=False, default=0)
     _failed_starts: int = field(init=False, default=0)
     _not_ready: str | None = field(init=False, default="not started")
@@ -375,6 +423,7 @@ class Ipamd:
             eni.add(_Cidr(address, is_prefix=False))
         for prefix in self.primary.prefixes:
             eni.add(_Cidr(prefix, is_prefix=True))
+        self._count_held()
 
     # What a driver calls.
 
@@ -386,12 +435,16 @@ class Ipamd:
     @property
     def next_due(self) -> float:
         """When ``step`` has something to do next; infinity while the pool is at rest."""
-        if self._rest_until <= self._next_loop + TIME_TOLERANCE:
+        if self._woken:
+            self._woken = False
+            if self._is_quiet():
+                self._rest_until = math.inf
+        waiting = self._rest_until - self._next_loop
+        if waiting <= TIME_TOLERANCE:
             return self._next_loop
-        if self._rest_until == math.inf:
+        if waiting == math.inf:
             return math.inf
-        loops = math.ceil((self._rest_until - self._next_loop - TIME_TOLERANCE) / POOL_LOOP_SECONDS)
-        return self._next_loop + loops * POOL_LOOP_SECONDS
+        return self._next_loop + math.ceil((waiting - TIME_TOLERANCE) / POOL_LOOP_SECONDS) * POOL_LOOP_SECONDS
 
     @property
     def busy_until(self) -> float:
@@ -401,11 +454,8 @@ class Ipamd:
     @property
     def state(self) -> PoolState:
         """What the node holds now."""
-        secondary = prefixes = 0
-        for eni in self._attached:
-            secondary += eni.secondary_addresses
-            prefixes += eni.prefixes
-        return PoolState(len(self._attached), secondary, prefixes, len(self._pods))
+        held = self.held
+        return PoolState(held.enis, held.secondary_addresses, held.prefixes, len(self._pods))
 
     @property
     def interfaces(self) -> tuple[InterfaceState, ...]:
@@ -456,6 +506,17 @@ class Ipamd:
                 self.limits.instance_type,
             )
             self._prefixes = False
+        self._ip_targets = self.settings.ip_targets_set
+        slots = self.limits.secondary_per_eni
+        if self._prefixes:
+            warm = self.settings.warm_prefix_target
+            # Without a target the pool still grows when nothing is left.
+            self._low_below = max(warm * PREFIX_ADDRESSES, 1)
+            self._extra_from = (warm + 1) * slots * PREFIX_ADDRESSES
+        else:
+            warm = self.settings.warm_eni_target
+            self._low_below = max(warm * slots, 1)
+            self._extra_from = (warm + 1) * slots
         self._not_ready = self._load() or self._prescale()
         if self._not_ready is None:
             self._failed_starts = 0
@@ -476,6 +537,7 @@ class Ipamd:
             self._failed_starts += 1
             self._next_loop = self._time + pause
         self._rest_until = -math.inf
+        self._woken = False
 
     def restart(self, now: float, settings: CniSettings | None = None) -> None:
         """Restarts aws-node, as every change of its settings does. Pods keep their addresses."""
@@ -492,9 +554,10 @@ class Ipamd:
             return
         self._time = now
         calls = self._calls
-        self._run_pool_loop()
+        found = self._run_pool_loop()
         self._next_loop = self._time + POOL_LOOP_SECONDS
-        self._rest_until = -math.inf if self._calls > calls else self._next_change()
+        self._rest_until = -math.inf if self._calls > calls else self._next_change(found)
+        self._woken = False
 
     def assign(self, pod: str, now: float) -> PodAddress | None:
         """Gives a pod an address, the same one if it has one already.
@@ -502,22 +565,25 @@ class Ipamd:
         Returns:
             The address, or ``None`` where no address can be had now. The kubelet asks again.
         """
-        place = self._pods.get(pod)
-        if place is None:
-            place = self._take(pod, now)
-        if place is None:
+        if not self.try_assign(pod, now):
             return None
-        return PodAddress(address=place.address, interface_id=place.eni.id, subnet_id=place.eni.subnet_id)
+        eni, _, address = self._pods[pod]
+        return PodAddress(address=address, interface_id=eni.id, subnet_id=eni.subnet_id)
+
+    def try_assign(self, pod: str, now: float) -> bool:
+        """Like ``assign``, for a caller who only asks whether the pod has an address now."""
+        return pod in self._pods or self._take(pod, now)
 
     def release(self, pod: str, now: float) -> None:
         """Takes a pod's address back; it rests for the cooldown. A pod without one is no error."""
         place = self._pods.pop(pod, None)
         if place is None:
             return
-        place.eni.give_back(place.cidr, place.address, now)
-        if place.eni.excluded and not place.cidr.users:
+        eni, cidr, address = place
+        eni.give_back(cidr, address, now)
+        if eni.excluded and not cidr.users:
             self._time = now
-            self._unassign(place.eni, [place.cidr])
+            self._unassign(eni, [cidr])
         self._wake(now)
 
     def cordon(self, now: float) -> None:
@@ -547,7 +613,7 @@ class Ipamd:
             cidrs = sorted(eni.cidrs.stored(), key=lambda cidr: cidr.is_prefix)
             eni.clear(self.random, self._time)
             for cidr in cidrs:
-                cidr.cooling.clear()
+                cidr.end_cooling()
                 eni.add(cidr)
             self._mark_excluded(eni)
             self._enis.add(eni)
@@ -580,7 +646,7 @@ class Ipamd:
 
     # The pool loop.
 
-    def _run_pool_loop(self) -> None:
+    def _run_pool_loop(self) -> _Found:
         stats = self._stats()
         if self.log is not None:
             self._say(
@@ -590,34 +656,37 @@ class Ipamd:
                 stats.assigned,
                 self.cooling(self._time),
             )
+        too_low = self._is_too_low(stats)
+        over = 0 if too_low else self._over(stats)
         decreased = False
-        if self._is_too_low(stats):
+        if too_low:
             self._increase()
-        elif self._is_too_high(stats) and not self._decreased_recently():
+        elif over > 0 and not self._decreased_recently():
             decreased = True
-            self._decrease()
-        if self._may_have_extra_enis(stats):
+            self._decrease(over)
+        extra_enis = self._may_have_extra_enis(stats)
+        if extra_enis:
             self._free_one_eni()
         if decreased:
             self._timers.decreased_at = self._time
+        return _Found(too_low, over > 0, extra_enis)
 
-    def _next_change(self) -> float:
+    def _next_change(self, found: _Found) -> float:
         """When a loop could do something that this one could not, if neither pods nor subnets change.
 
         Called after a loop without a call to EC2, so the pool is as that loop found it.
         """
-        stats = self._stats()
-        cooldown = self.settings.ip_cooldown_seconds
         due = math.inf
-        if self._is_too_low(stats):
+        if found.too_low:
             if self.log is not None:
                 # Somebody reads the log, and every loop of an unhealthy pool writes to it.
                 return -math.inf
             if self._may_attach() and self._in_insufficient_pause():
                 due = _after(self._timers.insufficient_at + INSUFFICIENT_ADDRESSES_PAUSE_SECONDS)
-        elif self._is_too_high(stats):
+        elif found.too_high:
             due = _after(self._timers.decreased_at + DECREASE_INTERVAL_SECONDS)
-        if self._may_have_extra_enis(stats) and self._may_attach():
+        if found.extra_enis and self._may_attach():
+            cooldown = self.settings.ip_cooldown_seconds
             for eni in self._attached:
                 if eni.is_primary or eni.pods:
                     continue
@@ -626,53 +695,58 @@ class Ipamd:
                     due = min(due, ready)
         return due
 
+    def _count_held(self) -> None:
+        """To be called wherever an interface, address or prefix comes or goes."""
+        self.held = Held(
+            len(self._attached),
+            sum(eni.secondary_addresses for eni in self._attached),
+            sum(eni.prefixes for eni in self._attached),
+        )
+
     def _stats(self) -> _Stats:
-        stats = _Stats()
-        for eni in self._attached:
-            if eni.excluded:
-                continue
-            if self._prefixes:
-                stats.total += eni.prefixes * PREFIX_ADDRESSES
-                stats.assigned += eni.prefix_pods
-            else:
-                stats.total += eni.secondary_addresses
-                stats.assigned += eni.secondary_pods
-        return stats
+        total = assigned = 0
+        if self._prefixes:
+            for eni in self._attached:
+                if not eni.excluded:
+                    total += eni.prefixes * PREFIX_ADDRESSES
+                    assigned += eni.prefix_pods
+        else:
+            for eni in self._attached:
+                if not eni.excluded:
+                    total += eni.secondary_addresses
+                    assigned += eni.secondary_pods
+        return _Stats(total, assigned, total - assigned)
 
     def _free_prefixes(self) -> int:
         return sum(eni.free_prefixes for eni in self._attached)
 
-    def _target(self, stats: _Stats) -> _Target:
-        """Short and over against the IP targets, in prefixes under prefix delegation."""
+    def _short(self, stats: _Stats) -> int:
+        """How far the pool is below WARM_IP_TARGET or MINIMUM_IP_TARGET, in addresses or prefixes."""
         warm, minimum = self.settings.warm_ip_target, self.settings.minimum_ip_target
         short = max(warm - stats.available, minimum - stats.total, 0)
-        if not self._prefixes:
-            return _Target(short, max(min(stats.available - warm, stats.total - minimum), 0))
-        prefixes = sum(eni.prefixes for eni in self._attached)
-        needed = max(
-            _ceil_division(stats.assigned + warm, PREFIX_ADDRESSES),
-            _ceil_division(minimum, PREFIX_ADDRESSES),
-        )
-        return _Target(_ceil_division(short, PREFIX_ADDRESSES), max(min(self._free_prefixes(), prefixes - needed), 0))
+        return _ceil_division(short, PREFIX_ADDRESSES) if self._prefixes else short
 
     def _is_too_low(self, stats: _Stats) -> bool:
         if stats.total >= self.max_pods:
             return False
-        if self.settings.ip_targets_set:
-            return self._target(stats).short > 0
-        if self._prefixes:
-            warm, each = self.settings.warm_prefix_target, PREFIX_ADDRESSES
-        else:
-            warm, each = self.settings.warm_eni_target, self.limits.secondary_per_eni
-        return stats.available < warm * each or (warm == 0 and stats.available == 0)
-
-    def _is_too_high(self, stats: _Stats) -> bool:
-        return self._over(stats) > 0
+        if self._ip_targets:
+            settings = self.settings
+            return stats.available < settings.warm_ip_target or stats.total < settings.minimum_ip_target
+        return stats.available < self._low_below
 
     def _over(self, stats: _Stats) -> int:
         """Addresses or prefixes to return. Without IP targets or prefixes only whole interfaces are."""
-        if self.settings.ip_targets_set:
-            return self._target(stats).over
+        if self._ip_targets:
+            warm, minimum = self.settings.warm_ip_target, self.settings.minimum_ip_target
+            if not self._prefixes:
+                over = min(stats.available - warm, stats.total - minimum)
+                return max(0, over)
+            needed = max(
+                _ceil_division(stats.assigned + warm, PREFIX_ADDRESSES),
+                _ceil_division(minimum, PREFIX_ADDRESSES),
+            )
+            prefixes = sum(eni.prefixes for eni in self._attached)
+            return max(min(self._free_prefixes(), prefixes - needed), 0)
         if self._prefixes:
             return max(self._free_prefixes() - self.settings.warm_prefix_target, 0)
         return 0
@@ -735,10 +809,10 @@ class Ipamd:
         stats = self._stats()
         if self._prefixes:
             if self.settings.ip_targets_set:
-                return max(1, self._target(stats).short)
+                return max(1, self._short(stats))
             return max(1, self.settings.warm_prefix_target - self._free_prefixes())
         if self.settings.ip_targets_set:
-            return self._target(stats).short
+            return self._short(stats)
         return self.limits.secondary_per_eni
 
     def _add_to_an_eni(self) -> bool:
@@ -794,6 +868,7 @@ class Ipamd:
         )
         for base in given:
             eni.add(_Cidr(base, is_prefix=self._prefixes))
+        self._count_held()
 
     def _has_room_for_eni(self) -> bool:
         limit = self.limits.enis
@@ -842,6 +917,7 @@ class Ipamd:
         self._mark_excluded(eni)
         self._enis.add(eni)
         self._attached.append(eni)
+        self._count_held()
 
     def _create_and_attach(self, count: int) -> Interface:
         self._spend(self.latency.allocate)
@@ -913,10 +989,9 @@ class Ipamd:
 
     # Shrinking.
 
-    def _decrease(self) -> None:
+    def _decrease(self, over: int) -> None:
         """Returns surplus addresses or wholly unused prefixes, interface by interface."""
         self._say("debug", "Starting to decrease pool size for network card 0")
-        over = self._over(self._stats())
         copies: SlotMap[_Copied] = SlotMap(self.random, hint=len(self._enis))
         for eni in self._enis.ordered():
             copies.add(_Copied(eni))
@@ -935,6 +1010,7 @@ class Ipamd:
         """
         for cidr in cidrs:
             eni.remove(cidr)
+        self._count_held()
         groups = (
             (self.ec2.unassign_prefixes, [cidr.base for cidr in cidrs if cidr.is_prefix], "Prefixes"),
             (self.ec2.unassign_addresses, [cidr.base for cidr in cidrs if not cidr.is_prefix], "IPs"),
@@ -950,25 +1026,26 @@ class Ipamd:
                 self._say("warn", "Failed to free %s from ENI %s: %s", kind, eni.id, error)
 
     def _may_have_extra_enis(self, stats: _Stats) -> bool:
-        if self.settings.ip_targets_set:
+        if self._ip_targets or stats.available >= self._extra_from:
             return True
-        if not self._prefixes:
-            warm, each = self.settings.warm_eni_target, self.limits.secondary_per_eni
-            return stats.available >= (warm + 1) * each
-        each = self.limits.secondary_per_eni * PREFIX_ADDRESSES
-        if stats.available >= (self.settings.warm_prefix_target + 1) * each:
-            return True
-        return any(not eni.is_primary and not eni.pods for eni in self._attached)
+        return self._prefixes and self._has_unused_eni()
+
+    def _has_unused_eni(self) -> bool:
+        """Whether any secondary interface has no pods, be it too young to go or not."""
+        return any(not (eni.secondary_pods or eni.prefix_pods or eni.is_primary) for eni in self._attached)
 
     def _free_one_eni(self) -> None:
         if not self._may_attach():
             self._say("debug", "AWS CNI is on a non schedulable node, not detaching any ENIs")
+            return
+        if not self._has_unused_eni():
             return
         eni = next((eni for eni in self._enis.ordered() if self._is_deletable(eni)), None)
         if eni is None:
             return
         self._enis.remove(eni)
         self._attached.remove(eni)
+        self._count_held()
         self._say("info", "Trying to free ENI: %s", eni.id)
         self._spend(self.latency.free)
         try:
@@ -1008,36 +1085,41 @@ class Ipamd:
 
     # Pods.
 
-    def _take(self, pod: str, now: float) -> _Place | None:
+    def _take(self, pod: str, now: float) -> bool:
         if self._not_ready is not None:
-            return None
+            return False
+        prefixes = self._prefixes
         cooldown = self.settings.ip_cooldown_seconds
         for eni in self._enis.ordered():
-            if eni.excluded or not self._has_unassigned(eni):
+            if eni.excluded or eni.is_full(prefixes=prefixes):
                 continue
-            for cidr in eni.cidrs.ordered():
-                if cidr.is_prefix != self._prefixes:
-                    continue
-                address = cidr.free_address(now, cooldown)
-                if address is None:
-                    continue
-                eni.take(cidr, address, pod)
-                place = _Place(eni, cidr, address)
-                self._pods[pod] = place
-                self._wake(now)
-                return place
+            cidr = eni.cidrs.first_marked()
+            while cidr is not None:
+                if cidr.is_prefix == prefixes:
+                    address = cidr.free_address(now, cooldown)
+                    if address is not None:
+                        eni.take(cidr, address, pod)
+                        self._pods[pod] = (eni, cidr, address)
+                        self._wake(now)
+                        return True
+                cidr = eni.cidrs.next_marked(cidr)
         if self.log is not None:
             self.log(now, "error", "DataStore has no available IP/Prefix addresses")
-        return None
-
-    def _has_unassigned(self, eni: _Eni) -> bool:
-        if self._prefixes:
-            return eni.prefix_pods < eni.prefixes * PREFIX_ADDRESSES
-        return eni.secondary_pods < eni.secondary_addresses
+        return False
 
     # Time and words.
 
+    def _is_quiet(self) -> bool:
+        """Whether the next loop would find nothing to do, so that it need not run."""
+        if self.log is not None or self._not_ready is not None:
+            return False
+        stats = self._stats()
+        if self._is_too_low(stats) or self._over(stats):
+            return False
+        return not self._may_have_extra_enis(stats) or not self._has_unused_eni()
+
     def _wake(self, now: float) -> None:
+        self._woken = True
         self._rest_until = min(self._rest_until, now)
 
     def _spend(self, seconds: float) -> None:

@@ -2,12 +2,13 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from random import Random
 from typing import Literal
 
 from headroom.capacity.cni_version import OBSERVED_VERSION, CniVersion
 from headroom.capacity.ec2 import MemorySubnets
-from headroom.capacity.ipamd import TIME_TOLERANCE, Ipamd, Latency, Log, PoolState
+from headroom.capacity.ipamd import TIME_TOLERANCE, Held, Ipamd, Latency, Log, PoolState
 from headroom.capacity.limits import InstanceLimits
 from headroom.capacity.settings import CniSettings
 
@@ -20,6 +21,10 @@ SETTLED_AFTER_SECONDS = 402.5
 SETTLING_LIMIT_SECONDS = 3600.0
 # How often the kubelet asks again for pods without an address.
 RETRY_SECONDS = 2.5
+
+# Up to so many pods of at least so many are drawn one by one, as random.sample would draw them.
+DRAWN_ONE_BY_ONE = 5
+DRAWN_OF = 22
 
 NODE_SUBNET = "subnet-node"
 
@@ -60,9 +65,9 @@ class NodeSimulation:
         self.now = 0.0
         self.subnets = subnets
         self.random = Random(seed)  # noqa: S311 - a simulation, not a secret
-        # Pods are numbered in the order in which they are created.
-        self.pending: deque[int] = deque()
-        self.running: set[int] = set()
+        # Pods by name, in the order in which they were created.
+        self.pending: deque[str] = deque()
+        self.running: list[str] = []
         self._created = 0
         self.last_change = 0.0
         self.peak_subnet_addresses = 0
@@ -81,7 +86,8 @@ class NodeSimulation:
         self.ipamd.start(self.now)
         # Pods come once the node is ready.
         self._begin = self.now = self.ipamd.busy_until
-        self._seen: tuple[PoolState, int] | None = None
+        self._seen = (-1, -1)
+        self._seen_held: Held | None = None
         self._observe()
 
     @property
@@ -93,7 +99,7 @@ class NodeSimulation:
         """Creates pods at once."""
         for _ in range(count):
             self._created += 1
-            self.pending.append(self._created)
+            self.pending.append(f"pod-{self._created}")
         self._start_pending()
 
     def add_paced(self, count: int, every_seconds: float) -> None:
@@ -104,22 +110,36 @@ class NodeSimulation:
 
     def remove(self, count: int, which: Leaving) -> None:
         """Deletes pods that have an address."""
-        pods = sorted(self.running)
-        count = min(count, len(pods))
+        pods = len(self.running)
+        count = min(count, pods)
+        if count == 0:
+            self._start_pending()
+            return
+        leaving: Sequence[int]
         if which == "oldest":
-            leaving = pods[:count]
+            leaving = range(count)
         elif which == "newest":
-            leaving = pods[len(pods) - count :]
+            leaving = range(pods - count, pods)
         elif which == "spread":
-            staying = len(pods) - count
-            stay = {pods[index * len(pods) // staying] for index in range(staying)}
-            leaving = [pod for pod in pods if pod not in stay]
+            staying = pods - count
+            stay = {index * pods // staying for index in range(staying)}
+            leaving = [index for index in range(pods) if index not in stay]
         else:
-            leaving = self.random.sample(pods, count)
-        for pod in leaving:
-            self.running.remove(pod)
-            self.ipamd.release(f"pod-{pod}", self.now)
+            leaving = self._sample(pods, count)
+        for index in leaving:
+            self.ipamd.release(self.running[index], self.now)
+        for index in sorted(leaving, reverse=True):
+            del self.running[index]
         self._start_pending()
+
+    def _sample(self, pods: int, count: int) -> Sequence[int]:
+        """So many of the pods at random. Of many pods a few are drawn one by one: random.sample is slow at that."""
+        if count > DRAWN_ONE_BY_ONE or pods < DRAWN_OF:
+            return self.random.sample(range(pods), count)
+        drawn: dict[int, None] = {}
+        while len(drawn) < count:
+            drawn[self.random.choice(range(pods))] = None
+        return tuple(drawn)
 
     def restart(self, settings: CniSettings) -> None:
         """Restarts aws-node with other settings."""
@@ -162,7 +182,7 @@ class NodeSimulation:
 
     def _next_event(self) -> float:
         """When ipamd or the kubelet has something to do next."""
-        return min(self.ipamd.next_due, self._next_retry())
+        return min(self.ipamd.next_due, self._next_retry()) if self.pending else self.ipamd.next_due
 
     def _next_retry(self) -> float:
         """When the kubelet asks again; never while nothing could be had."""
@@ -177,8 +197,11 @@ class NodeSimulation:
         return self._begin + turn * RETRY_SECONDS
 
     def _run_until(self, end: float) -> None:
-        while (due := self._next_event()) <= end:
-            retry = self._next_retry()
+        while True:
+            retry = self._next_retry() if self.pending else math.inf
+            due = min(self.ipamd.next_due, retry)
+            if due > end:
+                break
             self.now = max(self.now, due)
             self.ipamd.step(self.now)
             if self.now >= retry:
@@ -190,17 +213,21 @@ class NodeSimulation:
     def _start_pending(self) -> None:
         """The kubelet tries its waiting pods in turn until one gets no address."""
         # A request takes a moment, so an address whose rest ends at this very time can be had.
-        moment = self.now + 2 * TIME_TOLERANCE
-        while self.pending and self.ipamd.assign(f"pod-{self.pending[0]}", moment) is not None:
-            self.running.add(self.pending.popleft())
+        pending = self.pending
+        if pending:
+            moment = self.now + 2 * TIME_TOLERANCE
+            while pending and self.ipamd.try_assign(pending[0], moment):
+                self.running.append(pending.popleft())
         self._observe()
 
     def _observe(self) -> None:
-        state = self.ipamd.state
-        seen = (state, len(self.pending))
-        if seen == self._seen:
+        """Notes the time if anything has changed."""
+        held = self.ipamd.held
+        seen = (len(self.running), len(self.pending))
+        if held is not self._seen_held and held != self._seen_held:
+            self.peak_subnet_addresses = max(self.peak_subnet_addresses, held.subnet_addresses)
+        elif seen == self._seen:
             return
-        self._seen = seen
+        self._seen, self._seen_held = seen, held
         # EC2 shows a change once it has done its work.
         self.last_change = max(self.now, self.ipamd.busy_until)
-        self.peak_subnet_addresses = max(self.peak_subnet_addresses, state.subnet_addresses)

@@ -38,7 +38,7 @@ class SlotMap(Generic[EntryT]):
         hint: The number of entries that the map was made for.
     """
 
-    __slots__ = ("_count", "_random", "_slots")
+    __slots__ = ("_count", "_marks", "_orders", "_random", "_slots", "_start")
 
     def __init__(self, random: Random, hint: int = 0) -> None:
         capacity = GROUP_SLOTS
@@ -46,6 +46,11 @@ class SlotMap(Generic[EntryT]):
             capacity *= 2
         self._random = random
         self._slots: list[EntryT | None] = [None] * capacity
+        # One byte for each slot: 1 where its entry is marked.
+        self._marks = bytearray(capacity)
+        # The entries in turn, by the slot that an iteration begins at: kept until an entry comes or goes.
+        self._orders: dict[int, list[EntryT]] = {}
+        self._start = 0
         self._count = 0
 
     def __len__(self) -> int:
@@ -58,13 +63,24 @@ class SlotMap(Generic[EntryT]):
         if self._count >= full:
             self._grow()
         entry.hash = self._random.getrandbits(32)
+        self._orders = {}
         self._place(entry)
         self._count += 1
 
     def remove(self, entry: EntryT) -> None:
         """Frees the entry's slot."""
         self._slots[entry.slot] = None
+        self._marks[entry.slot] = 0
+        self._orders = {}
         self._count -= 1
+
+    def mark(self, entry: EntryT) -> None:
+        """Marks the entry."""
+        self._marks[entry.slot] = 1
+
+    def unmark(self, entry: EntryT) -> None:
+        """Takes the mark away."""
+        self._marks[entry.slot] = 0
 
     def stored(self) -> list[EntryT]:
         """The entries in slot order: for sums, where the order does not matter."""
@@ -74,12 +90,29 @@ class SlotMap(Generic[EntryT]):
         """One iteration: the slots in turn, beginning at a random one."""
         slots = self._slots
         start = int(self._random.random() * len(slots))
-        for entry in slots[start:]:
-            if entry is not None:
-                yield entry
-        for entry in slots[:start]:
-            if entry is not None:
-                yield entry
+        order = self._orders.get(start)
+        if order is None:
+            order = self._orders[start] = [entry for entry in slots[start:] + slots[:start] if entry is not None]
+        return iter(order)
+
+    def first_marked(self) -> EntryT | None:
+        """The first marked entry of an iteration."""
+        start = self._start = int(self._random.random() * len(self._slots))
+        slot = self._marks.find(1, start)
+        if slot < 0:
+            slot = self._marks.find(1)
+        return self._slots[slot] if slot >= 0 else None
+
+    def next_marked(self, entry: EntryT) -> EntryT | None:
+        """The next marked entry of the iteration that `first_marked` began last, if nothing came or went since."""
+        start, marks, slot = self._start, self._marks, entry.slot
+        if slot >= start:
+            after = marks.find(1, slot + 1)
+            if after < 0:
+                after = marks.find(1, 0, start)
+        else:
+            after = marks.find(1, slot + 1, start)
+        return self._slots[after] if after >= 0 else None
 
     def _place(self, entry: EntryT) -> None:
         slots = self._slots
@@ -98,6 +131,10 @@ class SlotMap(Generic[EntryT]):
 
     def _grow(self) -> None:
         entries = list(self.ordered()) if len(self._slots) == GROUP_SLOTS else self.stored()
+        marked = [entry for entry in entries if self._marks[entry.slot]]
         self._slots = [None] * (2 * len(self._slots))
         for entry in entries:
             self._place(entry)
+        self._marks = bytearray(len(self._slots))
+        for entry in marked:
+            self.mark(entry)

@@ -740,6 +740,16 @@ def test_every_function_answers_with_the_names_of_the_real_sdk(  # noqa: PLR0913
     interface = node["interfaces"][1]["networkInterfaceId"]
     engine.create(ADDON, addon_inputs(cluster))
     table = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"][0]["RouteTableId"]
+    group = ec2.create_security_group(GroupName="databases", Description="Databases", VpcId=vpc)["GroupId"]
+    ec2.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "IpRanges": [{"CidrIp": "100.64.0.0/16"}]}
+        ],
+    )
+    of_group = [{"name": "group-id", "values": [group]}]
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+    rule = next(item["SecurityGroupRuleId"] for item in rules if not item["IsEgress"])
     in_vpc = [{"name": "vpc-id", "values": [vpc]}]
     questions: dict[str, Properties] = {
         "aws:ec2/getVpc:getVpc": {"id": vpc},
@@ -751,6 +761,8 @@ def test_every_function_answers_with_the_names_of_the_real_sdk(  # noqa: PLR0913
         "aws:ec2/getNetworkInterface:getNetworkInterface": {"id": interface},
         "aws:ec2/getNetworkInterfaces:getNetworkInterfaces": {"filters": in_vpc},
         "aws:ec2/getInstance:getInstance": {"instanceId": node["instanceId"]},
+        "aws:vpc/getSecurityGroupRules:getSecurityGroupRules": {"filters": of_group},
+        "aws:vpc/getSecurityGroupRule:getSecurityGroupRule": {"securityGroupRuleId": rule},
         "aws:eks/getCluster:getCluster": {"name": cluster},
         "aws:eks/getAddon:getAddon": {"clusterName": cluster, "addonName": "vpc-cni"},
         "aws:index/getCallerIdentity:getCallerIdentity": {},
@@ -771,6 +783,8 @@ def test_every_function_answers_with_the_names_of_the_real_sdk(  # noqa: PLR0913
     assert found["attachments"][0]["instanceId"] == node["instanceId"]
     assert len(found["privateIps"]) == 3
     assert answers["aws:ec2/getInstance:getInstance"]["privateDns"] == node["privateDnsName"]
+    assert rule in answers["aws:vpc/getSecurityGroupRules:getSecurityGroupRules"]["ids"]
+    assert answers["aws:vpc/getSecurityGroupRule:getSecurityGroupRule"]["cidrIpv4"] == "100.64.0.0/16"
     assert answers["aws:eks/getCluster:getCluster"]["vpcConfig"]["vpcId"] == vpc
     assert answers["aws:eks/getAddon:getAddon"]["addonVersion"] == "v1.19.2-eksbuild.1"
     assert answers["aws:index/getCallerIdentity:getCallerIdentity"]["accountId"] == aws.account

@@ -203,6 +203,7 @@ def get_security_group_rule(call: Call, arguments: Properties) -> Properties:
     return {
         **_echo(call, arguments),
         "id": rule["SecurityGroupRuleId"],
+        "arn": rule.get("SecurityGroupRuleArn", ""),
         "securityGroupRuleId": rule["SecurityGroupRuleId"],
         "securityGroupId": rule["GroupId"],
         "ipProtocol": rule["IpProtocol"],
@@ -211,6 +212,8 @@ def get_security_group_rule(call: Call, arguments: Properties) -> Properties:
         "toPort": rule.get("ToPort", -1),
         "cidrIpv4": rule.get("CidrIpv4", ""),
         "cidrIpv6": rule.get("CidrIpv6", ""),
+        "prefixListId": rule.get("PrefixListId", ""),
+        "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId", ""),
         "description": rule.get("Description", ""),
         "tags": {tag["Key"]: tag["Value"] for tag in rule.get("Tags", [])},
     }
