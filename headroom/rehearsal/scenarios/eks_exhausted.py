@@ -46,8 +46,8 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
         pods = sum(len(node.ipamd.pods) for node in running.nodes.nodes.values())
         held = sum(node.ipamd.state.subnet_addresses for node in running.nodes.nodes.values())
         narrator.say(
-            f"{pods:,} pods run. Their nodes hold {held:,} addresses: a network interface keeps its 30 as long as "
-            "one pod uses it,\nand one more interface is kept warm (WARM_ENI_TARGET=1)."
+            f"{pods:,} pods run. Their nodes hold {held:,} addresses: a network interface keeps its addresses as "
+            "long as one pod uses one of them,\nand one more interface is kept warm (WARM_ENI_TARGET=1)."
         )
         phase.facts = {"pods": pods, "addressesHeld": held}
     with narrator.phase("incident", f"{clock.text()}  {SCALED} scales out, and its pods hang") as phase:
@@ -107,9 +107,11 @@ def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
     narrator.command("grep Insufficient /var/log/aws-routed-eni/ipamd.log | tail -1")
     narrator.output(_last_ipamd_line(world, "InsufficientFreeAddressesInSubnet"))
     narrator.table(*_subnet_table(world, running))
+    asks = next(iter(running.nodes.nodes.values())).limits.ipv4_per_eni
+    most = max(subnet["AvailableIpAddressCount"] for subnet in _node_subnets(world, running))
     narrator.say(
-        f"{len(stuck)} pods hang. A new interface asks for 30 addresses at once, and no subnet has 30: what is left "
-        "is of no use to anybody."
+        f"{len(stuck)} pods hang. A new interface asks for {asks} addresses at once, and no subnet has more than {most} "
+        "left: they are of no use to anybody."
     )
     if not stuck:
         raise RehearsalFailedError("no pod hangs: the subnets did not run dry")
@@ -188,7 +190,7 @@ def _destroy(world: World, running: Cluster, narrator: Narrator) -> dict[str, An
         **{"headroom:protect": False},
     )
     _pulumi(world, narrator, "up", "--yes", "--skip-preview", lines=0)
-    guarded = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", "--run-program", must_fail=True, lines=20)
+    guarded = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", "--run-program", must_fail=True, lines=30)
     subnets = _pod_subnets(world, running)
     associated = [
         table
@@ -323,6 +325,10 @@ def _aws_nodes(running: Cluster) -> dict[str, tuple[str, int]]:
     found = {pod["metadata"]["name"]: (str(pod["metadata"]["uid"]), _restarts(pod)) for pod in pods}
     daemon_set = running.kube.get(DAEMON_SETS, "aws-node", "kube-system")
     return {**found, "daemonset/aws-node": ("", int(daemon_set["metadata"]["generation"]))}
+
+
+def _node_subnets(world: World, running: Cluster) -> list[Any]:
+    return world.ec2.describe_subnets(SubnetIds=list(running.network.subnet_ids.values()))["Subnets"]
 
 
 def _pod_subnets(world: World, running: Cluster) -> list[Any]:
