@@ -87,6 +87,14 @@ class IngressRule:
     description: str = "Pods in added CIDRs"
 
 
+Dependents = Callable[[Mapping[str, pulumi.Output[str]]], Sequence[pulumi.Resource]]
+"""Declares resources, given the subnets' ids by key."""
+
+
+def _no_dependents(_: Mapping[str, pulumi.Output[str]]) -> Sequence[pulumi.Resource]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodSubnetsArgs:
     """Pod subnets of one cluster.
@@ -107,6 +115,8 @@ class PodSubnetsArgs:
         ingress_rules: By a name that never changes.
         adopt: Ids of things that exist already, by "kind/key" (see `stacks/adoption.py`).
         pods_by_address: Reads which pod has which address, for the refusal of a deletion. Called only then.
+        dependents: Declares what else hangs on the subnets, such as reservations, given their ids by key. A destroy
+            comes to it only when no pod is left: of what is declared elsewhere, some is gone before the refusal.
 
     Raises:
         ProblemsError: Every problem at once.
@@ -124,6 +134,7 @@ class PodSubnetsArgs:
     ingress_rules: Mapping[str, IngressRule] = field(default_factory=dict)
     adopt: Mapping[str, str] = field(default_factory=dict)
     pods_by_address: PodsByAddress = unknown_pods
+    dependents: Dependents = _no_dependents
 
     def __post_init__(self) -> None:
         problems = self.problems()
@@ -410,6 +421,7 @@ class PodSubnets(pulumi.ComponentResource):
             made.append(resource)
             subnet_ids[key], route_table_ids[key] = resource.id, route_table_id
         made.extend(self._ingress_rules())
+        made.extend(args.dependents(subnet_ids))
         self.subnet_ids, self.route_table_ids = subnet_ids, route_table_ids
         # Everything hangs on this record, so a destroy comes to it first and asks about all subnets at once.
         pulumi.Stash(

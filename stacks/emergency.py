@@ -4,6 +4,7 @@ A secondary CIDR, tagged subnets and their routes; the VPC CNI finds them by its
 reservations, CNI settings and custom networking only where the stack file asks for them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,7 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
     cluster = config.required_text("clusterName", "prod-use1")
     cni_version = config.required_text("cniVersion", "1.19.2")
     vpc_cidr_blocks = config.texts("vpcCidrBlocks")
-    if not vpc_cidr_blocks:
+    if not vpc_cidr_blocks and not config.problems_at("vpcCidrBlocks"):
         config.problem(
             "vpcCidrBlocks",
             "nothing",
@@ -155,27 +156,54 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
             "Add cniSettings (managedBy, and for the add-on addonVersion): the settings that go with them are added.",
         )
     # What the components would refuse is asked here too, so that it comes in one answer with the rest.
-    if not any(problem.key == "headroom:vpcCidrBlocks" for problem in config.problems):
-        config.attempt(lambda: component_args(settings, Existing()))
+    config.attempt(lambda: component_args(settings, Existing()))
     if config.problems:
-        raise ProblemsError(_without_repeats(config.problems), subject="configuration")
+        raise ProblemsError(_without_consequences(config.problems), subject="configuration")
     return settings
 
 
-def _without_repeats(problems: list[Problem]) -> list[Problem]:
-    return list({(problem.key, problem.rule, problem.message): problem for problem in problems}.values())
+_UNREADABLE = ("configuration", "cidr-host-bits", "cidr-prefix-length", "ipv4-address")
+"""Rules of values that could not be read at all."""
+_FOLLOW_FROM_THEIR_OWN = (
+    "cni-version-format",
+    "ingress-rule-ports",
+    "managed-by",
+    "no-existing-cidrs",
+    "no-settings",
+    "no-subnets",
+    "pod-subnet-route",
+)
+"""Rules that a key breaks because what was written there, or below it, could not be read and was left out."""
+_FOLLOW_FROM = {
+    "pod-subnet-inside-vpc": ("headroom:secondaryCidrs", "headroom:vpcCidrBlocks"),
+    "zone-without-eniconfig": ("headroom:podSubnets",),
+}
+"""Rules that a key breaks because another one could not be read."""
+
+
+def _without_consequences(problems: list[Problem]) -> list[Problem]:
+    """Leaves out repeats, and what nobody would be told had another value been readable."""
+    unreadable = [problem.key for problem in problems if problem.rule in _UNREADABLE]
+
+    def follows(problem: Problem) -> bool:
+        own = problem.rule in _FOLLOW_FROM_THEIR_OWN
+        causes = (problem.key,) if own else _FOLLOW_FROM.get(problem.rule, ())
+        return any(key == cause or key.startswith((f"{cause}.", f"{cause}[")) for cause in causes for key in unreadable)
+
+    kept = [problem for problem in problems if not follows(problem)]
+    return list({(problem.key, problem.rule, problem.message): problem for problem in kept}.values())
 
 
 def _read_subnets(config: ConfigReader) -> dict[str, PodSubnet]:
     subnets: dict[str, PodSubnet] = {}
-    for key, value in config.mapping("podSubnets").items():
+    for key, fields in config.entries("podSubnets", _SUBNET_FIELDS).items():
         place = f"podSubnets.{key}"
-        fields = config.fields(place, value, _SUBNET_FIELDS)
         cidr_block = config.field(place, fields, "cidrBlock", str, "")
         if not cidr_block:
-            config.problem(
-                f"{place}.cidrBlock", "nothing", "is set.", "`headroom calc layout` prints blocks that are free."
-            )
+            if not config.problems_at(f"{place}.cidrBlock"):
+                config.problem(
+                    f"{place}.cidrBlock", "nothing", "is set.", "`headroom calc layout` prints blocks that are free."
+                )
             continue
         subnets[key] = PodSubnet(
             zone=config.field(place, fields, "zone", str, key),
@@ -197,26 +225,23 @@ def _read_routes(config: ConfigReader, place: str, value: object) -> list[Route]
     for destination, target in value.items():
         where = f"{place}.routes.{destination}"
         fields = config.fields(where, target, tuple(_ROUTE_FIELDS))
-        named = [(name, target_id) for name, target_id in fields.items() if name in _ROUTE_FIELDS]
-        if len(named) != 1:
+        named = [name for name in fields if name in _ROUTE_FIELDS]
+        if len(named) == 1:
+            target_id = config.field(where, fields, named[0], str, "")
+            routes.append(Route(destination=destination, target=_ROUTE_FIELDS[named[0]], target_id=target_id))
+        elif not config.problems_at(where):
             config.problem(
                 where, f"{len(named)} targets", "is not one target.", f"Write one of {', '.join(_ROUTE_FIELDS)}."
             )
-            continue
-        config.attempt(lambda text=str(destination), key=where: Block.parse(text, key=key))  # type: ignore[misc]
-        routes.append(
-            Route(destination=str(destination), target=_ROUTE_FIELDS[named[0][0]], target_id=str(named[0][1]))
-        )
     return routes
 
 
 def _read_rules(config: ConfigReader) -> dict[str, IngressRule]:
     rules: dict[str, IngressRule] = {}
-    for name, value in config.mapping("ingressRules").items():
+    for name, fields in config.entries("ingressRules", _RULE_FIELDS).items():
         place = f"ingressRules.{name}"
-        fields = config.fields(place, value, _RULE_FIELDS)
         group = config.field(place, fields, "securityGroupId", str, "")
-        if not group:
+        if not group and not config.problems_at(f"{place}.securityGroupId"):
             config.problem(f"{place}.securityGroupId", "nothing", "is set.", "Name the group whose rules name CIDRs.")
         rules[name] = IngressRule(
             security_group_id=group,
@@ -230,9 +255,8 @@ def _read_rules(config: ConfigReader) -> dict[str, IngressRule]:
 
 def _read_reservations(config: ConfigReader) -> dict[str, Mapping[str, Any]]:
     reservations: dict[str, Mapping[str, Any]] = {}
-    for key, value in config.mapping("prefixReservations").items():
+    for key, fields in config.entries("prefixReservations", _RESERVATION_FIELDS).items():
         place = f"prefixReservations.{key}"
-        fields = config.fields(place, value, _RESERVATION_FIELDS)
         reservations[key] = {
             "reservations": config.text_list(f"{place}.cidrBlocks", fields.get("cidrBlocks", [])),
             "primary_addresses": config.field(place, fields, "primaryAddresses", int, 0),
@@ -274,8 +298,24 @@ def _read_cni_settings(
             nitro=config.field(place, fields, "nitro", bool, default=True),
             network_policy=config.field(place, fields, "networkPolicy", bool, default=False),
             force=config.field(place, fields, "force", bool, default=False),
-        )
+        ),
+        keyed=_cni_problem,
     )
+
+
+_CNI_KEYS = {
+    "managed_by": "managedBy",
+    "settings": "settings",
+    "addon_version": "addonVersion",
+    "live_configuration": "liveConfiguration",
+    "configuration_schema": "configurationSchema",
+}
+
+
+def _cni_problem(problem: Problem) -> Problem:
+    if not problem.key:
+        return replace(problem, key="headroom:cniVersion")
+    return replace(problem, key=f"headroom:cniSettings.{_CNI_KEYS.get(problem.key, f'settings.{problem.key}')}")
 
 
 def component_args(settings: EmergencySettings, existing: Existing) -> tuple[SecondaryCidrArgs | None, PodSubnetsArgs]:
@@ -293,7 +333,8 @@ def component_args(settings: EmergencySettings, existing: Existing) -> tuple[Sec
             SecondaryCidrArgs(
                 vpc_id=settings.vpc_id,
                 existing_cidr_blocks=associated,
-                adopt={cidr: existing.associated[cidr] for cidr in candidates if cidr in existing.associated},
+                # An association that the state has is not imported: only `new_cidrs` can lack one.
+                adopt={cidr: existing.associated[cidr] for cidr in existing.new_cidrs if cidr in existing.associated},
                 **settings.secondary,
             )
             if candidates
@@ -314,8 +355,14 @@ def component_args(settings: EmergencySettings, existing: Existing) -> tuple[Sec
             **{**settings.pod_subnets, "tags": {**settings.pod_subnets["tags"], STACK_TAG: stack_tag()}},
         )
     except ProblemsError as error:
-        problems.extend(_keyed(problem, _POD_SUBNET_KEYS, "cniVersion") for problem in error.problems)
+        # The CIDRs around the subnets have been judged above, where there are any to associate.
+        problems.extend(
+            _keyed(problem, _POD_SUBNET_KEYS, "cniVersion")
+            for problem in error.problems
+            if problem.key != "vpc_ids" or not candidates
+        )
     problems.extend(_reservation_problems(settings))
+    problems.extend(_custom_networking_problems(settings))
     if problems or pod_subnets is None:
         raise ProblemsError(problems, subject="configuration")
     return secondary, pod_subnets
@@ -329,21 +376,23 @@ _SECONDARY_KEYS = {
     "direct_connect_cidr_blocks": "directConnectCidrBlocks",
     "service_cidr": "serviceCidr",
 }
-_POD_SUBNET_KEYS = {"subnets": "podSubnets", "tags": "tags"}
+_POD_SUBNET_KEYS = {
+    "vpc_ids": "vpcCidrBlocks",
+    "subnets": "podSubnets",
+    "tags": "tags",
+    "ingress_rules": "ingressRules",
+}
+
+
+_ARGUMENT = re.compile(r"[a-z_A-Z]+")
 
 
 def _keyed(problem: Problem, keys: Mapping[str, str], otherwise: str) -> Problem:
     """The problem of a component's argument, under the configuration key that it came from."""
-    head, _, rest = problem.key.partition(".")
-    key = keys.get(head, otherwise if not problem.key else head)
-    return Problem(
-        rule=problem.rule,
-        value=problem.value,
-        reason=problem.reason,
-        next_step=problem.next_step,
-        source=problem.source,
-        key=f"headroom:{key}{'.' if rest else ''}{rest}",
-    )
+    found = _ARGUMENT.match(problem.key)
+    name = found[0] if found else ""
+    key = keys.get(name, name or otherwise)
+    return replace(problem, key=f"headroom:{key}{problem.key.removeprefix(name)}")
 
 
 def _reservation_problems(settings: EmergencySettings) -> list[Problem]:
@@ -366,6 +415,46 @@ def _reservation_problems(settings: EmergencySettings) -> list[Problem]:
     return found
 
 
+def _custom_networking_problems(settings: EmergencySettings) -> list[Problem]:
+    """What the ENIConfigs would be refused for, asked before anything is registered."""
+    if settings.custom_networking is None or not settings.subnets:
+        return []
+    from components.custom_networking import CustomNetworkingArgs  # noqa: PLC0415 - see above
+
+    by_zone: dict[str, str] = {}
+    found: list[Problem] = []
+    for key, subnet in settings.subnets.items():
+        if subnet.zone in by_zone:
+            found.append(
+                Problem(
+                    rule="one-eniconfig-a-zone",
+                    key=f"headroom:podSubnets.{key}",
+                    value=subnet.zone,
+                    reason=f"has an ENIConfig for {by_zone[subnet.zone]} already, and custom networking takes one "
+                    "subnet a zone.",
+                    next_step="Keep one, large enough for the zone, or leave customNetworking out.",
+                    source="EKS user guide, cni-custom-network",
+                )
+            )
+        by_zone.setdefault(subnet.zone, key)
+    try:
+        # The CIDRs stand in for the ids, which exist only once the subnets are declared.
+        CustomNetworkingArgs(
+            subnet_ids={subnet.zone: subnet.cidr_block for subnet in settings.subnets.values()},
+            **settings.custom_networking,
+        )
+    except ProblemsError as error:
+        found.extend(_keyed(problem, _CUSTOM_NETWORKING_KEYS, "customNetworking") for problem in error.problems)
+    return found
+
+
+_CUSTOM_NETWORKING_KEYS = {
+    # A zone that lacks a subnet is known by the zones that have nodes.
+    "subnet_ids": "customNetworking.nodeZones",
+    "security_group_ids": "customNetworking.securityGroupIds",
+}
+
+
 def declare(
     settings: EmergencySettings, secondary_args: SecondaryCidrArgs | None, pod_subnets_args: PodSubnetsArgs
 ) -> None:
@@ -379,18 +468,35 @@ def declare(
         for cidr, vpc_id in vpc_ids.items()
         if cidr in settings.secondary["cidr_blocks"] or _holds_a_subnet(cidr, settings.subnets)
     }
-    pod_subnets = PodSubnets(NAME, replace(pod_subnets_args, vpc_ids=used))
+    pod_subnets = PodSubnets(
+        NAME,
+        replace(
+            pod_subnets_args,
+            vpc_ids=used,
+            dependents=lambda subnet_ids: _declare_dependents(settings, subnet_ids),
+        ),
+    )
+    _export(settings, pod_subnets)
+
+
+def _declare_dependents(
+    settings: EmergencySettings, subnet_ids: Mapping[str, pulumi.Output[str]]
+) -> list[pulumi.Resource]:
+    """Registers what hangs on the subnets."""
+    made: list[pulumi.Resource] = []
     if settings.reservations:
-        PrefixReservations(
-            NAME,
-            PrefixReservationsArgs(
-                subnets={
-                    key: ReservedSubnet(
-                        subnet_id=pod_subnets.subnet_ids[key], cidr_block=settings.subnets[key].cidr_block, **fields
-                    )
-                    for key, fields in settings.reservations.items()
-                }
-            ),
+        made.append(
+            PrefixReservations(
+                NAME,
+                PrefixReservationsArgs(
+                    subnets={
+                        key: ReservedSubnet(
+                            subnet_id=subnet_ids[key], cidr_block=settings.subnets[key].cidr_block, **fields
+                        )
+                        for key, fields in settings.reservations.items()
+                    }
+                ),
+            )
         )
     networking: list[pulumi.Resource] = []
     if settings.custom_networking is not None:
@@ -400,17 +506,18 @@ def declare(
             CustomNetworking(
                 NAME,
                 CustomNetworkingArgs(
-                    subnet_ids={subnet.zone: pod_subnets.subnet_ids[key] for key, subnet in settings.subnets.items()},
+                    subnet_ids={subnet.zone: subnet_ids[key] for key, subnet in settings.subnets.items()},
                     **settings.custom_networking,
                 ),
             )
         )
+    made.extend(networking)
     if settings.cni_settings is not None:
         from components.cni_settings import CniSettings  # noqa: PLC0415
 
         # The settings send the CNI to the ENIConfigs, so those come first.
-        CniSettings("cni", settings.cni_settings, pulumi.ResourceOptions(depends_on=networking))
-    _export(settings, pod_subnets)
+        made.append(CniSettings("cni", settings.cni_settings, pulumi.ResourceOptions(depends_on=networking)))
+    return made
 
 
 def _holds_a_subnet(cidr: str, subnets: Mapping[str, PodSubnet]) -> bool:

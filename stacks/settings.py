@@ -95,6 +95,14 @@ class ConfigReader:
                 )
         return value
 
+    def entries(self, key: str, allowed: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """The entries of a mapping of mappings, by name; those that are no mapping are a problem and left out."""
+        return {
+            name: fields
+            for name, value in self.mapping(key).items()
+            if (fields := self.fields(f"{key}.{name}", value, allowed)) or isinstance(value, dict)
+        }
+
     def field(self, place: str, fields: Mapping[str, Any], name: str, kind: type[T], default: T) -> T:
         """One value of `fields`, checked for its type."""
         value = fields.get(name, default)
@@ -104,13 +112,19 @@ class ConfigReader:
             return default
         return value
 
-    def attempt(self, build: Callable[[], T]) -> T | None:
-        """What `build` returns, or None with its problems added to ours."""
+    def attempt(
+        self, build: Callable[[], T], keyed: Callable[[Problem], Problem] = lambda problem: problem
+    ) -> T | None:
+        """What `build` returns, or None with its problems, as `keyed` names their places, added to ours."""
         try:
             return build()
         except ProblemsError as error:
-            self.problems.extend(error.problems)
+            self.problems.extend(map(keyed, error.problems))
             return None
+
+    def problems_at(self, place: str) -> list[Problem]:
+        """The problems found at that very place so far."""
+        return [problem for problem in self.problems if problem.key == f"{NAMESPACE}:{place}"]
 
     def problem(self, key: str, value: str, reason: str, next_step: str = "") -> None:
         """Adds a problem of the configuration's form."""

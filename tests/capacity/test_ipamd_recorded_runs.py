@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.capacity.observed_runs import IDLE_SECONDS, Checkpoint, Played, Scenario, play, played, scenarios
+from tests.capacity.conftest import IDLE_SECONDS, Checkpoint, Played, Scenario, play, played, scenarios
 
 CLASSES = tuple(dict.fromkeys(scenario["class"] for scenario in scenarios()))
 

@@ -9,7 +9,7 @@ from headroom.capacity.limits import InstanceLimits, instance_limits
 from headroom.capacity.pool import after_peak, node_pool
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.simulation import NodeSimulation
-from tests.capacity.observed_runs import scenarios
+from tests.capacity.conftest import scenarios
 
 DEFAULT = CniSettings()
 WARM_ADDRESSES = CniSettings(warm_ip_target=5, minimum_ip_target=10)

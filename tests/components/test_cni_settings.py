@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.cni_settings import CniSettings, CniSettingsArgs, addon_import, canonical_json
@@ -325,6 +325,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(value=st.dictionaries(st.text(max_size=5), json_values, max_size=4), order=st.randoms(use_true_random=False))
 def test_equal_values_are_equal_text_whatever_their_order(value: dict[str, Any], order: Any) -> None:
     shuffled = list(value.items())

@@ -15,10 +15,13 @@ from components.pod_subnets import (
     PodSubnetsArgs,
     Route,
 )
+from components.prefix_reservations import CREATE_BURST, PrefixReservations, PrefixReservationsArgs, ReservedSubnet
 from headroom.addresses.problems import ProblemsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    import pulumi
 
     from headroom.addresses.problems import Problem
     from tests.conftest import Recorder
@@ -31,6 +34,7 @@ TABLE_ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
 ACL_ASSOCIATION = "aws:ec2/networkAclAssociation:NetworkAclAssociation"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 STASH = "pulumi:index:Stash"
+RESERVATION = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
 
 A = PodSubnet(zone="us-east-1a", cidr_block="100.64.0.0/18", route_table_id="rtb-a")
 B = PodSubnet(zone="us-east-1b", cidr_block="100.64.64.0/18", route_table_id="rtb-b")
@@ -518,6 +522,25 @@ def test_a_destroy_comes_first_to_the_record_of_all_subnets(recorder: Recorder) 
     }
     children = {item.label for item in recorder.registrations} - {record.label, f"{COMPONENT} pods"}
     assert record.depends_on == children, "what it does not depend on would be deleted before it asks"
+
+
+def test_a_destroy_comes_to_what_else_hangs_on_the_subnets_after_the_record(recorder: Recorder) -> None:
+    blocks = [f"100.64.0.{16 * number}/28" for number in range(1, CREATE_BURST + 3)]
+
+    def reservations(subnet_ids: Mapping[str, pulumi.Output[str]]) -> Sequence[pulumi.Resource]:
+        subnet = ReservedSubnet(
+            subnet_id=subnet_ids["us-east-1a"],
+            cidr_block=A.cidr_block,
+            reservations=blocks,
+            primary_addresses=100,
+        )
+        return [PrefixReservations("pods", PrefixReservationsArgs(subnets={"us-east-1a": subnet}))]
+
+    declare(recorder, dependents=reservations)
+    reserved = {item.label for item in recorder.registrations if item.type == RESERVATION}
+    assert len(reserved) == len(blocks)
+    assert recorder.one(STASH, "pods-in-use").depends_on >= reserved
+    assert recorder.one(RESERVATION, f"pods-us-east-1a-{blocks[0]}").inputs["subnetId"] == "Subnet-pods-us-east-1a"
 
 
 @pytest.mark.parametrize("protect", [True, False])

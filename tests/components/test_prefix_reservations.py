@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.prefix_reservations import (
@@ -190,6 +190,7 @@ def test_all_subnets_are_judged_at_once_and_nothing_is_registered(recorder: Reco
     assert recorder.registrations == []
 
 
+@settings(deadline=None)
 @given(
     reservations=st.lists(st.integers(0, 15), max_size=6, unique=True),
     used=st.sets(st.integers(4, 254), max_size=40),

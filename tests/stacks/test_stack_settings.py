@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulumi.runtime.config import set_all_config
 
@@ -193,6 +193,7 @@ def test_all_problems_of_a_configuration_come_at_once() -> None:
     assert [problem.partition(": ")[0] for problem in problems] == [f"headroom:{key}" for key in values]
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=40))
 def test_no_text_makes_a_reader_fall_over(text: str) -> None:
     def use(config: ConfigReader) -> None:
