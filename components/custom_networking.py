@@ -29,6 +29,7 @@ class CustomNetworkingArgs:
     Attributes:
         subnet_ids: Subnet by zone; it must lie in that zone.
         node_zones: Zones that have nodes: each needs an ENIConfig, or its new nodes get no pod addresses.
+        guard: Hooks that refuse to delete an ENIConfig while its subnet is used: new nodes would get no addresses.
         security_group_ids: For all zones; empty means those of the node's primary interface.
 
     Raises:
@@ -38,6 +39,7 @@ class CustomNetworkingArgs:
     subnet_ids: Mapping[str, pulumi.Input[str]]
     node_zones: Sequence[str] = ()
     security_group_ids: Sequence[pulumi.Input[str]] = ()
+    guard: pulumi.ResourceHookBinding | None = None
 
     def __post_init__(self) -> None:
         problems = self.problems()
@@ -104,7 +106,7 @@ class CustomNetworking(pulumi.ComponentResource):
                 kind="ENIConfig",
                 metadata={"name": zone},
                 spec=spec,
-                opts=pulumi.ResourceOptions(parent=self),
+                opts=pulumi.ResourceOptions(parent=self, hooks=args.guard),
             )
         outputs: dict[str, Any] = {"settings": dict(self.settings)}
         self.register_outputs(outputs)

@@ -1,6 +1,7 @@
 """Subnets for pods that the VPC CNI finds by itself, one or more a zone."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,9 +9,15 @@ import pulumi
 from pulumi_aws import ec2, vpc
 
 from components.subnet_guard import PodsByAddress, refuse_while_used, unknown_pods
-from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, read_blocks
+from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, listed, read_blocks, shown
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.capacity.cni_version import SUBNET_ROLE_TAG, CniVersion, check_cni_version, cluster_tag
+from headroom.capacity.cni_version import (
+    CLUSTER_TAG_PREFIX,
+    SUBNET_ROLE_TAG,
+    CniVersion,
+    check_cni_version,
+    cluster_tag,
+)
 
 FORBIDDEN_TAGS: Mapping[str, str] = {
     "kubernetes.io/role/elb": "would let load balancers take addresses from the pods",
@@ -20,19 +27,46 @@ FORBIDDEN_TAGS: Mapping[str, str] = {
     "eks:nodegroup-name": "marks subnets of node groups",
     "alpha.eksctl.io/nodegroup-name": "marks subnets of node groups",
     "k8s.io/cluster-autoscaler/": "would let the Cluster Autoscaler count the subnet as one for nodes",
-    "aws:": "is reserved by AWS (EC2 user guide, Using_Tags)",
+    "cni.networking.k8s.aws/": "scopes the subnet to clusters, which scope_to_cluster is for",
+    "aws:": "is reserved by AWS, in any letter case (EC2 user guide, Using_Tags)",
 }
 """Tag keys, or prefixes that end in a separator, that a pod subnet must not carry, with the reason."""
 
+RESERVED_TAG_PREFIX = "aws:"
+"""EC2 user guide, Using_Tags: the one prefix that is refused in any letter case."""
+OWN_TAG_PREFIX = "headroom:"
+"""Prefix of the tags that component and stack set by themselves: they are not counted as the user's."""
+
 TAGS_PER_RESOURCE = 50
 """EC2 user guide, Using_Tags: tags a resource, those of the component included."""
+TAG_KEY_CHARACTERS = 128
+"""EC2 user guide, Using_Tags: longest key of a tag; the shortest has one character."""
+TAG_VALUE_CHARACTERS = 256
+"""EC2 user guide, Using_Tags: longest value of a tag; it may be empty."""
 
 ALL_PROTOCOLS = "-1"
 """EC2 API reference, IpPermission: every protocol, with all its ports."""
 PROTOCOLS_WITH_PORTS = ("tcp", "udp", "icmp")
 """EC2 API reference, IpPermission: protocols that need a port range (for ICMP: type and code)."""
+OTHER_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "all": ALL_PROTOCOLS, "any": ALL_PROTOCOLS}
+"""What to write for what else a protocol is called: EC2 stores TCP, UDP and ICMP by name (EC2 API reference,
+IpPermission), and a rule that was given by number would look changed."""
+IPV6_PROTOCOLS = ("icmpv6", "58")
+"""EC2 API reference, IpPermission; IANA protocol numbers: ICMP for IPv6, which a rule for an IPv4 CIDR never sees."""
+LAST_PROTOCOL = 255
+"""IANA protocol numbers: they have eight bits."""
 LAST_PORT = 65535
 """RFC 9293, RFC 768: ports have 16 bits."""
+LAST_ICMP_NUMBER = 255
+"""RFC 792: types and codes have eight bits."""
+ANY_ICMP_NUMBER = -1
+"""EC2 API reference, IpPermission: all types, or all codes; all types go with all codes only."""
+RULE_DESCRIPTION_CHARACTERS = 255
+"""EC2 API reference, IpRange: longest description of a rule."""
+
+_PROTOCOL_NUMBER = re.compile(r"0|[1-9][0-9]{0,2}")
+_NOT_IN_A_DESCRIPTION = re.compile(r"[^a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]")
+"""EC2 API reference, IpRange: what a description may not contain."""
 
 ROUTE_TARGETS = (
     "nat_gateway_id",
@@ -44,6 +78,10 @@ ROUTE_TARGETS = (
     "core_network_arn",
 )
 """What a route of a pod subnet may point at, as pulumi-aws names it."""
+
+
+KEY_TAG = "headroom:key"
+"""The key of a subnet or its table in the stack file: a name that nobody has reason to change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +116,15 @@ class PodSubnet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressRule:
-    """A rule that an existing security group needs because its rules name CIDRs: repeated for every pod CIDR."""
+    """A rule that an existing security group needs because its rules name CIDRs: repeated for every pod CIDR.
+
+    Attributes:
+        security_group_id: The group, which belongs to somebody else.
+        protocol: `tcp`, `udp`, `icmp`, `-1` for all, or an IANA number that has none of these names.
+        from_port: First port (TCP, UDP), or the ICMP type, -1 for all. None for other protocols: they have none.
+        to_port: Last port (TCP, UDP), or the ICMP code, -1 for all. None for other protocols.
+        description: At most 255 characters: Latin letters, digits, blanks and `._-:/()#,@[]+=&;{}!$*`.
+    """
 
     security_group_id: pulumi.Input[str]
     protocol: str
@@ -87,11 +133,11 @@ class IngressRule:
     description: str = "Pods in added CIDRs"
 
 
-Dependents = Callable[[Mapping[str, pulumi.Output[str]]], Sequence[pulumi.Resource]]
-"""Declares resources, given the subnets' ids by key."""
+Dependents = Callable[[Mapping[str, pulumi.Output[str]], pulumi.ResourceHookBinding], Sequence[pulumi.Resource]]
+"""Declares resources, given the subnets' ids by key, and the hooks that refuse a deletion while a subnet is used."""
 
 
-def _no_dependents(_: Mapping[str, pulumi.Output[str]]) -> Sequence[pulumi.Resource]:
+def _no_dependents(_: Mapping[str, pulumi.Output[str]], __: pulumi.ResourceHookBinding) -> Sequence[pulumi.Resource]:
     return ()
 
 
@@ -198,8 +244,9 @@ class PodSubnetsArgs:
             )
             for tag in self.tags
             for forbidden, reason in FORBIDDEN_TAGS.items()
-            if tag == forbidden or tag.startswith(forbidden if forbidden[-1] in "/:" else f"{forbidden}/")
+            if _is_forbidden(tag, forbidden)
         ]
+        found.extend(problem for tag, text in self.tags.items() for problem in _tag_length_problems(tag, text))
         if SUBNET_ROLE_TAG in self.tags:
             found.append(
                 Problem(
@@ -210,15 +257,19 @@ class PodSubnetsArgs:
                     next_step="Use accept_new_pods to take it away.",
                 )
             )
-        allowed = TAGS_PER_RESOURCE - 3
-        if len(self.tags) > allowed:
+        own = [tag for tag in self.tags if tag.startswith(OWN_TAG_PREFIX)]
+        count = len(self.tags) - len(own)
+        # A `Name` of the user's takes the place of ours; the cluster's tag comes with a later version of the CNI.
+        needed = len({"Name", SUBNET_ROLE_TAG, CLUSTER_TAG_PREFIX, KEY_TAG, *own} - (self.tags.keys() - set(own)))
+        if count > TAGS_PER_RESOURCE - needed:
             found.append(
                 Problem(
                     rule="too-many-tags",
                     key="tags",
-                    value=f"{len(self.tags)} tags",
-                    reason=f"do not fit: EC2 allows {TAGS_PER_RESOURCE} a resource and three are needed here.",
-                    next_step=f"Keep {allowed} at most.",
+                    value=f"{count} tags",
+                    reason=f"do not fit: EC2 allows {TAGS_PER_RESOURCE} a resource, and {needed} are needed here.",
+                    next_step=f"Keep {TAGS_PER_RESOURCE - needed} at most.",
+                    source="EC2 user guide, Using_Tags",
                 )
             )
         return found
@@ -283,8 +334,8 @@ def _route_problems(key: str, subnet: PodSubnet, *, external_snat: bool) -> list
                 key=place,
                 value=subnet.cidr_block,
                 reason="has both a route table and routes." if both else "has no route table.",
-                next_step="Give route_table_id (that of the zone's node subnet serves), or the routes of a new "
-                "table; an empty list means the local route only.",
+                next_step="Name a table (routeTableId; that of the zone's node subnet serves), or the routes of a new "
+                "one; none at all (routes: {}) means the local route only.",
                 source="amazon-vpc-cni-k8s #1359",
             )
         ]
@@ -333,22 +384,111 @@ def _destination_problems(place: str, destinations: Sequence[str]) -> list[Probl
     return found
 
 
-def _rule_problems(place: str, rule: IngressRule) -> list[Problem]:
-    """What the EC2 API reference, IpPermission, says of protocols and ports."""
-    ports = (rule.from_port, rule.to_port)
-    if rule.protocol == ALL_PROTOCOLS and ports != (None, None):
-        reason = f"is for all protocols, which have all ports, but names {rule.from_port} to {rule.to_port}."
-        step = "Leave the ports out, or name the protocol that they belong to."
-    elif rule.protocol in PROTOCOLS_WITH_PORTS and (rule.from_port is None or rule.to_port is None):
-        reason = (
-            f"is for {rule.protocol} and lacks {'a port range' if ports == (None, None) else 'one end of its ports'}."
+def _is_forbidden(tag: str, forbidden: str) -> bool:
+    compared = tag.lower() if forbidden == RESERVED_TAG_PREFIX else tag
+    return compared == forbidden or compared.startswith(forbidden if forbidden[-1] in "/:" else f"{forbidden}/")
+
+
+def _tag_length_problems(tag: str, text: str) -> Iterator[Problem]:
+    source = "EC2 user guide, Using_Tags"
+    if not 1 <= len(tag) <= TAG_KEY_CHARACTERS:
+        yield Problem(
+            rule="tag-length",
+            key="tags",
+            value=shown(tag),
+            reason=f"is a key of {len(tag)} characters, and EC2 takes 1 to {TAG_KEY_CHARACTERS}.",
+            next_step="Shorten it." if tag else "Name the tag.",
+            source=source,
         )
+    if len(text) > TAG_VALUE_CHARACTERS:
+        yield Problem(
+            rule="tag-length",
+            key="tags",
+            value=shown(tag),
+            reason=f"has a value of {len(text)} characters, and EC2 takes at most {TAG_VALUE_CHARACTERS}.",
+            next_step="Shorten the value.",
+            source=source,
+        )
+
+
+def _rule_problems(place: str, rule: IngressRule) -> list[Problem]:
+    """What EC2 would refuse, or store in another form than it was given."""
+    # Which ports there may be depends on the protocol, so an unknown one is told alone.
+    found = _protocol_problems(place, rule.protocol) or _port_problems(place, rule)
+    refused = sorted(set(_NOT_IN_A_DESCRIPTION.findall(rule.description)))
+    length = len(rule.description)
+    reasons = [
+        (length > RULE_DESCRIPTION_CHARACTERS, f"has {length} characters, more than EC2 takes."),
+        (bool(refused), f"contains {listed(map(ascii, refused))}, which EC2 does not take."),
+    ]
+    found.extend(
+        Problem(
+            rule="ingress-rule-description",
+            key=f"{place}.description",
+            value=shown(rule.description),
+            reason=reason,
+            next_step=f"Write at most {RULE_DESCRIPTION_CHARACTERS} of a-z, A-Z, 0-9, blanks and "
+            "._-:/()#,@[]+=&;{}!$*.",
+            source="EC2 API reference, IpRange",
+        )
+        for broken, reason in reasons
+        if broken
+    )
+    return found
+
+
+def _protocol_problems(place: str, protocol: str) -> list[Problem]:
+    name = protocol.strip().lower()
+    canonical = OTHER_NAMES.get(name, name)
+    known = canonical in (*PROTOCOLS_WITH_PORTS, ALL_PROTOCOLS)
+    if name in IPV6_PROTOCOLS:
+        reason, step = "is ICMP for IPv6, and the rule is for IPv4 CIDRs.", "Write icmp."
+    elif known and protocol != canonical:
+        reason, step = "is not the form in which EC2 stores that protocol.", f"Write {canonical}."
+    elif known or (_PROTOCOL_NUMBER.fullmatch(protocol) and int(protocol) <= LAST_PROTOCOL):
+        return []
+    else:
+        reason = "is no protocol that EC2 knows."
+        step = f"Write tcp, udp, icmp, {ALL_PROTOCOLS} for all, or an IANA number from 0 to {LAST_PROTOCOL}."
+    return [
+        Problem(
+            rule="ingress-rule-protocol",
+            key=f"{place}.protocol",
+            value=shown(protocol),
+            reason=reason,
+            next_step=step,
+            source="EC2 API reference, IpPermission",
+        )
+    ]
+
+
+def _port_problems(place: str, rule: IngressRule) -> list[Problem]:
+    """What the EC2 API reference, IpPermission, says of the ports of each protocol."""
+    ports, icmp = (rule.from_port, rule.to_port), rule.protocol == "icmp"
+    if rule.protocol not in PROTOCOLS_WITH_PORTS:
+        if ports == (None, None):
+            return []
+        whole = "all protocols, which have all ports"
+        subject = whole if rule.protocol == ALL_PROTOCOLS else f"protocol {rule.protocol}, which is let in as a whole"
+        reason = f"is for {subject}, but names {rule.from_port} to {rule.to_port}."
+        step = "Leave the ports out, or name the protocol that they belong to."
+    elif rule.from_port is None or rule.to_port is None:
+        ports_lack = "a port range" if ports == (None, None) else "one end of its ports"
+        reason = f"is for {rule.protocol} and lacks {'its type, its code or both' if icmp else ports_lack}."
         step = "Give both ends, the same number twice for one port."
-    elif rule.protocol in ("tcp", "udp") and not _is_port_range(*ports):
+    elif icmp and not _is_type_and_code(rule.from_port, rule.to_port):
+        reason = f"has the ICMP type {rule.from_port} and code {rule.to_port}, which do not exist."
+        step = ""
+    elif not icmp and not 0 <= rule.from_port <= rule.to_port <= LAST_PORT:
         reason = f"has the ports {rule.from_port} to {rule.to_port}, which are no range within 0 to {LAST_PORT}."
         step = "Write the lower port first."
     else:
         return []
+    if icmp:
+        step = (
+            f"Give the type as the first port and the code as the last, 0 to {LAST_ICMP_NUMBER} each; -1 stands for "
+            "all codes, and twice for all types."
+        )
     return [
         Problem(
             rule="ingress-rule-ports",
@@ -361,8 +501,9 @@ def _rule_problems(place: str, rule: IngressRule) -> list[Problem]:
     ]
 
 
-def _is_port_range(first: int | None, last: int | None) -> bool:
-    return first is not None and last is not None and 0 <= first <= last <= LAST_PORT
+def _is_type_and_code(type_: int, code: int) -> bool:
+    numbers = range(ANY_ICMP_NUMBER, LAST_ICMP_NUMBER + 1)
+    return type_ in numbers and code in numbers and (type_ != ANY_ICMP_NUMBER or code == ANY_ICMP_NUMBER)
 
 
 class PodSubnets(pulumi.ComponentResource):
@@ -421,12 +562,12 @@ class PodSubnets(pulumi.ComponentResource):
             made.append(resource)
             subnet_ids[key], route_table_ids[key] = resource.id, route_table_id
         made.extend(self._ingress_rules())
-        made.extend(args.dependents(subnet_ids))
+        made.extend(args.dependents(subnet_ids, self._guard))
         self.subnet_ids, self.route_table_ids = subnet_ids, route_table_ids
         # Everything hangs on this record, so a destroy comes to it first and asks about all subnets at once.
         pulumi.Stash(
             f"{name}-in-use",
-            input={"subnetIds": subnet_ids},
+            input={"subnetIds": subnet_ids, "acceptNewPods": args.accept_new_pods},
             opts=pulumi.ResourceOptions(parent=self, hooks=self._guard, depends_on=made, protect=args.protect),
         )
         outputs: dict[str, Any] = {"subnetIds": subnet_ids, "routeTableIds": route_table_ids}
@@ -459,7 +600,7 @@ class PodSubnets(pulumi.ComponentResource):
         table = ec2.RouteTable(
             f"{self._name}-{key}",
             vpc_id=vpc_id,
-            tags={"Name": f"{self._name}-{key}", **self._args.tags},
+            tags={"Name": f"{self._name}-{key}", **self._args.tags, KEY_TAG: key},
             opts=self._child(key, "route-table"),
         )
         routes: list[pulumi.Resource] = []

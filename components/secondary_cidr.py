@@ -97,10 +97,22 @@ class SecondaryCidrArgs:
                 )
             )
             return found
+        found.extend(
+            Problem(
+                rule="cidr-twice",
+                key="cidr_blocks",
+                value=str(block),
+                reason="is listed more than once.",
+                next_step="Keep one.",
+                source="VPC user guide, vpc-cidr-blocks",
+            )
+            for block in dict.fromkeys(candidates)
+            if candidates.count(block) > 1
+        )
         associated = [block for block in existing if block not in candidates]
         if not associated:
             return found
-        for candidate in candidates:
+        for candidate in dict.fromkeys(candidates):
             verdict = check_association(
                 associated,
                 candidate,

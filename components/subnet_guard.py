@@ -5,8 +5,8 @@ never in a constructor. It reads through the provider of the component, so with 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -21,10 +21,11 @@ NAMED_PODS = 10
 
 @dataclass(frozen=True, slots=True)
 class PodNames:
-    """Pods as "namespace/name" by address; `unknown` says why they could not be read."""
+    """Pods as "namespace/name" by address, nodes by instance id; `unknown` says why they could not be read."""
 
     by_address: Mapping[str, str]
     unknown: str = ""
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
 
 PodsByAddress = Callable[[], Awaitable[PodNames]]
@@ -45,10 +46,14 @@ class InterfaceUse:
     """One network interface that remains in a subnet."""
 
     interface_id: str
-    subnet_id: str
-    node: str
-    addresses: tuple[str, ...]
-    description: str
+    subnet_id: str = ""
+    instance_id: str = ""
+    addresses: tuple[str, ...] = ()
+    description: str = ""
+
+
+GATE_TYPE = "pulumi:index:Stash"
+"""Type of the record that hangs on everything: a destroy comes to it before anything is deleted."""
 
 
 async def refuse_while_used(
@@ -57,23 +62,41 @@ async def refuse_while_used(
     """Returns when no network interface remains in the subnets that `deleted` stands for.
 
     Raises:
-        SubnetInUseError: Some remain.
+        SubnetInUseError: Some remain, or it could not be read whether any do; and for the record of all subnets,
+            when they still accept new pods: the CNI could make an interface while the routes are being deleted.
     """
     subnet_ids = subnets_of(deleted)
     if not subnet_ids:
         return
-    listed = await ec2.get_network_interfaces_output(
-        filters=[ec2.GetNetworkInterfacesFilterArgs(name="subnet-id", values=subnet_ids)], opts=options
-    ).future()
+    gate = deleted.type == GATE_TYPE
+    try:
+        listed = await ec2.get_network_interfaces_output(
+            filters=[ec2.GetNetworkInterfacesFilterArgs(name="subnet-id", values=subnet_ids)], opts=options
+        ).future()
+    except Exception as error:  # the SDK raises nothing narrower for a failed invoke
+        raise SubnetInUseError(unreadable(subnet_ids, error)) from error
+    interface_ids = sorted(listed.ids) if listed is not None else []
     if listed is None:
-        raise SubnetInUseError(f"the network interfaces of {', '.join(subnet_ids)} could not be read")
-    interface_ids = sorted(listed.ids)
-    if not interface_ids:
-        return
-    uses = await asyncio.gather(
-        *(_describe(interface_id, options) for interface_id in interface_ids[:DETAILED_INTERFACES])
+        raise SubnetInUseError(unreadable(subnet_ids, "no answer"))
+    if interface_ids:
+        uses = await asyncio.gather(
+            *(_describe(interface_id, options) for interface_id in interface_ids[:DETAILED_INTERFACES])
+        )
+        raise SubnetInUseError(refusal(uses, len(interface_ids), await pods_by_address(), gate=gate))
+    if gate and _record(deleted).get("acceptNewPods"):
+        raise SubnetInUseError(
+            "no network interface is left in these subnets, but they still accept new pods; nothing was deleted.\n"
+            "Next: set `headroom:acceptNewPods: false`, run `pulumi up`, then repeat `pulumi destroy --run-program`."
+        )
+
+
+def unreadable(subnet_ids: Iterable[str], error: object) -> str:
+    """The text of a refusal because nobody knows whether the subnets are in use."""
+    said = " ".join(str(error).split())
+    return (
+        f"whether {', '.join(subnet_ids)} are in use could not be read: {said}.\n"
+        "Next: allow ec2:DescribeNetworkInterfaces, or wait, and repeat the command."
     )
-    raise SubnetInUseError(refusal(uses, len(interface_ids), await pods_by_address()))
 
 
 def subnets_of(deleted: pulumi.ResourceHookArgs) -> list[str]:
@@ -81,56 +104,70 @@ def subnets_of(deleted: pulumi.ResourceHookArgs) -> list[str]:
     if deleted.type == "aws:ec2/subnet:Subnet":
         return [deleted.id]
     inputs: Mapping[str, Any] = deleted.old_inputs or {}
-    recorded: Mapping[str, Any] = inputs.get("input") or {}
-    found = [inputs.get("subnetId"), *(recorded.get("subnetIds") or {}).values()]
+    spec: Mapping[str, Any] = inputs.get("spec") or {}  # an ENIConfig
+    found = [inputs.get("subnetId"), spec.get("subnet"), *(_record(deleted).get("subnetIds") or {}).values()]
     return sorted(str(subnet_id) for subnet_id in found if subnet_id)
 
 
+def _record(deleted: pulumi.ResourceHookArgs) -> Mapping[str, Any]:
+    inputs: Mapping[str, Any] = deleted.old_inputs or {}
+    record = inputs.get("input")
+    return record if isinstance(record, Mapping) else {}
+
+
 async def _describe(interface_id: str, options: pulumi.InvokeOptions) -> InterfaceUse:
-    found = await ec2.get_network_interface_output(id=interface_id, opts=options).future()
+    try:
+        found = await ec2.get_network_interface_output(id=interface_id, opts=options).future()
+    except Exception as error:  # noqa: BLE001 - the refusal stands; what could not be read is said in it
+        said = " ".join(str(error).split())
+        return InterfaceUse(interface_id=interface_id, description=f"not described: {said}")
     if found is None:
-        raise SubnetInUseError(f"{interface_id} could not be read")
+        return InterfaceUse(interface_id=interface_id, description="not described: no answer")
     instance_ids = [attachment.instance_id for attachment in found.attachments if attachment.instance_id]
     return InterfaceUse(
         interface_id=interface_id,
         subnet_id=found.subnet_id,
-        node=await _node_name(instance_ids, options),
+        instance_id=instance_ids[0] if instance_ids else "",
         addresses=tuple(found.private_ips),
         description=found.description,
     )
 
 
-async def _node_name(instance_ids: Sequence[str], options: pulumi.InvokeOptions) -> str:
-    if not instance_ids:
-        return ""
-    instance = await ec2.get_instance_output(instance_id=instance_ids[0], opts=options).future()
-    name = instance.private_dns if instance is not None else ""
-    return f"{name} ({instance_ids[0]})" if name else instance_ids[0]
+def refusal(uses: Iterable[InterfaceUse], count: int, pods: PodNames, *, gate: bool = True) -> str:
+    """The text of a refusal: each network interface with its node and pods, and how to go on.
 
-
-def refusal(uses: Iterable[InterfaceUse], count: int, pods: PodNames) -> str:
-    """The text of a refusal: each network interface with its node and pods, and how to go on."""
-    lines = [
-        (
-            f"{count} network interface{'s' if count != 1 else ''} still use{'s' if count == 1 else ''} these subnets; "
-            "nothing was deleted."
-        )
-    ]
-    described = sorted(uses, key=lambda use: (use.subnet_id, use.node, use.interface_id))
-    for use in described:
-        owner = f"node {use.node}" if use.node else f"no node ({use.description or 'no description'})"
-        named = [pods.by_address[address] for address in use.addresses if address in pods.by_address]
-        if pods.unknown:
-            held = f"pods unknown ({pods.unknown})"
-        else:
-            rest = f" and {len(named) - NAMED_PODS} more" if len(named) > NAMED_PODS else ""
-            held = f"pods {', '.join(sorted(named)[:NAMED_PODS])}{rest}" if named else "no pods"
-        count_of_addresses = f"{len(use.addresses)} address{'es' if len(use.addresses) != 1 else ''}"
-        lines.append(f"  {use.subnet_id} {use.interface_id} {owner}: {count_of_addresses}, {held}")
+    Args:
+        uses: The interfaces that were described.
+        count: How many there are.
+        pods: The cluster's pods and nodes.
+        gate: Whether this is the refusal of a whole destroy, before anything was deleted.
+    """
+    one = count == 1
+    where = "these subnets; nothing was deleted." if gate else "this subnet."
+    lines = [f"{count} network interface{'' if one else 's'} still use{'s' if one else ''} {where}"]
+    described = sorted(uses, key=lambda use: (use.subnet_id, use.instance_id, use.interface_id))
+    lines.extend(f"  {_line(use, pods)}" for use in described)
     if count > len(described):
         lines.append(f"  and {count - len(described)} more")
+    repeat = "repeat `pulumi destroy --run-program`" if gate else "repeat the command"
     lines.append(
         "Next: set `headroom:acceptNewPods: false`, run `pulumi up`, replace or drain these nodes until their "
-        "interfaces are gone, then repeat `pulumi destroy --run-program`."
+        f"interfaces are gone, then {repeat}."
     )
     return "\n".join(lines)
+
+
+def _line(use: InterfaceUse, pods: PodNames) -> str:
+    if use.instance_id:
+        name = pods.nodes.get(use.instance_id)
+        owner = f"node {name} ({use.instance_id})" if name else f"instance {use.instance_id}"
+    else:
+        owner = f"no instance ({use.description or 'no description'})"
+    named = sorted(pods.by_address[address] for address in use.addresses if address in pods.by_address)
+    if pods.unknown:
+        held = f"pods unknown ({pods.unknown})"
+    else:
+        rest = f" and {len(named) - NAMED_PODS} more" if len(named) > NAMED_PODS else ""
+        held = f"pods {', '.join(named[:NAMED_PODS])}{rest}" if named else "no pods"
+    addresses = f"{len(use.addresses)} address{'es' if len(use.addresses) != 1 else ''}"
+    return f"{use.subnet_id} {use.interface_id} {owner}: {addresses}, {held}".lstrip()

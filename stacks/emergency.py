@@ -5,13 +5,13 @@ reservations, CNI settings and custom networking only where the stack file asks 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.pod_subnets import IngressRule, PodSubnet, PodSubnets, PodSubnetsArgs, Route
+from components.pod_subnets import OWN_TAG_PREFIX, IngressRule, PodSubnet, PodSubnets, PodSubnetsArgs, Route
 from components.prefix_reservations import (
     PrefixReservations,
     PrefixReservationsArgs,
@@ -20,7 +20,7 @@ from components.prefix_reservations import (
 )
 from components.secondary_cidr import SecondaryCidr, SecondaryCidrArgs
 from headroom.addresses.association import CIDR_QUOTA, check_association
-from headroom.addresses.blocks import Block, parse_blocks, usable_addresses
+from headroom.addresses.blocks import Block, parse_blocks, read_blocks, shown, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import CniVersion, check_cni_version
 from stacks.adoption import STACK_TAG, Existing, find_existing, stack_tag
@@ -61,6 +61,27 @@ _CNI_FIELDS = (
 )
 _CUSTOM_FIELDS = ("nodeZones", "securityGroupIds")
 
+_ID_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "vpcId": ("vpc-",),
+    "routeTableId": ("rtb-",),
+    "networkAclId": ("acl-",),
+    "securityGroupId": ("sg-",),
+    "securityGroupIds": ("sg-",),
+    "natGatewayId": ("nat-",),
+    "transitGatewayId": ("tgw-",),
+    "gatewayId": ("igw-", "vgw-"),
+    "networkInterfaceId": ("eni-",),
+    "vpcEndpointId": ("vpce-",),
+    "vpcPeeringConnectionId": ("pcx-",),
+}
+"""How an id begins, by the key that takes it (EC2 user guide, resource-ids; EC2 API reference, CreateRoute)."""
+_ID_DIGITS = re.compile(r"[0-9a-f]{8,17}")
+"""EC2 user guide, resource-ids: 17 hexadecimal digits, 8 for older resources."""
+
+_ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)(?:[a-z]|(?:-[a-z0-9]+)+-[0-9]+[a-z]?)")
+"""EC2 user guide, using-regions-availability-zones: the Region, then a letter (`us-east-1a`), or the place of a Local
+Zone (`us-west-2-lax-1a`) or of a Wavelength Zone (`us-east-1-wl1-bos-wlz-1`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmergencySettings:
@@ -85,8 +106,15 @@ def deploy() -> None:
         ProblemsError: Everything that is wrong with the configuration; nothing was registered.
     """
     settings = read_settings(ConfigReader())
+    cidrs = settings.secondary["cidr_blocks"]
+    own = [cidr for cidr in settings.vpc_cidr_blocks if _holds_a_subnet(cidr, settings.subnets)]
     existing = find_existing(
-        settings.vpc_id, settings.secondary["cidr_blocks"], settings.subnets, settings.ingress_rules, NAME
+        settings.vpc_id,
+        cidrs,
+        settings.subnets,
+        rules=settings.ingress_rules,
+        rule_cidrs=list(dict.fromkeys([*cidrs, *own])),
+        name=NAME,
     )
     args = component_args(settings, existing)
     _warn(settings, existing)
@@ -110,6 +138,10 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
             "is set.",
             "List the VPC's CIDRs, the primary first: `aws ec2 describe-vpcs --vpc-ids …`.",
         )
+    if vpc_id:
+        _check_id(config, "vpcId", "vpcId", vpc_id)
+    tags = config.text_mapping("tags", config.mapping("tags"))
+    _check_own_tags(config, tags)
     custom = config.mapping("customNetworking")
     custom_fields = config.fields("customNetworking", custom, _CUSTOM_FIELDS)
     settings = EmergencySettings(
@@ -133,7 +165,7 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
             "scope_to_cluster": config.boolean("scopeToCluster", default=True),
             "protect": config.boolean("protect", default=True),
             "accept_new_pods": config.boolean("acceptNewPods", default=True),
-            "tags": config.text_mapping("tags", config.mapping("tags")),
+            "tags": tags,
         },
         ingress_rules=_read_rules(config),
         reservations=_read_reservations(config),
@@ -148,6 +180,8 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
         else None,
         kube_context=config.text("kubeContext"),
     )
+    for index, group in enumerate((settings.custom_networking or {}).get("security_group_ids", ())):
+        _check_id(config, f"customNetworking.securityGroupIds[{index}]", "securityGroupIds", group)
     if custom and settings.cni_settings is None:
         config.problem(
             "customNetworking",
@@ -155,6 +189,7 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
             "have no effect alone.",
             "Add cniSettings (managedBy, and for the add-on addonVersion): the settings that go with them are added.",
         )
+    config.refuse_other_keys("remedy")
     # What the components would refuse is asked here too, so that it comes in one answer with the rest.
     config.attempt(lambda: component_args(settings, Existing()))
     if config.problems:
@@ -194,10 +229,80 @@ def _without_consequences(problems: list[Problem]) -> list[Problem]:
     return list({(problem.key, problem.rule, problem.message): problem for problem in kept}.values())
 
 
+def _check_id(config: ConfigReader, place: str, name: str, value: str) -> None:
+    """Adds a problem where `value`, found at `place`, is no id of the kind that the key `name` takes."""
+    if name == "coreNetworkArn":
+        fits = value.startswith("arn:")
+        reason, step = "is no ARN.", "Write the core network's: arn:…."
+    else:
+        prefixes = _ID_PREFIXES[name]
+        fits = any(value.startswith(prefix) and _ID_DIGITS.fullmatch(value.removeprefix(prefix)) for prefix in prefixes)
+        reason = "is no id of that kind."
+        step = f"Write {' or '.join(prefixes)} and its 17 (in old ids 8) hexadecimal digits, in lower case."
+    if not fits:
+        config.problems.append(
+            Problem(
+                rule="resource-id",
+                key=f"headroom:{place}",
+                value=shown(value),
+                reason=reason,
+                next_step=step,
+                source="EC2 user guide, resource-ids",
+            )
+        )
+
+
+def _check_own_tags(config: ConfigReader, tags: Mapping[str, str]) -> None:
+    config.problems.extend(
+        Problem(
+            rule="forbidden-tag",
+            key="headroom:tags",
+            value=shown(tag),
+            reason=f"begins with {OWN_TAG_PREFIX}, as the tags do by which the stack knows what it made.",
+            next_step="Take another name.",
+        )
+        for tag in tags
+        if tag.startswith(OWN_TAG_PREFIX)
+    )
+
+
+def _check_zone(config: ConfigReader, place: str, zone: str, *, is_key: bool) -> None:
+    """Adds a problem where `zone`, found at `place`, is no availability zone, or one of another Region."""
+    found = _ZONE.fullmatch(zone)
+    region = pulumi.Config("aws").get("region")
+    if found and region in (None, found[1]):
+        return
+    if found:
+        reason = f"lies in {found[1]}, and aws:region is {region}."
+        step = f"Write a zone of {region}, or mend aws:region."
+    elif is_key:
+        reason = "is no availability zone, and the subnet names no other."
+        step = f"Add `zone`, such as {region or 'us-east-1'}a."
+    else:
+        reason, step = "is no availability zone.", f"Write its name, such as {region or 'us-east-1'}a."
+    config.problems.append(
+        Problem(
+            rule="availability-zone",
+            key=f"headroom:{place}",
+            value=shown(zone),
+            reason=reason,
+            next_step=step,
+            source="EC2 user guide, using-regions-availability-zones",
+        )
+    )
+
+
 def _read_subnets(config: ConfigReader) -> dict[str, PodSubnet]:
     subnets: dict[str, PodSubnet] = {}
     for key, fields in config.entries("podSubnets", _SUBNET_FIELDS).items():
         place = f"podSubnets.{key}"
+        zone = config.field(place, fields, "zone", str, key)
+        if not config.problems_at(f"{place}.zone"):
+            _check_zone(config, f"{place}.zone" if "zone" in fields else place, zone, is_key="zone" not in fields)
+        for name in ("routeTableId", "networkAclId"):
+            id_ = config.field(place, fields, name, str, "")
+            if id_:
+                _check_id(config, f"{place}.{name}", name, id_)
         cidr_block = config.field(place, fields, "cidrBlock", str, "")
         if not cidr_block:
             if not config.problems_at(f"{place}.cidrBlock"):
@@ -206,7 +311,7 @@ def _read_subnets(config: ConfigReader) -> dict[str, PodSubnet]:
                 )
             continue
         subnets[key] = PodSubnet(
-            zone=config.field(place, fields, "zone", str, key),
+            zone=zone,
             cidr_block=cidr_block,
             route_table_id=config.field(place, fields, "routeTableId", str, "") or None,
             routes=_read_routes(config, place, fields["routes"]) if "routes" in fields else None,
@@ -228,6 +333,8 @@ def _read_routes(config: ConfigReader, place: str, value: object) -> list[Route]
         named = [name for name in fields if name in _ROUTE_FIELDS]
         if len(named) == 1:
             target_id = config.field(where, fields, named[0], str, "")
+            if not config.problems_at(f"{where}.{named[0]}"):
+                _check_id(config, f"{where}.{named[0]}", named[0], target_id)
             routes.append(Route(destination=destination, target=_ROUTE_FIELDS[named[0]], target_id=target_id))
         elif not config.problems_at(where):
             config.problem(
@@ -243,6 +350,8 @@ def _read_rules(config: ConfigReader) -> dict[str, IngressRule]:
         group = config.field(place, fields, "securityGroupId", str, "")
         if not group and not config.problems_at(f"{place}.securityGroupId"):
             config.problem(f"{place}.securityGroupId", "nothing", "is set.", "Name the group whose rules name CIDRs.")
+        if group:
+            _check_id(config, f"{place}.securityGroupId", "securityGroupId", group)
         rules[name] = IngressRule(
             security_group_id=group,
             protocol=config.field(place, fields, "protocol", str, "-1"),
@@ -361,6 +470,7 @@ def component_args(settings: EmergencySettings, existing: Existing) -> tuple[Sec
             for problem in error.problems
             if problem.key != "vpc_ids" or not candidates
         )
+    problems.extend(_local_route_problems(settings, vpc_ids))
     problems.extend(_reservation_problems(settings))
     problems.extend(_custom_networking_problems(settings))
     if problems or pod_subnets is None:
@@ -393,6 +503,26 @@ def _keyed(problem: Problem, keys: Mapping[str, str], otherwise: str) -> Problem
     name = found[0] if found else ""
     key = keys.get(name, name or otherwise)
     return replace(problem, key=f"headroom:{key}{problem.key.removeprefix(name)}")
+
+
+def _local_route_problems(settings: EmergencySettings, vpc_cidr_blocks: Iterable[str]) -> Iterator[Problem]:
+    """Routes into the VPC itself. What cannot be read is told elsewhere."""
+    unreadable: list[Problem] = []
+    inside = read_blocks(vpc_cidr_blocks, key="", problems=unreadable)
+    for key, subnet in settings.subnets.items():
+        for route in subnet.routes or ():
+            for destination in read_blocks([route.destination], key="", problems=unreadable):
+                around = next((block for block in inside if block.contains(destination)), None)
+                if around is not None:
+                    yield Problem(
+                        rule="route-inside-vpc",
+                        key=f"headroom:podSubnets.{key}.routes.{route.destination}",
+                        value=route.destination,
+                        reason=f"{'is' if around == destination else 'lies in'} {around} of the VPC: local already "
+                        "routes it.",
+                        next_step="Leave the route out.",
+                        source="VPC user guide, VPC_Route_Tables",
+                    )
 
 
 def _reservation_problems(settings: EmergencySettings) -> list[Problem]:
@@ -473,14 +603,14 @@ def declare(
         replace(
             pod_subnets_args,
             vpc_ids=used,
-            dependents=lambda subnet_ids: _declare_dependents(settings, subnet_ids),
+            dependents=lambda subnet_ids, guard: _declare_dependents(settings, subnet_ids, guard),
         ),
     )
     _export(settings, pod_subnets)
 
 
 def _declare_dependents(
-    settings: EmergencySettings, subnet_ids: Mapping[str, pulumi.Output[str]]
+    settings: EmergencySettings, subnet_ids: Mapping[str, pulumi.Output[str]], guard: pulumi.ResourceHookBinding
 ) -> list[pulumi.Resource]:
     """Registers what hangs on the subnets."""
     made: list[pulumi.Resource] = []
@@ -507,6 +637,7 @@ def _declare_dependents(
                 NAME,
                 CustomNetworkingArgs(
                     subnet_ids={subnet.zone: subnet_ids[key] for key, subnet in settings.subnets.items()},
+                    guard=guard,
                     **settings.custom_networking,
                 ),
             )

@@ -1,4 +1,4 @@
-"""Names the pods behind addresses, for the refusal of a deletion."""
+"""Names the pods behind addresses and the nodes behind instances, for the refusal of a deletion."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ def pods_reader(context: str) -> PodsByAddress:
     """A reader of the cluster's pods; `context` is the kubeconfig's, empty for the current one."""
 
     async def read() -> PodNames:
-        addresses, unknown = await asyncio.to_thread(list_pod_addresses, context)
-        return PodNames(addresses, unknown)
+        found = await asyncio.to_thread(list_pod_addresses, context)
+        return PodNames(found.pods, found.unknown, found.nodes)
 
     return read

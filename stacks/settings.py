@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env
 
 from headroom.addresses.problems import Problem, ProblemsError
 
@@ -20,10 +22,11 @@ class ConfigReader:
     def __init__(self, config: pulumi.Config | None = None) -> None:
         self._config = config or pulumi.Config(NAMESPACE)
         self.problems: list[Problem] = []
+        self._asked: set[str] = set()
 
     def text(self, key: str) -> str:
         """A string; empty where it is not set."""
-        value = self._config.get(key) or ""
+        value = self._get(key) or ""
         # The engine hands lists and mappings over as JSON; no string that is read here is either.
         if value[:1] in ("[", "{"):
             self.problem(key, _shown(value), f"is not {_KIND_NAMES[str]}.")
@@ -33,13 +36,13 @@ class ConfigReader:
     def required_text(self, key: str, example: str) -> str:
         """A string that must be set."""
         value = self.text(key)
-        if not self._config.get(key):
+        if not self._get(key):
             self.problem(key, "nothing", "is set.", f"Run `pulumi config set {NAMESPACE}:{key} {example}`.")
         return value
 
     def boolean(self, key: str, *, default: bool) -> bool:
         """True or false."""
-        value = self._config.get(key)
+        value = self._get(key)
         if value is None:
             return default
         if value not in ("true", "false"):
@@ -49,7 +52,7 @@ class ConfigReader:
 
     def integer(self, key: str, default: int) -> int:
         """A whole number."""
-        value = self._config.get(key)
+        value = self._get(key)
         if value is None:
             return default
         if not _WHOLE_NUMBER.fullmatch(value):
@@ -132,11 +135,30 @@ class ConfigReader:
             Problem(rule="configuration", key=f"{NAMESPACE}:{key}", value=value, reason=reason, next_step=next_step)
         )
 
+    def refuse_other_keys(self, *known: str) -> None:
+        """Adds a problem for every key of ours that is set and was not asked for: a misspelt one does nothing."""
+        asked = sorted(self._asked | set(known))
+        configured = {**get_config_env(), **CONFIG.get()}
+        for full in sorted(configured):
+            namespace, _, key = full.partition(":")
+            if namespace == NAMESPACE and key not in asked:
+                near = get_close_matches(key, asked, n=1)
+                step = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(asked)}."
+                self.problem(key, _shown(configured[full]), "is under a key that is not known here.", step)
+
+    def _get(self, key: str) -> str | None:
+        self._asked.add(key)
+        return self._config.get(key)
+
+    def _get_object(self, key: str) -> object:
+        self._asked.add(key)
+        return self._config.get_object(key)
+
     def _structure(self, key: str, kind: type[T], default: T) -> T:
         try:
-            value = self._config.get_object(key)
+            value = self._get_object(key)
         except (pulumi.ConfigTypeError, json.JSONDecodeError):
-            value = self._config.get(key)
+            value = self._get(key)
         if value is None:
             return default
         if not isinstance(value, kind):

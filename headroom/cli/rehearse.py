@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from headroom.addresses.problems import ProblemsError
 from headroom.rehearsal.clock import Clock
-from headroom.rehearsal.narration import Narrator
+from headroom.rehearsal.narration import Narrator, Phase
 from headroom.rehearsal.tools import find_tools
 from headroom.rehearsal.world import World, start_world
 
@@ -52,13 +51,14 @@ def rehearse(scenario: str, *, keep: bool, as_json: bool, folder: Path | None) -
     console = Console(stderr=as_json, highlight=False, width=None if terminal else PLAIN_WIDTH)
     narrator = Narrator(console)
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     tools = find_tools()
     module = importlib.import_module(SCENARIOS[scenario])
     place = folder or Path(tempfile.mkdtemp(prefix="headroom-rehearsal-"))
     place.mkdir(parents=True, exist_ok=True)
     if any(place.iterdir()):
         raise click.UsageError(f"--folder {place} is not empty. Name a new folder, or leave the option out.")
-    kept = keep or folder is not None
+    kept = folder is not None
     try:
         console.print(
             f"Rehearsing {scenario} with Pulumi {tools.pulumi_version}, Kubernetes {tools.kubernetes_version} "
@@ -70,7 +70,7 @@ def rehearse(scenario: str, *, keep: bool, as_json: bool, folder: Path | None) -
             narrator.simulated_now = clock.now
             result = module.play(world, narrator, clock)
             result |= {
-                "phases": [{"name": "start", "seconds": phase_seconds}, *(asdict(phase) for phase in narrator.phases)],
+                "phases": [{"name": "start", "seconds": phase_seconds}, *(_phase(phase) for phase in narrator.phases)],
                 "seconds": round(time.monotonic() - started, 1),
                 "peakMemoryMiB": round(_peak_memory(world)),
             }
@@ -94,6 +94,15 @@ def rehearse(scenario: str, *, keep: bool, as_json: bool, folder: Path | None) -
             shutil.rmtree(place, ignore_errors=True)
 
 
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {
+        "name": phase.name,
+        "seconds": phase.seconds,
+        "simulatedSeconds": phase.simulated_seconds,
+        "figures": phase.facts,
+    }
+
+
 def _start(place: Path, tools: Any) -> tuple[World, float]:
     started = time.monotonic()
     return start_world(place, tools), round(time.monotonic() - started, 1)
@@ -113,8 +122,8 @@ def _finish(narrator: Narrator, result: dict[str, Any]) -> None:
             (
                 phase["name"],
                 phase["seconds"],
-                _duration(phase.get("simulated_seconds", 0)),
-                ", ".join(f"{name} {value}" for name, value in phase.get("facts", {}).items()),
+                _duration(phase.get("simulatedSeconds", 0)),
+                ", ".join(f"{name} {value}" for name, value in phase.get("figures", {}).items()),
             )
             for phase in result["phases"]
         ],

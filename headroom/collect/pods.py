@@ -1,47 +1,66 @@
-"""Pods and their addresses, read from the cluster that the kubeconfig names."""
+"""Pods and their addresses, nodes and their instances, read from the cluster that the kubeconfig names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-RBAC_RULES = ({"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},)
+RBAC_RULES = ({"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list"]},)
 """What the reader's role needs."""
 
 PAGE = 500
-"""Pods a request."""
+"""Objects a request."""
 TIMEOUT_SECONDS = 10
 
 
-def list_pod_addresses(context: str = "") -> tuple[Mapping[str, str], str]:
-    """Pods as "namespace/name" by address, those with the node's own address left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodAddresses:
+    """What a cluster says of its addresses.
 
-    Args:
-        context: Context of the kubeconfig; empty for the current one.
-
-    Returns:
-        The pods, and why they could not be read (empty when they could).
+    Attributes:
+        pods: "namespace/name" by address, those with the node's own address left out.
+        nodes: Node name by EC2 instance id.
+        unknown: Why it could not be read; empty when it could.
     """
+
+    pods: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    unknown: str = ""
+
+
+def list_pod_addresses(context: str = "") -> PodAddresses:
+    """Reads pods and nodes; `context` is the kubeconfig's, empty for the current one."""
     # Imported here: a second that only a refusal has to spend.
     import urllib3  # noqa: PLC0415
     from kubernetes import client, config  # noqa: PLC0415
 
-    addresses: dict[str, str] = {}
     try:
         loaded = config.new_client_from_config(context=context or None)  # type: ignore[no-untyped-call] # untyped upstream
         api = client.CoreV1Api(loaded)
-        token = None
-        while True:
-            page = api.list_pod_for_all_namespaces(limit=PAGE, _continue=token, _request_timeout=TIMEOUT_SECONDS)
-            pages: dict[str, Any] = api.api_client.sanitize_for_serialization(page)
-            for pod in pages["items"]:
-                address = pod.get("status", {}).get("podIP")
-                if address and not pod["spec"].get("hostNetwork"):
-                    addresses[address] = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-            token = pages["metadata"].get("continue")
-            if not token:
-                return addresses, ""
+        nodes = {
+            node["spec"]["providerID"].rpartition("/")[2]: node["metadata"]["name"]
+            for node in _pages(api, api.list_node)
+            if node.get("spec", {}).get("providerID")
+        }
+        pods = {
+            pod["status"]["podIP"]: f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+            for pod in _pages(api, api.list_pod_for_all_namespaces)
+            if pod.get("status", {}).get("podIP") and not pod["spec"].get("hostNetwork")
+        }
     except config.ConfigException as error:
-        return {}, f"no usable kubeconfig: {error}"
+        return PodAddresses(unknown=f"no usable kubeconfig: {error}")
     except client.ApiException as error:
-        return {}, f"the API server answered {error.status} {error.reason}"
+        return PodAddresses(unknown=f"the API server answered {error.status} {error.reason}")
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        return {}, f"the API server did not answer: {type(error).__name__}"
+        return PodAddresses(unknown=f"the API server did not answer: {type(error).__name__}")
+    return PodAddresses(pods=pods, nodes=nodes)
+
+
+def _pages(api: Any, list_page: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    token = None
+    while True:
+        page = list_page(limit=PAGE, _continue=token, _request_timeout=TIMEOUT_SECONDS)
+        content: dict[str, Any] = api.api_client.sanitize_for_serialization(page)
+        yield from content["items"]
+        token = content["metadata"].get("continue")
+        if not token:
+            return

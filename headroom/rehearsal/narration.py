@@ -10,6 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+NARROW = 100
+"""Columns below which a table leaves something out instead of cutting it."""
+
 SHOWN_ENGINE_LINES = 60
 """Lines of the engine's output that one step shows; the whole is in the folder of the rehearsal."""
 
@@ -61,7 +64,7 @@ class Narrator:
             self.console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
     def engine_output(self, text: str, most: int) -> None:
-        """A summary of the engine's output; a warning that was shown once is not repeated."""
+        """The first lines of a summary (the last ones if `most` is negative); no warning is shown twice."""
         kept: list[str] = []
         for line in text.splitlines():
             warning = line.strip().startswith("warning:")
@@ -69,16 +72,29 @@ class Narrator:
                 kept.append(line)
             if warning:
                 self._warnings_shown.add(line)
-        if kept and kept[-1].endswith("):"):
-            kept.pop()
-        self.output("\n".join(kept[:most]))
+        # A heading whose lines were all shown before says nothing.
+        shown = [
+            line
+            for line, after in zip(kept, [*kept[1:], ""], strict=True)
+            if not line.endswith("):") or _indent(after) > _indent(line)
+        ]
+        shown = [
+            line
+            for line, after in zip(shown, [*shown[1:], ""], strict=True)
+            if line != "Diagnostics:" or _indent(after) > 0
+        ]
+        self.output("\n".join(shown[:most] if most >= 0 else shown[most:]))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
-        """A table; numbers are right-aligned."""
+        """A table; numbers are right-aligned. A narrow terminal does without the column `SUBNET`."""
+        if self.console.width < NARROW and "SUBNET" in columns:
+            left_out = columns.index("SUBNET")
+            columns = [name for index, name in enumerate(columns) if index != left_out]
+            rows = [[cell for index, cell in enumerate(row) if index != left_out] for row in rows]
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
             numeric = all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left", no_wrap=index == 0)
+            table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
         for row in rows:
             table.add_row(*(f"{cell:,}" if isinstance(cell, int) else _plain(str(cell)) for cell in row))
         self.console.print(table)
@@ -101,6 +117,10 @@ def engine_summary(output: str) -> str:
         ) or re.match(r"^ [+~=-]{1,2} +\S+ \S+ (created|imported|updated|deleted|replaced)\b", line):
             kept.append(line.rstrip())
     return "\n".join(kept)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _plain(text: str) -> str:

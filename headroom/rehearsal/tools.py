@@ -97,7 +97,8 @@ def pulumi_environment(
     environment |= {
         "PATH": os.pathsep.join([*map(str, folders), inherited.get("PATH", os.defpath)]),
         "PULUMI_HOME": str(home),
-        "PULUMI_BACKEND_URL": backend.absolute().as_uri(),
+        # Without its side files: the engine rewrites them in place, and whoever reads meanwhile finds them empty.
+        "PULUMI_BACKEND_URL": f"{backend.absolute().as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": "rehearsal",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

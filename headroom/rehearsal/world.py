@@ -71,6 +71,10 @@ class World:
         client: EKSClient = self.client("eks")
         return client
 
+    def on_close(self, callback: Callable[[], object]) -> None:
+        """Calls back before the processes are ended."""
+        self._closing.callback(callback)
+
     def close(self) -> None:
         """Ends every process; may be called again."""
         self._closing.close()

@@ -121,6 +121,7 @@ def test_a_plain_destroy_is_refused_and_deletes_nothing(stack: Stack) -> None:
 
 
 def test_a_protected_cidr_is_not_destroyed_even_with_the_program_running(stack: Stack) -> None:
+    stack.configure(acceptNewPods=False)
     stack.up()
     before = stack.picture()
     result = stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program", must=None)
@@ -141,11 +142,17 @@ def test_a_destroy_while_a_subnet_is_used_names_interface_and_node_and_deletes_n
     assert result.code != 0
     assert "1 network interface still uses these subnets; nothing was deleted." in result.output
     assert interface_id in result.output
-    assert "node ip-" in result.output
+    assert "instance i-" in result.output
     assert "pods unknown (" in result.output, "no cluster can be reached in this test, and that is said"
     assert stack.picture() == before
 
     drain(stack, interface_id)
+    racing = stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program", must=None)
+    assert racing.code != 0, "the CNI could make an interface while the routes are being deleted"
+    assert "they still accept new pods; nothing was deleted." in racing.output
+    assert stack.picture() == before
+    stack.configure(acceptNewPods=False)
+    stack.up()
     stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
     assert stack.picture() == {"cidrs": ["10.68.0.0/16"], "subnets": {}, "tables": []}
 
@@ -171,7 +178,8 @@ def test_accept_new_pods_false_takes_the_tag_away_and_nothing_else(stack: Stack)
     stack.up()
     before = stack.picture()
     stack.configure(acceptNewPods=False)
-    assert operations(stack) == {"update": 3}
+    # Three subnets, and the record that a destroy comes to first.
+    assert operations(stack) == {"update": 4}
     stack.up()
     assert stack.picture() == before
     assert all(tag["Key"] != "kubernetes.io/role/cni" for subnet in stack.subnets() for tag in subnet["Tags"])
@@ -200,6 +208,100 @@ def test_undersized_subnets_are_refused_by_the_policy_pack_before_anything_is_ma
     stack.pulumi("preview", "--policy-pack", POLICIES)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"us-east-1a": "100.64.192.0/18"}, "is not what was made under this key: 100.64.0.0/18 in us-east-1a"),
+        ({"renamed": "100.64.0.0/18"}, "was made under the key us-east-1a"),
+    ],
+)
+def test_a_key_that_moves_or_changes_its_name_is_refused_before_anything_happens(
+    stack: Stack, change: dict[str, str], said: str
+) -> None:
+    stack.up()
+    before = stack.picture()
+    subnets = stack.pod_subnets()
+    table = {"routeTableId": subnets.pop("us-east-1a")["routeTableId"], "zone": "us-east-1a"}
+    stack.configure(podSubnets={**subnets, **{key: {"cidrBlock": block, **table} for key, block in change.items()}})
+    refused = stack.pulumi("up", "--yes", "--skip-preview", must=None)
+    assert refused.code != 0
+    assert said in refused.output
+    assert stack.picture() == before
+
+
+def test_an_association_that_somebody_has_just_begun_is_waited_for_by_the_person(stack: Stack) -> None:
+    stack.world.endpoint.change(association_seconds=3.0)
+    try:
+        stack.world.ec2.associate_vpc_cidr_block(VpcId=stack.network.vpc_id, CidrBlock="100.64.0.0/16")
+        refused = stack.pulumi("up", "--yes", "--skip-preview", must=None)
+        assert "100.64.0.0/16 is associating" in refused.output
+        assert stack.subnets() == []
+        wait_for(lambda: "100.64.0.0/16" in stack.cidrs(), seconds=10, what="the association")
+    finally:
+        stack.world.endpoint.change(association_seconds=0.3)
+    stack.up()
+    assert len(stack.subnets()) == 3
+
+
+def test_a_lookup_that_is_denied_is_one_problem_with_its_key_and_action(stack: Stack) -> None:
+    stack.world.endpoint.fail("DescribeVpcs", "UnauthorizedOperation", count=5)
+    try:
+        refused = stack.pulumi("preview", must=None)
+    finally:
+        stack.world.endpoint.clear_faults()
+    assert refused.code != 0
+    assert "headroom:vpcId: " in refused.output
+    assert "ec2:DescribeVpcs" in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_a_route_table_of_another_vpc_is_refused_before_anything_is_made(stack: Stack) -> None:
+    other = stack.world.ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    table = stack.world.ec2.create_route_table(VpcId=other)["RouteTable"]["RouteTableId"]
+    subnets = stack.pod_subnets()
+    subnets["us-east-1b"]["routeTableId"] = table
+    stack.configure(podSubnets=subnets)
+    refused = stack.pulumi("preview", must=None)
+    assert refused.code != 0
+    assert f"- headroom:podSubnets.us-east-1b.routeTableId: {table} is no route table of" in refused.output
+
+
+def test_a_misspelt_key_is_answered_with_the_nearest(stack: Stack) -> None:
+    stack.configure(protekt=False)
+    refused = stack.pulumi("preview", must=None)
+    assert refused.code != 0
+    assert "headroom:protekt: " in refused.output
+    assert "Did you mean protect?" in refused.output
+
+
+def test_a_destroy_that_cannot_see_the_interfaces_is_refused(stack: Stack) -> None:
+    stack.configure(protect=False, acceptNewPods=False)
+    stack.up()
+    before = stack.picture()
+    stack.world.endpoint.fail("DescribeNetworkInterfaces", "UnauthorizedOperation", count=5)
+    try:
+        refused = stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program", must=None)
+    finally:
+        stack.world.endpoint.clear_faults()
+    assert refused.code != 0
+    assert "are in use could not be read" in refused.output
+    assert stack.picture() == before
+
+
+def test_a_refused_destroy_keeps_every_reservation_too(stack: Stack) -> None:
+    zone = list(ZONES)[-1]
+    blocks = [f"100.64.{number}.0/28" for number in range(129, 137)]
+    stack.configure(protect=False, prefixReservations={zone: {"cidrBlocks": blocks, "primaryAddresses": 100}})
+    stack.up()
+    node_interface_in_last_zone(stack)
+    for flag in ("--run-program", "--continue-on-error"):
+        arguments = {"--run-program", flag}
+        refused = stack.pulumi("destroy", "--yes", "--skip-preview", *sorted(arguments), must=None)
+        assert refused.code != 0
+        reserved = stack.world.ec2.get_subnet_cidr_reservations(SubnetId=stack.subnets()[-1]["SubnetId"])
+        assert len(reserved["SubnetIpv4CidrReservations"]) == len(blocks)
+
+
 def own_tables(stack: Stack) -> None:
     gateway = stack.world.ec2.describe_nat_gateways(Filters=[{"Name": "vpc-id", "Values": [stack.network.vpc_id]}])[
         "NatGateways"
@@ -218,7 +320,7 @@ def test_a_table_of_its_own_gets_its_routes_before_the_subnet_uses_it(stack: Sta
     routes = stack.world.ec2.describe_route_tables(RouteTableIds=[table_id])["RouteTables"][0]["Routes"]
     assert {"0.0.0.0/0"} <= {route["DestinationCidrBlock"] for route in routes}
     stack.pulumi("preview", "--expect-no-changes")
-    stack.configure(protect=False)
+    stack.configure(protect=False, acceptNewPods=False)
     stack.up()
     stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
     assert stack.picture() == {"cidrs": ["10.68.0.0/16"], "subnets": {}, "tables": []}
@@ -281,6 +383,7 @@ def test_every_call_of_a_whole_life_is_in_the_policy_document(stack: Stack) -> N
     zone = next(iter(ZONES))
     stack.configure(
         protect=False,
+        acceptNewPods=False,
         ingressRules={"databases": {"securityGroupId": group, "protocol": "tcp", "fromPort": 5432, "toPort": 5432}},
         prefixReservations={zone: {"cidrBlocks": ["100.64.32.0/19"], "primaryAddresses": 500}},
     )
@@ -328,6 +431,7 @@ def test_the_managed_add_on_is_imported_and_its_settings_are_merged_and_it_stays
     stack.configure(
         clusterName=cluster,
         protect=False,
+        acceptNewPods=False,
         cniSettings={
             "managedBy": "addon",
             "addonVersion": version,

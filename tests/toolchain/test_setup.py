@@ -132,7 +132,7 @@ def test_the_engines_environment_leads_to_no_real_account_or_cluster(tmp_path: P
         inherited=inherited,
     )
 
-    assert made["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/state"
+    assert made["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/state?metadata=skip"
     assert made["PULUMI_DEBUG_PROVIDERS"] == "aws:1,kubernetes:2"
     assert made["NO_PROXY"] == "internal.invalid,127.0.0.1,localhost"
     assert made["HOME"] == "/home/someone"

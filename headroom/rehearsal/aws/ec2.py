@@ -525,7 +525,12 @@ class RehearsalBackend(EC2Backend):
         self, route_table_id: str, gateway_id: str | None = None, subnet_id: str | None = None
     ) -> str:
         """Associate explicitly: once a subnet; the same table again is the same association."""
-        self.get_route_table(route_table_id)
+        wanted = self.get_route_table(route_table_id)
+        if subnet_id and self.get_subnet(subnet_id).vpc_id != wanted.vpc_id:
+            raise RefusalError(
+                "InvalidParameterValue",
+                f"route table {route_table_id} and subnet {subnet_id} belong to different networks",
+            )
         for table in self.route_tables.values():
             if subnet_id in table._associations.values() and table.id != route_table_id:  # noqa: SLF001  # moto
                 raise RefusalError(

@@ -147,6 +147,7 @@ def build_cluster(
     replay_past(nodes, seed)
     nodes.write_all_running()
     nodes.start()
+    world.on_close(nodes.stop)
     return Cluster(network=network, nodes=nodes, kube=kube)
 
 

@@ -49,10 +49,10 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
             f"{pods:,} pods run. Their nodes hold {held:,} addresses: a network interface keeps its addresses as "
             "long as one pod uses one of them,\nand one more interface is kept warm (WARM_ENI_TARGET=1)."
         )
-        phase.facts = {"pods": pods, "addressesHeld": held}
+        phase.facts = {"pods running": pods, "addresses held": held}
     with narrator.phase("incident", f"{clock.text()}  {SCALED} scales out, and its pods hang") as phase:
         stuck = _incident(world, running, narrator)
-        phase.facts = {"stuckPods": stuck}
+        phase.facts = {"pods that hang": stuck}
     with narrator.phase("refused", "What not to do: the commands of a published rule (CRE-2025-0112), judged") as phase:
         phase.facts = _refused(world, running, narrator)
     with narrator.phase("preview", "The emergency stack, previewed with the policies") as phase:
@@ -60,7 +60,7 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
         preview = _pulumi(
             world, narrator, "preview", "--policy-pack", str(_policies()), "--policy-pack-config", _policy_config(world)
         )
-        phase.facts = {"seconds": round(preview.seconds, 2)}
+        phase.facts = {"took (s)": round(preview.seconds, 2)}
     aws_nodes = _aws_nodes(running)
     with narrator.phase("up", "Applied") as phase:
         up = _pulumi(
@@ -74,14 +74,13 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
             "--policy-pack-config",
             _policy_config(world),
         )
-        phase.facts = {"seconds": round(up.seconds, 2)}
+        phase.facts = {"took (s)": round(up.seconds, 2)}
     with narrator.phase("recovery", f"{clock.text()}  Nobody touches the cluster; the CNI finds the subnets") as phase:
         phase.facts = _recovery(world, running, narrator, aws_nodes)
     with narrator.phase("destroy", "A premature destroy is refused, and nothing is deleted") as phase:
         phase.facts = _destroy(world, running, narrator)
     if running.nodes.errors:
         raise RehearsalFailedError("the simulated nodes met errors:\n" + "\n".join(running.nodes.errors[:5]))
-    running.nodes.stop()
     return {"scenario": NAME, "awsCalls": world.endpoint.calls(), "cannotShow": list(CANNOT_SHOW)}
 
 
@@ -95,7 +94,7 @@ def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
     )
     _until_still(running)
     stuck = [pod for pod in _pods(running) if not _has_address(pod)]
-    narrator.command(f"kubectl -n {NAMESPACE} get pods -l app={SCALED} | grep -v Running | head -3")
+    narrator.command(f"kubectl -n {NAMESPACE} get pods -l app={SCALED} -o wide | grep -v Running | head -4")
     narrator.table(
         ("NAME", "READY", "STATUS", "RESTARTS", "NODE"),
         [(p["metadata"]["name"], "0/1", _reason(p), 0, p["spec"]["nodeName"]) for p in stuck[:3]],
@@ -110,8 +109,8 @@ def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
     asks = next(iter(running.nodes.nodes.values())).limits.ipv4_per_eni
     most = max(subnet["AvailableIpAddressCount"] for subnet in _node_subnets(world, running))
     narrator.say(
-        f"{len(stuck)} pods hang. A new interface asks for {asks} addresses at once, and no subnet has more than {most} "
-        "left: they are of no use to anybody."
+        f"{len(stuck)} pods hang. A new interface asks for {asks} addresses at once, and no subnet has more than "
+        f"{most} left: they are of no use to anybody."
     )
     if not stuck:
         raise RehearsalFailedError("no pod hangs: the subnets did not run dry")
@@ -137,7 +136,7 @@ def _refused(world: World, running: Cluster, narrator: Narrator) -> dict[str, An
     )
     if "pod-subnet-size" not in second.output:
         raise RehearsalFailedError("the policy pack did not refuse the /24s")
-    return {"invalidSeconds": round(first.seconds, 2), "undersizedSeconds": round(second.seconds, 2)}
+    return {"invalid (s)": round(first.seconds, 2), "undersized (s)": round(second.seconds, 2)}
 
 
 def _recovery(
@@ -146,8 +145,8 @@ def _recovery(
     clock = running.nodes.clock
     started = clock.now()
     narrator.say(
-        "Each node that failed waits 120 s after InsufficientFreeAddressesInSubnet, then describes the subnets of "
-        "its zone\nand takes the one with most free addresses that carries the tag "
+        "Each node that failed waits out the rest of its 120 s after InsufficientFreeAddressesInSubnet, then "
+        "describes\nthe subnets of its zone and takes the one with most free addresses that carries the tag "
         f"{SUBNET_ROLE_TAG}=1."
     )
     before = _counts(running)["stuck"]
@@ -159,29 +158,30 @@ def _recovery(
             narrator.say(f"  {clock.text()}  {left} pods wait")
             before = left
         clock.sleep_until(clock.now() + 10, most=1)
-    narrator.say(f"  {clock.text()}  no pod waits")
-    narrator.table(*_subnet_table(world, running))
     new = [pod for pod in _pods(running) if pod["status"].get("podIP", "").startswith("100.64.")]
-    ready = sorted(_ready_at(pod) - started for pod in new)
+    ready = sorted(_ready_at(pod) for pod in new)
+    narrator.say(f"  {clock.text(ready[-1])}  the last pod is ready")
+    _until_warm(running)
+    narrator.table(*_subnet_table(world, running))
     restarted = {name for name, state in _aws_nodes(running).items() if aws_nodes.get(name) != state}
     restarted |= {pod["metadata"]["name"] for pod in _pods(running) if _restarts(pod)}
     narrator.say(
         f"{len(new)} pods have addresses from 100.64.0.0/16. Restarted: "
-        f"{', '.join(sorted(restarted)) or 'nothing'}. The first pod came up {ready[0]:.0f} s after `up`, the last "
-        f"{ready[-1]:.0f} s after it (simulated time)."
+        f"{', '.join(sorted(restarted)) or 'nothing'}. The first pod came up {ready[0] - started:.0f} s after `up`, "
+        f"the last {ready[-1] - started:.0f} s after it (simulated time)."
     )
     if restarted:
         raise RehearsalFailedError(f"restarted: {', '.join(sorted(restarted))}")
     return {
-        "podsInNewSubnets": len(new),
-        "firstPodSeconds": round(ready[0]),
-        "lastPodSeconds": round(ready[-1]),
-        "restarted": sorted(restarted),
+        "pods in the new subnets": len(new),
+        "first pod after (simulated s)": round(ready[0] - started),
+        "last pod after (simulated s)": round(ready[-1] - started),
+        "restarted": len(restarted),
     }
 
 
 def _destroy(world: World, running: Cluster, narrator: Narrator) -> dict[str, Any]:
-    plain = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", must_fail=True, lines=3)
+    plain = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", must_fail=True, lines=-1)
     narrator.say("\nProtection taken away on purpose, and the program run, so that its guard is asked:")
     _configure(
         world,
@@ -201,7 +201,7 @@ def _destroy(world: World, running: Cluster, narrator: Narrator) -> dict[str, An
     ]
     if "still use" not in guarded.output or len(subnets) != len(ZONES) or len(associated) != len(ZONES):
         raise RehearsalFailedError("the destroy was not refused before anything was deleted")
-    return {"plainSeconds": round(plain.seconds, 2), "guardedSeconds": round(guarded.seconds, 2)}
+    return {"plain (s)": round(plain.seconds, 2), "with the program (s)": round(guarded.seconds, 2)}
 
 
 # What is configured and run
@@ -297,6 +297,17 @@ def _until_still(running: Cluster) -> None:
     last, since = -1, clock.now()
     while clock.now() - since < 60:  # noqa: PLR2004 - a minute
         now = _counts(running)["stuck"]
+        if now != last:
+            last, since = now, clock.now()
+        clock.sleep_until(clock.now() + 10, most=0.5)
+
+
+def _until_warm(running: Cluster) -> None:
+    """Waits until no node makes another interface: what is counted then holds still."""
+    clock = running.nodes.clock
+    last, since = -1, clock.now()
+    while clock.now() - since < 30:  # noqa: PLR2004 - six rounds of the pool's loop
+        now = sum(len(node.ipamd.interfaces) for node in running.nodes.nodes.values())
         if now != last:
             last, since = now, clock.now()
         clock.sleep_until(clock.now() + 10, most=0.5)
