@@ -1,7 +1,6 @@
-"""The policy pack. Building it starts its server, so nothing else may import this file."""
+"""The policy pack: `pulumi preview --policy-pack policies`. Every rule is mandatory unless its configuration says."""
 
-from pulumi_policy import PolicyPack
+from policies.analyzer import serve
+from policies.pack import RULES
 
-from policies.pack import POLICIES
-
-PolicyPack("headroom", policies=POLICIES)
+serve(RULES)

@@ -7,7 +7,11 @@ import click
 
 from headroom.addresses.problems import ProblemsError
 
-COMMANDS = {"rehearse": "Play an incident on this machine, with no cloud account, and see it cured."}
+COMMANDS = {
+    "calc": "The arithmetic of addresses: nodes, fleets, subnets, free blocks, ranges, forecasts.",
+    "check": "Judge a stack by the policies, without an engine or credentials.",
+    "rehearse": "Play an incident on this machine, with no cloud account, and see it cured.",
+}
 """Commands with their one line of help; module and function have the command's name."""
 
 BAD_INPUT = 2

@@ -5,13 +5,16 @@ from typing import Any
 
 from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, shown, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.capacity.cni_version import SUBNET_EXCLUDED, SUBNET_ROLE_TAG
 from headroom.capacity.demand import ZoneDemand, least_demand, zone_demand
 from policies.findings import Finding, Undecided, known
+from policies.network import is_for_pods
+from policies.resources import SUBNET, Resources
 
 NAME = "pod-subnet-size"
 DESCRIPTION = "A subnet that the VPC CNI takes addresses from holds the nodes of its zone at their busiest."
-RESOURCE_TYPE = "aws:ec2/subnet:Subnet"
+TYPES = (SUBNET,)
+SCOPE = "resource"
+ENFORCEMENT = "mandatory"
 SEVERITY = "critical"
 TAGS = ("eks", "capacity")
 REMEDIATION = (
@@ -42,31 +45,21 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
 }
 
 
-def findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is wrong with one `aws.ec2.Subnet`; nothing for a subnet that is not for pods.
+def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is wrong with the pod subnets' sizes; nothing is said of a subnet that is not for pods.
 
     Stops: an emergency subnet that is full again within the hour, as the /24s of rule CRE-2025-0112 would be.
     """
-    for_pods = _is_for_pods(properties)
-    if isinstance(for_pods, Undecided):
-        yield for_pods
-    elif for_pods:
-        yield from _size_findings(properties, config)
+    for resource in resources.of_type(SUBNET):
+        for_pods = is_for_pods(resource)
+        if isinstance(for_pods, Undecided):
+            yield Finding(resource, for_pods)
+        elif for_pods:
+            for verdict in _size_findings(resource.properties, config):
+                yield Finding(resource, verdict, "cidrBlock")
 
 
-def _is_for_pods(properties: Mapping[str, Any]) -> bool | Undecided:
-    tags = known(properties, "tags")
-    if isinstance(tags, Undecided):
-        return tags
-    if not isinstance(tags, Mapping | None):
-        return Undecided("tags", "is not a mapping.")
-    role = known(tags, SUBNET_ROLE_TAG) if tags else None
-    if isinstance(role, Undecided):
-        return Undecided(f"tag {SUBNET_ROLE_TAG}")
-    return role is not None and role != SUBNET_EXCLUDED
-
-
-def _size_findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Finding]:
+def _size_findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Problem | Undecided]:
     cidr, zone = known(properties, "cidrBlock"), known(properties, "availabilityZone")
     if isinstance(cidr, Undecided) or cidr is None:
         yield Undecided("cidrBlock")
@@ -91,7 +84,7 @@ def _size_findings(properties: Mapping[str, Any], config: Mapping[str, Any]) -> 
         )
 
 
-def _demand(zone: object, config: Mapping[str, Any]) -> ZoneDemand | Sequence[Finding]:
+def _demand(zone: object, config: Mapping[str, Any]) -> ZoneDemand | Sequence[Problem | Undecided]:
     """What the zone has to hold, or why that cannot be told.
 
     Raises:
@@ -100,7 +93,7 @@ def _demand(zone: object, config: Mapping[str, Any]) -> ZoneDemand | Sequence[Fi
     expected = config.get("expectedNodes")
     if expected is None or expected == {}:
         return least_demand()
-    wrong: list[Finding] = [*_config_problems(config)]
+    wrong: list[Problem | Undecided] = [*_config_problems(config)]
     if wrong:
         return wrong
     missing = [name for name in ("podsPerNode", "instanceType") if config.get(name) is None]

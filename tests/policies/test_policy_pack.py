@@ -1,31 +1,43 @@
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import runpy
 import subprocess
 import sys
+import time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pulumi_policy
-from google.protobuf import json_format, struct_pb2  # type: ignore[import-untyped]  # no stubs in the lock
-from pulumi.runtime.proto import analyzer_pb2
-from pulumi_policy import EnforcementLevel, ResourceValidationPolicy, Severity
-from pulumi_policy.policy import _PolicyAnalyzerServicer
-from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
+import grpc  # type: ignore[import-untyped]  # no stubs in the lock
+import pytest
+import yaml
+from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]  # the same
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
-from policies import rules
-from policies.pack import POLICIES, RULES
+from policies import analyzer as analyzer_module
+from policies import cni, resources, rules
+from policies.analyzer import Analyzer
+from policies.configuration import EXCEPTIONS_KEY, RuleConfig, read_configuration
+from policies.findings import Finding, Undecided
+from policies.pack import PACK_NAME, RULES, VERSION, judge, schemas
+from policies.resources import SUBNET, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
-    import pytest
-    from pulumi_policy import Policy
+    from headroom.addresses.problems import Problem
+
+    Item = tuple[str, str, Mapping[str, Any], Mapping[str, list[str]]]
 
 CHECKOUT = Path(__file__).parents[2]
 ROLE = "kubernetes.io/role/cni"
+UNKNOWN_STRING_VALUE = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+TODAY = date(2026, 11, 21)
 CONFIG = {
     "expectedNodes": {"us-east-1a": 10},
     "podsPerNode": 100,
@@ -34,85 +46,108 @@ CONFIG = {
 }
 
 
-def by_name() -> Mapping[str, Policy]:
-    return {policy.name: policy for policy in POLICIES}
-
-
 def rule_files() -> list[Path]:
     return sorted(path for path in Path(rules.__path__[0]).glob("*.py") if path.stem != "__init__")
 
 
-# The pack.
+# The rules.
 
 
 def test_every_rule_of_the_folder_is_in_the_pack_under_the_name_of_its_file() -> None:
     names = [path.stem.replace("_", "-") for path in rule_files()]
     assert [rule.NAME for rule in RULES] == names
-    assert list(by_name()) == names
     assert all(re.fullmatch(r"[a-zA-Z0-9-_.]{1,100}", name) for name in names), "what the engine accepts as a name"
 
 
-def test_every_policy_is_mandatory_and_says_what_it_is_for() -> None:
-    for rule, policy in zip(RULES, POLICIES, strict=True):
-        assert policy.enforcement_level is EnforcementLevel.MANDATORY, "the SDK's default stops nothing"
-        assert policy.description == rule.DESCRIPTION
-        assert policy.remediation_steps == rule.REMEDIATION
-        assert policy.severity is Severity(rule.SEVERITY)
-        assert policy.tags == list(rule.TAGS)
-        assert policy.config_schema is not None
-        assert policy.config_schema.properties == rule.CONFIG_SCHEMA
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.NAME)
+def test_a_rule_says_what_it_is_for_how_hard_it_holds_and_which_incident_it_would_have_stopped(
+    rule: ModuleType,
+) -> None:
+    assert rule.ENFORCEMENT == "mandatory", "a rule that is milder has to say why, and be let pass here"
+    assert rule.SEVERITY in ("low", "medium", "high", "critical")
+    assert rule.SCOPE in ("resource", "stack")
+    assert rule.DESCRIPTION.endswith(".")
+    assert len(rule.REMEDIATION) > 30, "what to write instead"
+    assert "eks" in rule.TAGS
+    assert rule.TYPES
+    assert rule.__doc__
+    assert "\n    Stops: " in (rule.findings.__doc__ or ""), "the incident"
+    source = inspect.getsource(rule)
+    assert 'ENFORCEMENT = "mandatory"' in source, "explicit, not inherited"
+    for key, schema in rule.CONFIG_SCHEMA.items():
+        assert schema.get("type"), key
+        assert schema.get("description"), key
 
 
-def test_the_example_configuration_names_policies_of_the_pack_and_keys_of_their_schema() -> None:
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.NAME)
+def test_a_rule_looks_at_no_resource_type_that_it_does_not_list(rule: ModuleType) -> None:
+    """The engine's requests are filtered by these lists, so a type that is missing would never be seen."""
+    constants = {name: value for name, value in vars(resources).items() if isinstance(value, str) and ":" in value}
+    used = {
+        node.id
+        for node in ast.walk(ast.parse(inspect.getsource(rule)))
+        if isinstance(node, ast.Name) and node.id in constants and node.id != "POD_SUBNETS_COMPONENT"
+    }
+    assert {constants[name] for name in used} <= {*rule.TYPES, *cni.TYPES}
+
+
+def test_the_example_configuration_is_one_that_the_rules_accept() -> None:
     example = json.loads((CHECKOUT / "stacks" / "policy.example-emergency.json").read_text(encoding="utf-8"))
-    schemas = {rule.NAME: rule.CONFIG_SCHEMA for rule in RULES}
-    assert example.keys() <= schemas.keys()
-    for name, keys in example.items():
-        assert keys.keys() <= schemas[name].keys()
+    problems: list[Problem] = []
+    assert read_configuration(example, schemas(), problems).keys() == example.keys()
+    assert problems == []
 
 
 def test_importing_the_rules_and_the_pack_starts_no_server_and_loads_no_provider() -> None:
     program = (
-        "import sys, pulumi_policy\n"
-        "def refuse(*_, **__): raise SystemExit('a PolicyPack was built')\n"
-        "pulumi_policy.PolicyPack.__init__ = refuse\n"
-        "import policies, policies.pack, policies.findings, policies.rules\n"
+        "import sys, grpc\n"
+        "def refuse(*_, **__): raise SystemExit('a server was built')\n"
+        "grpc.server = refuse\n"
+        "import policies, policies.analyzer, policies.pack, policies.reports, policies.doors.stack_file\n"
         "print(sorted(name for name in sys.modules if name.startswith(('pulumi_', 'boto')) and '.' not in name))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=CHECKOUT)  # noqa: S603 - our own program
-    assert (done.returncode, done.stdout.strip()) == (0, "['pulumi_policy']"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
-def test_running_the_folder_builds_the_pack_with_all_policies(monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[tuple[str, Any]] = []
-    monkeypatch.setattr(pulumi_policy, "PolicyPack", lambda name, policies: built.append((name, policies)))
+def test_running_the_folder_serves_all_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(analyzer_module, "serve", served.append)
     runpy.run_path(str(CHECKOUT / "policies" / "__main__.py"), run_name="__main__")
-    assert built == [("headroom", POLICIES)]
+    assert served == [RULES]
+    assert len((CHECKOUT / "policies" / "__main__.py").read_text(encoding="utf-8").splitlines()) <= 15
 
 
-# A policy as the engine asks it.
+def test_the_version_that_the_engine_shows_is_that_of_the_packs_own_file() -> None:
+    described = yaml.safe_load((CHECKOUT / "policies" / "PulumiPolicy.yaml").read_text(encoding="utf-8"))
+    assert str(described["version"]) == VERSION
 
 
-def analyzer(config: Mapping[str, Any] | None = None) -> Any:
-    servicer = _PolicyAnalyzerServicer("headroom", "0.1.0", POLICIES, EnforcementLevel.ADVISORY)
+# The pack as the engine asks it.
+
+
+def analyzer(config: Mapping[str, Any] | None = None, level: int = analyzer_pb2.MANDATORY) -> Analyzer:
+    servicer = Analyzer()
     properties = json_format.ParseDict(dict(CONFIG if config is None else config), struct_pb2.Struct())
     request = analyzer_pb2.ConfigureAnalyzerRequest(
         policyConfig={
-            "pod-subnet-size": analyzer_pb2.PolicyConfig(
-                enforcementLevel=analyzer_pb2.EnforcementLevel.MANDATORY, properties=properties
-            )
+            "pod-subnet-size": analyzer_pb2.PolicyConfig(enforcementLevel=level, properties=properties)  # type: ignore[arg-type]  # an enumeration's value
         }
     )
     servicer.Configure(request, None)
     return servicer
 
 
-def judged(servicer: Any, properties: Mapping[str, Any], type_: str = "aws:ec2/subnet:Subnet") -> list[Any]:
+def struct(properties: Mapping[str, Any]) -> Any:
+    return json_format.ParseDict(dict(properties), struct_pb2.Struct())
+
+
+def judged(servicer: Analyzer, properties: Mapping[str, Any], type_: str = SUBNET) -> list[Any]:
     request = analyzer_pb2.AnalyzeRequest(
         type=type_,
         name="pods-us-east-1a",
-        urn=f"urn:pulumi:prod::headroom::{type_}::pods-us-east-1a",
-        properties=json_format.ParseDict(dict(properties), struct_pb2.Struct()),
+        urn=f"urn:pulumi:prod::headroom::headroom:index:PodSubnets${type_}::pods-us-east-1a",
+        properties=struct(properties),
         options=analyzer_pb2.AnalyzerResourceOptions(),
     )
     return list(servicer.Analyze(request, None).diagnostics)
@@ -121,22 +156,43 @@ def judged(servicer: Any, properties: Mapping[str, Any], type_: str = "aws:ec2/s
 SMALL = {"cidrBlock": "100.64.1.0/24", "availabilityZone": "us-east-1a", "tags": {ROLE: "1"}}
 
 
-def test_an_undersized_pod_subnet_stops_the_preview() -> None:
+def test_every_rule_is_a_policy_of_its_own_to_the_engine() -> None:
+    info = Analyzer().GetAnalyzerInfo(empty_pb2.Empty(), None)
+    assert (info.name, info.version, info.supportsConfig) == (PACK_NAME, VERSION, True)
+    assert [policy.name for policy in info.policies] == [rule.NAME for rule in RULES]
+    for rule, policy in zip(RULES, info.policies, strict=True):
+        assert policy.enforcementLevel == analyzer_pb2.MANDATORY, "the engine's default stops nothing"
+        assert policy.description == rule.DESCRIPTION
+        assert policy.remediation_steps == rule.REMEDIATION
+        assert analyzer_pb2.PolicySeverity.Name(policy.severity).endswith(rule.SEVERITY.upper())
+        assert list(policy.tags) == list(rule.TAGS)
+        assert set(policy.configSchema.properties) == {*rule.CONFIG_SCHEMA, EXCEPTIONS_KEY}
+
+
+def test_an_undersized_pod_subnet_stops_the_preview_under_its_rules_name() -> None:
     (diagnostic,) = judged(analyzer(), SMALL)
     assert diagnostic.policyName == "pod-subnet-size"
-    assert diagnostic.enforcementLevel == analyzer_pb2.EnforcementLevel.MANDATORY
-    assert "100.64.1.0/24 holds 251 addresses" in diagnostic.message
+    assert diagnostic.enforcementLevel == analyzer_pb2.MANDATORY
+    assert diagnostic.severity == analyzer_pb2.POLICY_SEVERITY_CRITICAL
+    assert "\n100.64.1.0/24 holds 251 addresses" in diagnostic.message
+    assert diagnostic.urn.endswith("::pods-us-east-1a")
 
 
 def test_a_large_enough_subnet_and_other_resources_pass() -> None:
     assert judged(analyzer(), {**SMALL, "cidrBlock": "100.64.0.0/18"}) == []
-    assert judged(analyzer(), SMALL, "aws:ec2/vpc:Vpc") == [], "the rule is about subnets only"
+    assert judged(analyzer(), SMALL, "aws:s3/bucket:Bucket") == [], "the rule is about subnets only"
+
+
+def test_the_configuration_chooses_the_level_of_a_single_rule() -> None:
+    (diagnostic,) = judged(analyzer(level=analyzer_pb2.ADVISORY), SMALL)
+    assert diagnostic.enforcementLevel == analyzer_pb2.ADVISORY
+    assert judged(analyzer(level=analyzer_pb2.DISABLED), SMALL) == []
 
 
 def test_an_unknown_block_is_said_and_stops_too() -> None:
     (diagnostic,) = judged(analyzer(), {**SMALL, "cidrBlock": UNKNOWN_STRING_VALUE})
     assert "pods-us-east-1a: undecided: cidrBlock is not known before `up`." in diagnostic.message
-    assert diagnostic.enforcementLevel == analyzer_pb2.EnforcementLevel.MANDATORY
+    assert diagnostic.enforcementLevel == analyzer_pb2.MANDATORY
 
 
 def test_one_unknown_resource_hides_no_violation_of_the_next() -> None:
@@ -145,5 +201,140 @@ def test_one_unknown_resource_hides_no_violation_of_the_next() -> None:
     assert [len(diagnostics) for diagnostics in answers] == [1, 1]
 
 
-def test_a_policy_is_a_resource_policy_so_a_preview_is_judged_by_its_inputs() -> None:
-    assert all(isinstance(policy, ResourceValidationPolicy) for policy in POLICIES)
+def stack_request(*items: Item) -> Any:
+    return analyzer_pb2.AnalyzeStackRequest(
+        resources=[
+            analyzer_pb2.AnalyzerResource(
+                type=type_,
+                name=name,
+                urn=f"urn:pulumi:prod::headroom::{type_}::{name}",
+                properties=struct(properties),
+                options=analyzer_pb2.AnalyzerResourceOptions(protect=True),
+                propertyDependencies={
+                    key: analyzer_pb2.AnalyzerPropertyDependencies(urns=urns) for key, urns in sources.items()
+                },
+            )
+            for type_, name, properties, sources in items
+        ]
+    )
+
+
+ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+CIDR = "aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation"
+
+
+def test_resources_are_joined_by_what_the_engine_knows_of_their_dependencies() -> None:
+    """At a preview no id is known, so this is the only way from a subnet to its route table."""
+    subnet: Item = (SUBNET, "pods", {**SMALL, "vpcId": "vpc-1"}, {})
+    cidr: Item = (CIDR, "cidr", {"vpcId": "vpc-1", "cidrBlock": "100.64.0.0/16"}, {})
+    urn = f"urn:pulumi:prod::headroom::{SUBNET}::pods"
+    table: Item = (
+        ASSOCIATION,
+        "pods",
+        {"subnetId": UNKNOWN_STRING_VALUE, "routeTableId": "rtb-1"},
+        {"subnetId": [urn]},
+    )
+    assert list(Analyzer().AnalyzeStack(stack_request(subnet, cidr, table), None).diagnostics) == []
+    (alone,) = Analyzer().AnalyzeStack(stack_request(subnet, cidr), None).diagnostics
+    assert alone.policyName == "pod-subnet-route"
+    assert alone.urn == urn
+
+
+def test_the_pack_is_ready_in_time_and_answers_over_the_wire() -> None:
+    begun = time.monotonic()
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:0", str(CHECKOUT / "policies")],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT / "policies",
+    ) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            seconds = time.monotonic() - begun
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                stub = analyzer_pb2_grpc.AnalyzerStub(channel)
+                info = stub.GetAnalyzerInfo(empty_pb2.Empty(), timeout=5)
+        finally:
+            process.terminate()
+    assert len(info.policies) == len(RULES)
+    assert seconds < 5, "0.4 s is asked for on a quiet machine: benchmarks/check.py measures it"
+
+
+# Exceptions.
+
+
+def with_exception(expires: date, resource: str = "pods") -> dict[str, RuleConfig]:
+    item = {"resource": resource, "reason": "until the move in March", "expires": expires.isoformat()}
+    return {"pod-subnet-size": RuleConfig({**CONFIG, EXCEPTIONS_KEY: [item]})}
+
+
+def small_subnet() -> list[Resource]:
+    tags = {ROLE: "1"}
+    properties = {"cidrBlock": "100.64.1.0/24", "availabilityZone": "us-east-1a", "tags": tags, "vpcId": "vpc-1"}
+    return [Resource(type=SUBNET, name="pods", urn="urn:1", properties=properties, protect=True)]
+
+
+def said(configuration: Mapping[str, RuleConfig]) -> list[Any]:
+    return [found for found in judge(small_subnet(), configuration, TODAY) if found.rule == "pod-subnet-size"]
+
+
+def test_an_exception_lets_its_resource_pass_until_its_day_is_over() -> None:
+    (last_day,) = said(with_exception(TODAY))
+    assert last_day.excepted is not None
+    assert last_day.excepted.reason == "until the move in March"
+    for resource in ("other", "pod"):
+        (other,) = said(with_exception(TODAY, resource))
+        assert other.excepted is None
+
+
+def test_an_exception_that_has_expired_fails_besides_what_it_let_pass() -> None:
+    expired, finding = said(with_exception(TODAY - timedelta(days=1)))
+    assert "was let pass until 2026-11-20 (until the move in March), and that day is over." in expired.message
+    assert finding.excepted is None
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "pods",
+        {"resource": "pods", "reason": "r"},
+        {"resource": "pods", "reason": "  ", "expires": "2027-01-01"},
+        {"resource": "pods", "reason": "r", "expires": "soon"},
+        {"resource": 5, "reason": "r", "expires": "2027-01-01"},
+        {"resource": "pods", "reason": "r", "expires": "2027-01-01", "rule": "x"},
+    ],
+)
+def test_an_exception_that_does_not_say_enough_lets_nothing_pass_and_is_said(item: object) -> None:
+    wrong, finding = said({"pod-subnet-size": RuleConfig({**CONFIG, EXCEPTIONS_KEY: [item]})})
+    assert "pod-subnet-size.exceptions[0]" in wrong.message
+    assert finding.excepted is None
+
+
+def test_what_is_wrong_with_a_configuration_file_comes_all_at_once_with_the_nearest_right_name() -> None:
+    problems: list[Problem] = []
+    document = {
+        "pod-subnet-sise": {},
+        "pod-subnet-size": {"podsPerNodes": 3, "surge": -1, "expectedNodes": {"a": "x"}, "instanceType": 5},
+        "discovery-tags": "sometimes",
+        "pod-subnet-route": {"enforcementLevel": "advisory"},
+        "all": "advisory",
+    }
+    found = read_configuration(document, schemas(), problems)
+    text = "\n".join(str(problem) for problem in problems)
+    assert len(problems) == 6, text
+    assert "Did you mean pod-subnet-size?" in text
+    assert "Did you mean podsPerNode?" in text
+    assert found["pod-subnet-route"].enforcement == "advisory"
+    assert found["alarm-has-source"].enforcement == "advisory", "`all` holds for rules that are not named"
+
+
+@pytest.mark.parametrize("document", [None, [], "x", 5])
+def test_a_configuration_that_is_no_mapping_is_one_problem(document: object) -> None:
+    problems: list[Problem] = []
+    assert read_configuration(document, schemas(), problems) == {}
+    assert len(problems) == 1
+
+
+def test_a_finding_without_a_resource_stands_for_the_whole_stack() -> None:
+    assert Finding(None, Undecided("x")).resource is None

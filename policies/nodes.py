@@ -1,0 +1,65 @@
+"""What a stack says of its nodes: instance types, their most, their zones, and the pods that a kubelet allows."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from policies.findings import Undecided, read
+from policies.network import linked
+from policies.resources import LAUNCH_TEMPLATE, UNKNOWN, Resource, Resources
+
+DEFAULT_INSTANCE_TYPE: Final = "t3.medium"
+"""What a managed node group gets where nothing says (EKS API, CreateNodegroup, instanceTypes)."""
+
+_MAX_PODS: Final = re.compile(r"(?:--max-pods[= ]|\bmaxPods\s*:\s*|\bmax-pods\s*=\s*)[\"']?(\d{1,5})")
+"""How user data sets it: a kubelet flag, a NodeConfig (nodeadm), Bottlerocket's TOML."""
+
+
+def launch_template(resources: Resources, group: Resource) -> Resource | None:
+    """The node group's launch template, if it belongs to the stack."""
+    for path in ("launchTemplate.id", "launchTemplate"):
+        for template in linked(resources, group, path, LAUNCH_TEMPLATE):
+            return template
+    return None
+
+
+def instance_types(group: Resource, template: Resource | None) -> list[str] | Undecided:
+    """The instance types that the group may launch."""
+    listed = read(group.properties, "instanceTypes", list)
+    if isinstance(listed, Undecided) or (listed and UNKNOWN in listed):
+        return Undecided("instanceTypes")
+    if listed:
+        texts = [item for item in listed if isinstance(item, str)]
+        return texts if len(texts) == len(listed) else Undecided("instanceTypes", "is not a list of text.")
+    if template is not None:
+        of_template = read(template.properties, "instanceType", str)
+        if isinstance(of_template, Undecided):
+            return of_template
+        if of_template:
+            return [of_template]
+    elif read(group.properties, "launchTemplate", object) is not None:
+        return Undecided("the launch template", "is not part of this stack, and instanceTypes is not set.")
+    return [DEFAULT_INSTANCE_TYPE]
+
+
+def user_data_max_pods(template: Resource) -> int | Undecided | None:
+    """The pods that the template's user data allows a node; None where it does not say."""
+    text = read(template.properties, "userData", str)
+    if text is None or isinstance(text, Undecided):
+        return text
+    try:
+        decoded = base64.b64decode(text, validate=True).decode("utf-8", errors="replace")
+    except (binascii.Error, ValueError):
+        return Undecided("userData", "is not base64.")
+    found = _MAX_PODS.search(decoded)
+    return int(found[1]) if found else None
+
+
+def whole_number(config: Mapping[str, Any], key: str) -> int | None:
+    """A number of 0 or more of a rule's configuration; numbers come from the engine as floating-point ones."""
+    value = config.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0 or value % 1:
+        return None
+    return int(value)

@@ -1,0 +1,183 @@
+"""One view of a stack's resources, the same whichever door they came through.
+
+The engine's requests, `pulumi preview --json`, a state export, a program that runs in process and a stack file all
+become `Resource`: properties under the provider's names, a value that only `up` will show is `UNKNOWN`, one that is
+not set is absent.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+SUBNET: Final = "aws:ec2/subnet:Subnet"
+VPC: Final = "aws:ec2/vpc:Vpc"
+CIDR_ASSOCIATION: Final = "aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation"
+ROUTE_TABLE: Final = "aws:ec2/routeTable:RouteTable"
+ROUTE: Final = "aws:ec2/route:Route"
+ROUTE_TABLE_ASSOCIATION: Final = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+RESERVATION: Final = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
+LAUNCH_TEMPLATE: Final = "aws:ec2/launchTemplate:LaunchTemplate"
+AUTO_SCALING_GROUP: Final = "aws:autoscaling/group:Group"
+ADDON: Final = "aws:eks/addon:Addon"
+NODE_GROUP: Final = "aws:eks/nodeGroup:NodeGroup"
+METRIC_ALARM: Final = "aws:cloudwatch/metricAlarm:MetricAlarm"
+LOG_METRIC_FILTER: Final = "aws:cloudwatch/logMetricFilter:LogMetricFilter"
+FUNCTION: Final = "aws:lambda/function:Function"
+DAEMON_SET: Final = "kubernetes:apps/v1:DaemonSet"
+DAEMON_SET_PATCH: Final = "kubernetes:apps/v1:DaemonSetPatch"
+HELM_RELEASE: Final = "kubernetes:helm.sh/v3:Release"
+ENI_CONFIG: Final = "kubernetes:crd.k8s.amazonaws.com/v1alpha1:ENIConfig"
+KARPENTER_NODE_CLASS: Final = "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass"
+AUTO_MODE_NODE_CLASS: Final = "kubernetes:eks.amazonaws.com/v1:NodeClass"
+
+POD_SUBNETS_COMPONENT: Final = "headroom:index:PodSubnets"
+"""The component that refuses, in a delete hook, to delete a subnet that is in use."""
+
+UNKNOWN_VALUES: Final = frozenset(
+    {
+        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",  # boolean
+        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",  # number
+        "04da6b54-80e4-46f7-96ec-b56ff0331ba9",  # string
+        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",  # array
+        "030794c1-ac77-496b-92df-f27374a8bd58",  # asset
+        "e48ece36-62e2-4504-bad9-02848725956a",  # archive
+        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",  # object
+    }
+)
+"""What the engine sends for a value that is not known yet (pulumi/pulumi, sdk/go/common/resource/plugin/rpc.go)."""
+
+SIGNATURE_KEY: Final = "4dabf18193072939515e22adb298388d"
+SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a mark of the wire format, not a secret
+OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
+"""Marks of special values on the wire (pulumi/pulumi, sdk/go/common/resource/sig)."""
+
+
+class Unknown(Enum):
+    """A value that only `up` will show."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a resource was written.
+
+    Attributes:
+        file: The stack file or the program's file.
+        line: Line of the resource, from 1.
+        lines: Lines of single properties, where they are known.
+    """
+
+    file: str
+    line: int
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One resource of a stack.
+
+    Attributes:
+        type: Type token, such as `aws:ec2/subnet:Subnet`.
+        name: Logical name.
+        urn: Its URN, which tells resources apart.
+        properties: By the provider's names; `UNKNOWN` stands for what only `up` will show.
+        id: The provider's id; empty where it is not known.
+        parent: URN of the parent, or empty.
+        protect: Whether the engine refuses to delete it.
+        dependencies: By property, the URNs of the resources that its value comes from.
+        place: Where it was written, if that is known.
+    """
+
+    type: str
+    name: str
+    urn: str
+    properties: Mapping[str, Any]
+    id: str = ""
+    parent: str = ""
+    protect: bool = False
+    dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    place: Place | None = None
+
+    @property
+    def parent_types(self) -> tuple[str, ...]:
+        """Types of the components around it, outermost first, as the URN lists them."""
+        parts = self.urn.split("::")
+        return tuple(parts[2].split("$")[:-1]) if len(parts) > 3 else ()  # noqa: PLR2004 - urn::project::types::name
+
+
+class Resources(Sequence[Resource]):
+    """All resources of a stack, found by type, URN and id."""
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        # The engine registers side by side, so its order says nothing; a finding must not depend on it.
+        self._all = tuple(sorted(resources, key=lambda resource: resource.urn))
+        self._by_type: dict[str, list[Resource]] = {}
+        self.by_urn: dict[str, Resource] = {}
+        self._by_id: dict[tuple[str, str], Resource] = {}
+        for resource in self._all:
+            self._by_type.setdefault(resource.type, []).append(resource)
+            self.by_urn[resource.urn] = resource
+            id_ = resource.id or resource.properties.get("id")
+            if isinstance(id_, str) and id_:
+                self._by_id[resource.type, id_] = resource
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._all[index]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._all)
+
+    def of_type(self, *types: str) -> Iterator[Resource]:
+        """The resources of these types, in the order of their URNs."""
+        for type_ in types:
+            yield from self._by_type.get(type_, ())
+
+    def sources(self, resource: Resource, name: str, *types: str) -> list[Resource]:
+        """The resources of these types that a property's value comes from, as the engine recorded it."""
+        found = (self.by_urn.get(urn) for urn in resource.dependencies.get(name, ()))
+        return [source for source in found if source is not None and source.type in types]
+
+    def with_id(self, type_: str, id_: object) -> Resource | None:
+        """The resource of that type with that id, if it belongs to the stack."""
+        return self._by_id.get((type_, id_)) if isinstance(id_, str) else None
+
+
+def plain(value: Any) -> Any:
+    """A value of the engine's JSON as Python has it: unknowns become `UNKNOWN`, secrets their value."""
+    if isinstance(value, str):
+        return UNKNOWN if value in UNKNOWN_VALUES else value
+    if isinstance(value, Mapping):
+        signature = value.get(SIGNATURE_KEY)
+        if signature is not None:
+            return _special(signature, value)
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # the wire knows floating-point numbers only
+    return value
+
+
+def _special(signature: object, value: Mapping[str, Any]) -> Any:
+    if signature in (SECRET_SIGNATURE, OUTPUT_SIGNATURE):
+        if "value" in value:
+            return plain(value["value"])
+        if isinstance(value.get("plaintext"), str):
+            try:
+                return plain(json.loads(value["plaintext"]))
+            except json.JSONDecodeError:
+                return UNKNOWN
+        return UNKNOWN  # encrypted: nobody here has the key
+    if signature == RESOURCE_SIGNATURE:
+        return plain(value.get("id", UNKNOWN))
+    return {str(key): plain(item) for key, item in value.items() if key != SIGNATURE_KEY}
