@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headroom.capacity.limits import LARGE_INSTANCE_MAX_PODS, instance_limits, max_pods
-from headroom.capacity.pool import node_pool
+from headroom.capacity.limits import LARGE_INSTANCE_MAX_PODS, instance_limits
 from headroom.capacity.settings import CniSettings
+from headroom.capacity.subnet import eks_subnet_size
 
 LEAST_NODES = 2
 """One node in service and one that surges in a rolling upgrade: what any pod subnet has to hold."""
@@ -43,15 +43,17 @@ def zone_demand(
     Raises:
         ProblemsError: The instance type is not known.
     """
-    limits = instance_limits(instance_type)
-    settings = CniSettings.from_environment(environment)
-    most = max_pods(limits, prefix_delegation=settings.prefix_delegation, custom_networking=settings.custom_networking)
-    pods = min(pods_per_node, most.value)
-    pool = node_pool(limits, settings, pods, max_pods=most.value)
-    total = nodes + surge
+    size = eks_subnet_size(
+        instance_limits(instance_type),
+        CniSettings.from_environment(environment),
+        nodes=nodes,
+        pods_per_node=pods_per_node,
+        surge=surge,
+    )
+    pods = pods_per_node if size.limited_pods is None else size.limited_pods
     surging = f" and {surge} more in a rolling upgrade" if surge else ""
     return ZoneDemand(
-        addresses=total * pool.subnet_addresses,
-        nodes=total,
-        text=f"{nodes} {instance_type}{surging} at {pods} pods each ({pool.subnet_addresses} addresses a node)",
+        addresses=size.addresses,
+        nodes=size.nodes,
+        text=f"{nodes} {instance_type}{surging} at {pods} pods each ({size.addresses_per_node} addresses a node)",
     )

@@ -380,6 +380,7 @@ class Ipamd:
         latency: How long EC2's answers take.
         schedulable: False while the node is cordoned.
         held: What the node holds of its subnets: the same object until an interface, address or prefix comes or goes.
+        busy_until: When ipamd's last work ended: its calls to EC2 take the time that ``latency`` gives them.
     """
 
     limits: InstanceLimits
@@ -395,6 +396,7 @@ class Ipamd:
     schedulable: bool = True
 
     held: Held = field(init=False)
+    busy_until: float = field(init=False, default=0.0)
 
     _enis: SlotMap[_Eni] = field(init=False)
     _attached: list[_Eni] = field(init=False)
@@ -407,10 +409,9 @@ class Ipamd:
     _low_below: int = field(init=False, default=0)
     _extra_from: int = field(init=False, default=0)
     _excluded: set[str] = field(init=False, default_factory=set)
-    _time: float = field(init=False, default=0.0)
     _next_loop: float = field(init=False, default=math.inf)
     _rest_until: float = field(init=False, default=-math.inf)
-    _woken: bool = field(init=False, default=False)
+    _woken_at: float | None = field(init=False, default=None)
     _calls: int = field(init=False, default=0)
     _failed_starts: int = field(init=False, default=0)
     _not_ready: str | None = field(init=False, default="not started")
@@ -435,21 +436,15 @@ class Ipamd:
     @property
     def next_due(self) -> float:
         """When ``step`` has something to do next; infinity while the pool is at rest."""
-        if self._woken:
-            self._woken = False
-            if self._is_quiet():
-                self._rest_until = math.inf
+        if self._woken_at is not None:
+            self._rest_until = math.inf if self._is_quiet() else min(self._rest_until, self._woken_at)
+            self._woken_at = None
         waiting = self._rest_until - self._next_loop
         if waiting <= TIME_TOLERANCE:
             return self._next_loop
         if waiting == math.inf:
             return math.inf
         return self._next_loop + math.ceil((waiting - TIME_TOLERANCE) / POOL_LOOP_SECONDS) * POOL_LOOP_SECONDS
-
-    @property
-    def busy_until(self) -> float:
-        """When ipamd's last work ended: its calls to EC2 take the time that ``latency`` gives them."""
-        return self._time
 
     @property
     def state(self) -> PoolState:
@@ -496,7 +491,7 @@ class Ipamd:
 
     def start(self, now: float) -> None:
         """Starts ipamd. Where it cannot start, ``not_ready`` says why and ``step`` tries again later."""
-        self._time = now
+        self.busy_until = now
         self._prefixes = self.settings.prefix_delegation
         if self._prefixes and not self.limits.supports_prefixes:
             self._say(
@@ -530,14 +525,14 @@ class Ipamd:
                 self.settings.warm_eni_target,
                 self.settings.minimum_ip_target,
             )
-            self._next_loop = self._time + POOL_LOOP_SECONDS / 2
+            self._next_loop = self.busy_until + POOL_LOOP_SECONDS / 2
         else:
             self._say("error", "Initialization failure: %s", self._not_ready)
             pause = min(FIRST_RESTART_SECONDS * 2.0**self._failed_starts, LAST_RESTART_SECONDS)
             self._failed_starts += 1
-            self._next_loop = self._time + pause
+            self._next_loop = self.busy_until + pause
         self._rest_until = -math.inf
-        self._woken = False
+        self._woken_at = None
 
     def restart(self, now: float, settings: CniSettings | None = None) -> None:
         """Restarts aws-node, as every change of its settings does. Pods keep their addresses."""
@@ -552,12 +547,12 @@ class Ipamd:
         if self._not_ready is not None:
             self.start(now)
             return
-        self._time = now
+        self.busy_until = now
         calls = self._calls
         found = self._run_pool_loop()
-        self._next_loop = self._time + POOL_LOOP_SECONDS
+        self._next_loop = self.busy_until + POOL_LOOP_SECONDS
         self._rest_until = -math.inf if self._calls > calls else self._next_change(found)
-        self._woken = False
+        self._woken_at = None
 
     def assign(self, pod: str, now: float) -> PodAddress | None:
         """Gives a pod an address, the same one if it has one already.
@@ -582,7 +577,7 @@ class Ipamd:
         eni, cidr, address = place
         eni.give_back(cidr, address, now)
         if eni.excluded and not cidr.users:
-            self._time = now
+            self.busy_until = now
             self._unassign(eni, [cidr])
         self._wake(now)
 
@@ -611,7 +606,7 @@ class Ipamd:
             self._excluded = excluded_subnets(subnets, version=self.version, cluster_name=self.settings.cluster_name)
         for eni in self._attached:
             cidrs = sorted(eni.cidrs.stored(), key=lambda cidr: cidr.is_prefix)
-            eni.clear(self.random, self._time)
+            eni.clear(self.random, self.busy_until)
             for cidr in cidrs:
                 cidr.end_cooling()
                 eni.add(cidr)
@@ -654,7 +649,7 @@ class Ipamd:
                 "IP stats for Network Card 0 - total IPs: %d, assigned IPs: %d, cooldown IPs: %d",
                 stats.total,
                 stats.assigned,
-                self.cooling(self._time),
+                self.cooling(self.busy_until),
             )
         too_low = self._is_too_low(stats)
         over = 0 if too_low else self._over(stats)
@@ -668,7 +663,7 @@ class Ipamd:
         if extra_enis:
             self._free_one_eni()
         if decreased:
-            self._timers.decreased_at = self._time
+            self._timers.decreased_at = self.busy_until
         return _Found(too_low, over > 0, extra_enis)
 
     def _next_change(self, found: _Found) -> float:
@@ -691,7 +686,7 @@ class Ipamd:
                 if eni.is_primary or eni.pods:
                     continue
                 ready = max(eni.created_at + INTERFACE_MINIMUM_LIFE_SECONDS, _after(eni.cooling_until(cooldown)))
-                if ready > self._time + TIME_TOLERANCE:
+                if ready > self.busy_until + TIME_TOLERANCE:
                     due = min(due, ready)
         return due
 
@@ -752,10 +747,10 @@ class Ipamd:
         return 0
 
     def _decreased_recently(self) -> bool:
-        return self._time - self._timers.decreased_at <= DECREASE_INTERVAL_SECONDS
+        return self.busy_until - self._timers.decreased_at <= DECREASE_INTERVAL_SECONDS
 
     def _in_insufficient_pause(self) -> bool:
-        return self._time - self._timers.insufficient_at <= INSUFFICIENT_ADDRESSES_PAUSE_SECONDS
+        return self.busy_until - self._timers.insufficient_at <= INSUFFICIENT_ADDRESSES_PAUSE_SECONDS
 
     def _may_attach(self) -> bool:
         return self.schedulable or self.settings.manage_enis_non_schedulable
@@ -802,7 +797,7 @@ class Ipamd:
             "Unable to attach IPs/Prefixes for the ENI, subnet doesn't seem to have enough IPs/Prefixes. "
             "Consider using new subnet or carve a reserved range using create-subnet-cidr-reservation",
         )
-        self._timers.insufficient_at = self._time
+        self._timers.insufficient_at = self.busy_until
 
     def _wanted(self) -> int:
         """Addresses or prefixes that the pool is short of, before the limit of one interface."""
@@ -909,7 +904,7 @@ class Ipamd:
                 self._pause_for_insufficient_addresses()
             raise
         self._spend(self.latency.discover)
-        eni = _Eni(interface, self.random, self._time, is_primary=False)
+        eni = _Eni(interface, self.random, self.busy_until, is_primary=False)
         for address in interface.addresses:
             eni.add(_Cidr(address, is_prefix=False))
         for prefix in interface.prefixes:
@@ -1058,10 +1053,10 @@ class Ipamd:
 
     def _is_deletable(self, eni: _Eni) -> bool:
         """Whether nothing needs the interface: no pod, no resting address, no target."""
-        age = self._time - eni.created_at
+        age = self.busy_until - eni.created_at
         if eni.is_primary or eni.pods or age < INTERFACE_MINIMUM_LIFE_SECONDS - TIME_TOLERANCE:
             return False
-        if self._time <= eni.cooling_until(self.settings.ip_cooldown_seconds):
+        if self.busy_until <= eni.cooling_until(self.settings.ip_cooldown_seconds):
             return False
         others = [other for other in self._attached if other is not eni and not other.excluded]
         if self._prefixes:
@@ -1119,17 +1114,17 @@ class Ipamd:
         return not self._may_have_extra_enis(stats) or not self._has_unused_eni()
 
     def _wake(self, now: float) -> None:
-        self._woken = True
-        self._rest_until = min(self._rest_until, now)
+        if self._woken_at is None:
+            self._woken_at = now
 
     def _spend(self, seconds: float) -> None:
         """An EC2 call: it takes time, and tells that the pool is not at rest."""
         self._calls += 1
-        self._time += seconds
+        self.busy_until += seconds
 
     def _say(self, level: str, message: str, *values: object) -> None:
         if self.log is not None:
-            self.log(self._time, level, message % values if values else message)
+            self.log(self.busy_until, level, message % values if values else message)
 
 
 def _after(moment: float) -> float:

@@ -2,15 +2,16 @@
 
 The table is generated data (see ``data/``): interfaces and addresses as the VPC CNI may use them, which for a
 type with several network cards is the default card only (aws/amazon-vpc-cni-k8s,
-``pkg/vpc/vpc_ip_resource_limit.go``).
+``pkg/vpc/vpc_ip_resource_limit.go``). ``python -m headroom.collect.instance_types`` refreshes it.
 """
 
 import csv
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
@@ -27,6 +28,7 @@ SMALL_INSTANCE_MAX_PODS = 110
 LARGE_INSTANCE_MAX_PODS = 250
 
 _TABLE = "ec2_instance_limits.csv"
+_COLUMNS = ("instance_type", "enis", "ipv4_per_eni", "network_cards", "hypervisor", "bare_metal", "vcpus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,40 @@ def instance_limits(instance_type: str) -> InstanceLimits:
         ],
         subject="instance type",
     )
+
+
+def limits_of_description(description: Mapping[str, Any]) -> InstanceLimits:
+    """The limits of a type as EC2's DescribeInstanceTypes describes it, for a type that is not in the table.
+
+    Of a type with several network cards only the default card counts, as for the VPC CNI.
+
+    Raises:
+        KeyError: The description lacks what it always has.
+    """
+    network = description["NetworkInfo"]
+    cards = network.get("NetworkCards") or [{"NetworkCardIndex": 0, **network}]
+    default = network.get("DefaultNetworkCardIndex", 0)
+    card = next((each for each in cards if each.get("NetworkCardIndex", 0) == default), cards[0])
+    return InstanceLimits(
+        instance_type=description["InstanceType"],
+        enis=card["MaximumNetworkInterfaces"],
+        ipv4_per_eni=network["Ipv4AddressesPerInterface"],
+        network_cards=len(cards),
+        hypervisor=_hypervisor(description.get("Hypervisor", "unknown")),
+        bare_metal=description.get("BareMetal", False),
+        vcpus=description.get("VCpuInfo", {}).get("DefaultVCpus"),
+    )
+
+
+def table_of_limits(limits: Iterable[InstanceLimits]) -> str:
+    """The table as text, in the form in which it is kept."""
+    rows = [",".join(_COLUMNS)]
+    rows.extend(
+        f"{each.instance_type},{each.enis},{each.ipv4_per_eni},{each.network_cards},{each.hypervisor},"
+        f"{str(each.bare_metal).lower()},{'' if each.vcpus is None else each.vcpus}"
+        for each in sorted(limits, key=lambda each: each.instance_type)
+    )
+    return "\n".join(rows) + "\n"
 
 
 def instance_types() -> tuple[str, ...]:

@@ -6,9 +6,9 @@ warm targets for interfaces, prefixes and addresses and the minimum. The forms f
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import fmean
 from typing import Literal
 
 from headroom.capacity import limits as instance
@@ -70,7 +70,11 @@ class AfterPeak:
     Attributes:
         before: The pool at the peak.
         pool: The pool of a node that never had a peak, for comparison.
-        expected: Mean of ``subnet_addresses`` for the pods that leave as told.
+        enis: Mean of the network interfaces, the primary one included, for the pods that leave as told.
+        secondary_addresses: Mean of the secondary addresses.
+        prefixes: Mean of the prefixes.
+        assigned: Mean of the pods that have an address.
+        expected: Mean of ``subnet_addresses``.
         least: Least that was seen in simulated runs.
         most: Most that was seen in simulated runs.
         worst: The most that is possible, whoever leaves: every pod that stays keeps an interface or a prefix of
@@ -80,6 +84,10 @@ class AfterPeak:
 
     before: NodePool
     pool: NodePool
+    enis: float
+    secondary_addresses: float
+    prefixes: float
+    assigned: float
     expected: float
     least: int
     most: int
@@ -157,8 +165,8 @@ def after_peak(  # noqa: PLR0913 - a node, two numbers of pods and who leaves
     Args:
         limits: The node's instance limits.
         settings: aws-node's settings.
-        peak: Pods at the peak.
-        pods: Pods that stay, at most ``peak``.
+        peak: Pods at the peak. Those for which the node can never have an address make no difference.
+        pods: Pods that stay, at most ``peak``. Who waits for an address leaves first.
         max_pods: The node's pod capacity; the advised one where it is not given.
         leaving: Which pods leave.
         runs: Simulated runs.
@@ -170,25 +178,30 @@ def after_peak(  # noqa: PLR0913 - a node, two numbers of pods and who leaves
         raise ValueError(f"{pods} pods cannot be what stays of {peak}")
     before = node_pool(limits, settings, peak, max_pods=max_pods)
     pool = node_pool(limits, settings, pods, max_pods=max_pods)
-    held: list[int] = []
+    shape = _node(limits, settings, max_pods, idle_primary=settings.custom_networking)
+    most_pods = shape.most_slots * shape.slot_size
+    states: list[PoolState] = []
     settles = True
     for seed in range(runs):
         node = _simulation(limits, settings, before.max_pods, seed)
-        node.add(peak)
+        node.add(min(peak, most_pods))
         settles &= node.settle()
-        node.remove(len(node.running) - pods, leaving)
+        node.pending.clear()
+        node.remove(max(len(node.running) - pods, 0), leaving)
         settles &= node.settle()
-        held.append(node.state.subnet_addresses)
-    worst = _worst_after_peak(
-        _node(limits, settings, max_pods, idle_primary=settings.custom_networking), settings, before, pool
-    )
+        states.append(node.state)
+    held = [state.subnet_addresses for state in states]
     return AfterPeak(
         before=before,
         pool=pool,
-        expected=fmean(held),
+        enis=_mean(state.enis for state in states),
+        secondary_addresses=_mean(state.secondary_addresses for state in states),
+        prefixes=_mean(state.prefixes for state in states),
+        assigned=_mean(state.assigned for state in states),
+        expected=_mean(held),
         least=min(held),
         most=max(held),
-        worst=worst,
+        worst=max(_worst_after_peak(shape, settings, before, pool), *held),
         settles=settles,
     )
 
@@ -297,7 +310,7 @@ def _pool_of_warm_prefixes(node: _Node, limits: instance.InstanceLimits, setting
         range=AddressRange(
             least=_pool(node, least, pods).subnet_addresses, most=_pool(node, most, pods).subnet_addresses
         ),
-        expected=fmean(state.subnet_addresses for state in states),
+        expected=_mean(state.subnet_addresses for state in states),
     )
 
 
@@ -348,9 +361,10 @@ def _simulated(
     limits: instance.InstanceLimits, settings: CniSettings, pods: int, max_pods: int
 ) -> tuple[PoolState, ...]:
     states = []
+    shape = _node(limits, settings, max_pods, idle_primary=settings.custom_networking)
     for seed in range(RUNS):
         node = _simulation(limits, settings, max_pods, seed)
-        node.add(pods)
+        node.add(min(pods, shape.most_slots * shape.slot_size))
         node.settle()
         states.append(node.state)
     return tuple(states)
@@ -386,3 +400,8 @@ def _worst_after_peak(node: _Node, settings: CniSettings, before: NodePool, pool
 
 def _ceil_division(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)
+
+
+def _mean(values: Iterable[int]) -> float:
+    listed = tuple(values)
+    return sum(listed) / len(listed)

@@ -136,6 +136,8 @@ class NodeSimulation:
         """So many of the pods at random. Of many pods a few are drawn one by one: random.sample is slow at that."""
         if count > DRAWN_ONE_BY_ONE or pods < DRAWN_OF:
             return self.random.sample(range(pods), count)
+        if count == 1:
+            return (self.random.choice(range(pods)),)
         drawn: dict[int, None] = {}
         while len(drawn) < count:
             drawn[self.random.choice(range(pods))] = None

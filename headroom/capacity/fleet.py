@@ -1,0 +1,660 @@
+"""What a fleet of nodes takes from the subnets of its zones, and the warm targets that suit it.
+
+All nodes of a cluster run one aws-node DaemonSet, so they share one setting of warm targets, however different
+they are. What a node takes is the closed form of `pool`; what a setting costs in EC2 calls and how fast it lets a
+node grow is simulated on one node of the fleet.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final
+
+from headroom.addresses.blocks import ADDRESS_BITS, DELEGATED_PREFIX_LENGTH, Block, usable_addresses
+from headroom.capacity.ec2 import PREFIX_ADDRESSES
+from headroom.capacity.limits import InstanceLimits
+from headroom.capacity.pool import NodePool, node_pool
+from headroom.capacity.settings import CniSettings
+from headroom.capacity.simulation import NODE_SUBNET, NodeSimulation
+
+DEFAULT_SURGE: Final = 1
+"""Nodes that a rolling upgrade adds in a zone before it takes others away."""
+
+DEFAULT_CHURN: Final = 1.0
+"""Pods that start, and pods that end, on a node in a minute, unless told otherwise."""
+
+DEFAULT_BURST_SECONDS: Final = 60
+"""How long pods of a burst may wait for their addresses, unless told otherwise."""
+
+LEAST_BURST: Final = 10
+"""Pods of a burst on a node that runs fewer."""
+
+SIMULATED_MINUTES: Final = 60
+"""Churn that is simulated to count EC2 calls."""
+
+TURN_SECONDS: Final = 10
+"""How often a pod may start and end in that simulation."""
+
+BURST_LIMIT_SECONDS: Final = 1800
+"""A burst that takes longer than this is not followed to its end."""
+
+WARM_IP_TARGETS: Final = (1, 2, 3, 5, 8, 10, 15, 20, 30)
+"""The values of WARM_IP_TARGET among which the best is looked for."""
+
+EQUAL_SHARE: Final = 0.10
+"""Settings that hold at most this share more than the thriftiest count as equal to it."""
+
+EQUAL_CALLS_SHARE: Final = 0.25
+"""Settings that need at most this share more EC2 calls than the one with the fewest count as equal to it: two runs
+of the same churn differ by about as much."""
+
+SIMULATED_CHOICES: Final = 12
+"""Settings that are compared at most: the thriftiest that serve a burst in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes:
+    """Nodes that are alike.
+
+    Attributes:
+        limits: Their instance limits.
+        zone: Their availability zone.
+        subnet: The subnet of their primary interfaces; empty where it is not known.
+        count: How many they are.
+        pods: Pods on the pod network of each.
+        peak_pods: The most pods that each of them ran or may run; its pod capacity where it is not given.
+        max_pods: Its pod capacity; the advised one where it is not given.
+    """
+
+    limits: InstanceLimits
+    zone: str
+    subnet: str = ""
+    count: int = 1
+    pods: int
+    peak_pods: int | None = None
+    max_pods: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSubnet:
+    """A subnet that nodes of a zone may take addresses from.
+
+    Attributes:
+        id: Subnet id, or its CIDR.
+        zone: Its availability zone.
+        usable: Addresses of it that the fleet may use.
+        free28: Whole aligned /28s among them.
+        for_pods: Whether only pods get addresses of it: it is tagged for the VPC CNI, or named in an ENIConfig.
+    """
+
+    id: str
+    zone: str
+    usable: int
+    free28: int
+    for_pods: bool = False
+
+    @classmethod
+    def of(cls, block: Block, zone: str, *, for_pods: bool = False) -> "FleetSubnet":
+        """An empty subnet. Its first and last /28 never become prefixes."""
+        blocks = 1 << max(0, DELEGATED_PREFIX_LENGTH - block.prefix_length)
+        return cls(
+            id=str(block),
+            zone=zone,
+            usable=usable_addresses(block),
+            free28=max(0, blocks - 2) if block.prefix_length < ADDRESS_BITS else 0,
+            for_pods=for_pods,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubnetDemand:
+    """What the fleet takes from one subnet.
+
+    Attributes:
+        subnet: Its id.
+        zone: Its zone.
+        addresses: Addresses taken.
+        worst: Addresses taken once every node has had its peak.
+        usable: Addresses that it has for the fleet, or None where it is not known.
+    """
+
+    subnet: str
+    zone: str
+    addresses: int
+    worst: int
+    usable: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneNeeds:
+    """What the nodes of a zone take, and what a rolling upgrade adds.
+
+    Attributes:
+        zone: Its name.
+        nodes: Nodes, without surge.
+        pods: Pods on the pod network.
+        enis: Network interfaces.
+        prefixes: Delegated /28 prefixes.
+        addresses: Everything taken from subnets.
+        assigned: Addresses that pods have.
+        idle: Addresses that pods could have and do not.
+        worst: Everything taken once every node has had its peak and gives nothing back.
+        surge_nodes: Nodes that an upgrade adds first.
+        surge_addresses: What they take before any old node has given anything back: each as much as the most
+            demanding node of the zone.
+        free28: Whole free /28s that the zone needs, surge included; 0 where no node uses prefixes.
+        usable: Addresses of all its subnets for the fleet, or None where they are not known.
+        usable28: Whole aligned /28s of them, or None.
+        subnets: Each subnet.
+    """
+
+    zone: str
+    nodes: int
+    pods: int
+    enis: int
+    prefixes: int
+    addresses: int
+    assigned: int
+    idle: int
+    worst: int
+    surge_nodes: int
+    surge_addresses: int
+    free28: int
+    usable: int | None
+    usable28: int | None
+    subnets: tuple[SubnetDemand, ...]
+
+    @property
+    def with_upgrade(self) -> int:
+        """Everything taken while an upgrade is on the way."""
+        return self.addresses + self.surge_addresses
+
+    @property
+    def short_by(self) -> int:
+        """Addresses that are missing for an upgrade; 0 where they suffice or are not known."""
+        return 0 if self.usable is None else max(0, self.with_upgrade - self.usable)
+
+    @property
+    def short_of_28s(self) -> int:
+        """Whole /28s that are missing for an upgrade; 0 where they suffice or are not known."""
+        return 0 if self.usable28 is None else max(0, self.free28 - self.usable28)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPlan:
+    """What a fleet takes.
+
+    Attributes:
+        zones: Each zone, in alphabetical order.
+        settles: False where nodes never come to rest.
+        waiting: Pods for which their nodes can have no address.
+    """
+
+    zones: tuple[ZoneNeeds, ...]
+    settles: bool
+    waiting: int
+
+    @property
+    def nodes(self) -> int:
+        """Nodes, without surge."""
+        return sum(zone.nodes for zone in self.zones)
+
+    @property
+    def pods(self) -> int:
+        """Pods on the pod network."""
+        return sum(zone.pods for zone in self.zones)
+
+    @property
+    def addresses(self) -> int:
+        """Everything taken from subnets."""
+        return sum(zone.addresses for zone in self.zones)
+
+    @property
+    def assigned(self) -> int:
+        """Addresses that pods have."""
+        return sum(zone.assigned for zone in self.zones)
+
+    @property
+    def idle(self) -> int:
+        """Addresses that pods could have and do not."""
+        return sum(zone.idle for zone in self.zones)
+
+    @property
+    def worst(self) -> int:
+        """Everything taken once every node has had its peak and gives nothing back."""
+        return sum(zone.worst for zone in self.zones)
+
+    @property
+    def short(self) -> tuple[ZoneNeeds, ...]:
+        """The zones whose subnets do not suffice for an upgrade."""
+        return tuple(zone for zone in self.zones if zone.short_by or zone.short_of_28s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetChoice:
+    """One setting of warm targets for a fleet.
+
+    Attributes:
+        environment: What to set on aws-node, by name. Names that are not here are to be unset.
+        addresses: Everything that the fleet takes with it.
+        worst: The same once every node has had its peak.
+        calls_per_hour: EC2 calls of the whole fleet under the churn given; None before it was simulated.
+        burst_seconds: How long a node needs until a burst of pods has addresses; None before it was simulated,
+            infinity where they are still missing after `BURST_LIMIT_SECONDS`.
+        new_node_seconds: The same for all pods of a node that has just started.
+        settles: False where nodes never come to rest.
+    """
+
+    environment: tuple[tuple[str, int], ...]
+    addresses: int
+    worst: int
+    calls_per_hour: float | None = None
+    burst_seconds: float | None = None
+    new_node_seconds: float | None = None
+    settles: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetAdvice:
+    """The best single setting of warm targets for a fleet.
+
+    Attributes:
+        now: The setting as it is.
+        best: The best one; the same as `now` where nothing is gained.
+        considered: Those with which a burst has its addresses in time, thriftiest first, up to `EQUAL_SHARE` above
+            the first.
+        burst_pods: Pods of the burst.
+        instance_type: The node that was simulated: the most frequent one of the fleet, with its usual pods.
+        pods: The pods that it ran.
+    """
+
+    now: TargetChoice
+    best: TargetChoice
+    considered: tuple[TargetChoice, ...]
+    burst_pods: int
+    instance_type: str
+    pods: int
+
+    @property
+    def saves(self) -> int:
+        """Addresses that the best setting gives back."""
+        return self.now.addresses - self.best.addresses
+
+
+def plan_fleet(
+    nodes: Iterable[Nodes],
+    settings: CniSettings,
+    *,
+    surge: int = DEFAULT_SURGE,
+    subnets: Sequence[FleetSubnet] = (),
+) -> FleetPlan:
+    """What a fleet takes from each zone and subnet.
+
+    A node's first interface takes from the node's own subnet. Each further one takes from the subnet of the zone
+    with the most free addresses that may be used for it: any one under subnet discovery, those for pods under
+    custom networking (amazon-vpc-cni-k8s, pkg/awsutils/awsutils.go). So the free addresses of those subnets
+    approach one level, and the split between them is exact within one interface.
+
+    Args:
+        nodes: The fleet; rows may repeat.
+        settings: aws-node's settings.
+        surge: Nodes that a rolling upgrade adds in each zone (EKS user guide, managed-node-update-behavior).
+        subnets: The subnets, where they are known.
+    """
+    by_zone: dict[str, Counter[Nodes]] = defaultdict(Counter)
+    for row in nodes:
+        by_zone[row.zone][row] += 1
+    for subnet in subnets:
+        by_zone.setdefault(subnet.zone, Counter())
+    pools = _Pools(settings)
+    zones = tuple(
+        _zone(zone, by_zone[zone], pools, surge, [subnet for subnet in subnets if subnet.zone == zone])
+        for zone in sorted(by_zone)
+    )
+    return FleetPlan(zones=zones, settles=pools.settle, waiting=sum(zone.pods - zone.assigned for zone in zones))
+
+
+def best_warm_targets(  # noqa: PLR0913 - the fleet and what is asked of it
+    nodes: Iterable[Nodes],
+    settings: CniSettings,
+    *,
+    burst_pods: int | None = None,
+    burst_seconds: float = DEFAULT_BURST_SECONDS,
+    churn: float = DEFAULT_CHURN,
+    simulated_choices: int = SIMULATED_CHOICES,
+) -> TargetAdvice | None:
+    """Looks for the single setting of warm targets that suits a fleet best; None for a fleet without nodes.
+
+    A low WARM_IP_TARGET is thrifty, but a burst then grows by only about that many addresses in 5.3 s, and every
+    pod costs EC2 calls (amazon-vpc-cni-k8s README, and #405, #617, #873). So of the settings with which a burst has
+    its addresses in time the thriftiest are taken, among those that are thrifty alike (`EQUAL_SHARE`) the ones with
+    the fewest calls, and among those (`EQUAL_CALLS_SHARE`) the one with which a burst is served first.
+
+    Args:
+        nodes: The fleet.
+        settings: aws-node's settings; the mode (prefixes, custom networking) is kept.
+        burst_pods: Pods that arrive at once on one node; as many as it runs, where it is not given.
+        burst_seconds: How long they may wait.
+        churn: Pods that start, and pods that end, on a node in a minute.
+        simulated_choices: How many settings to compare at most.
+    """
+    rows: Counter[Nodes] = Counter()
+    for row in nodes:
+        if row.count > 0:
+            rows[replace(row, zone="", subnet="", count=1)] += row.count
+    if not rows:
+        return None
+    usual = _usual_node(rows, settings)
+    room = max((usual.max_pods or 0) - usual.pods, 0)
+    burst = min(max(usual.pods, LEAST_BURST) if burst_pods is None else burst_pods, room)
+    count = sum(rows.values())
+
+    now = _simulated(_choice(rows, settings), usual, settings, burst, churn=churn, nodes=count)
+    served = _served(rows, settings)
+    found: list[TargetChoice] = []
+    for choice, targets in sorted(
+        ((_choice(rows, targets), targets) for targets in _targets(rows, settings)),
+        key=lambda pair: (pair[0].addresses, len(pair[0].environment), pair[0].environment),
+    ):
+        if len(found) == simulated_choices or (found and choice.addresses > found[0].addresses * (1 + EQUAL_SHARE)):
+            break
+        if not choice.settles or _served(rows, targets) < served:
+            continue
+        seconds = _seconds_to_serve(usual, targets, usual.pods, burst, limit=burst_seconds)
+        if seconds > burst_seconds:
+            continue
+        found.append(_simulated(choice, usual, targets, burst, churn=churn, nodes=count))
+    return TargetAdvice(
+        now=now,
+        best=_best(now, found, burst_seconds),
+        considered=tuple(found),
+        burst_pods=burst,
+        instance_type=usual.limits.instance_type,
+        pods=usual.pods,
+    )
+
+
+def worst_pool(pool: NodePool) -> int:
+    """The most that a node with such a pool holds."""
+    return pool.subnet_addresses if pool.range is None else pool.range.most
+
+
+class _Pools:
+    """The pools of a fleet's nodes, each kind reckoned once."""
+
+    def __init__(self, settings: CniSettings) -> None:
+        self.settings = settings
+        self.settle = True
+        self._found: dict[tuple[InstanceLimits, int, int | None], NodePool] = {}
+
+    def pool(self, nodes: Nodes, pods: int) -> NodePool:
+        key = (nodes.limits, pods, nodes.max_pods)
+        pool = self._found.get(key)
+        if pool is None:
+            pool = self._found[key] = node_pool(nodes.limits, self.settings, pods, max_pods=nodes.max_pods)
+            self.settle &= pool.settles
+        return pool
+
+    def now(self, nodes: Nodes) -> NodePool:
+        """The pool with the pods that the nodes run."""
+        return self.pool(nodes, nodes.pods)
+
+    def worst(self, nodes: Nodes, now: NodePool) -> NodePool:
+        """The pool at the peak: in the worst case none of it comes back."""
+        peak = now.max_pods if nodes.peak_pods is None else nodes.peak_pods
+        at_peak = self.pool(nodes, peak) if peak > nodes.pods else now
+        return at_peak if worst_pool(at_peak) > worst_pool(now) else now
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the nodes of a zone take, by their own subnet: for their first interface, and for further ones."""
+
+    first: Counter[str]
+    further: Counter[str]
+
+    def add(self, subnet: str, pool: NodePool, settings: CniSettings, slots: int, count: int) -> None:
+        held = worst_pool(pool)
+        if settings.custom_networking:
+            first = 1
+        elif pool.prefixes:
+            first = 1 + PREFIX_ADDRESSES * min((held - pool.enis) // PREFIX_ADDRESSES, slots)
+        else:
+            first = 1 + min(pool.secondary_addresses, slots)
+        self.first[subnet] += count * first
+        self.further[subnet] += count * (held - first)
+
+
+def _zone(name: str, rows: Mapping[Nodes, int], pools: _Pools, surge: int, subnets: Sequence[FleetSubnet]) -> ZoneNeeds:
+    count = pods = enis = prefixes = addresses = assigned = idle = worst = 0
+    most = most_prefixes = 0
+    taken, taken_worst = _Taken(Counter(), Counter()), _Taken(Counter(), Counter())
+    for row, times in rows.items():
+        number = row.count * times
+        if number == 0:
+            continue
+        now = pools.now(row)
+        at_worst = pools.worst(row, now)
+        served = min(now.assigned, row.pods)
+        held = worst_pool(now)
+        count += number
+        pods += number * row.pods
+        enis += number * now.enis
+        prefixes += number * now.prefixes
+        addresses += number * held
+        assigned += number * served
+        idle += number * (held - now.enis - served)
+        worst += number * worst_pool(at_worst)
+        most = max(most, held)
+        most_prefixes = max(most_prefixes, (held - now.enis) // PREFIX_ADDRESSES if now.prefixes else 0)
+        slots = row.limits.secondary_per_eni
+        taken.add(row.subnet, now, pools.settings, slots, number)
+        taken_worst.add(row.subnet, at_worst, pools.settings, slots, number)
+    surge_nodes = surge if count else 0
+    split = _split(taken, subnets, pools.settings)
+    split_worst = _split(taken_worst, subnets, pools.settings)
+    usable = {subnet.id: subnet.usable for subnet in subnets}
+    return ZoneNeeds(
+        zone=name,
+        nodes=count,
+        pods=pods,
+        enis=enis,
+        prefixes=prefixes,
+        addresses=addresses,
+        assigned=assigned,
+        idle=idle,
+        worst=worst,
+        surge_nodes=surge_nodes,
+        surge_addresses=surge_nodes * most,
+        free28=prefixes + surge_nodes * most_prefixes,
+        usable=sum(usable.values()) if subnets else None,
+        usable28=sum(subnet.free28 for subnet in subnets) if subnets else None,
+        subnets=tuple(
+            SubnetDemand(
+                subnet=subnet,
+                zone=name,
+                addresses=split.get(subnet, 0),
+                worst=split_worst.get(subnet, 0),
+                usable=usable.get(subnet),
+            )
+            for subnet in sorted({*split, *split_worst, *usable})
+        ),
+    )
+
+
+def _split(taken: _Taken, subnets: Sequence[FleetSubnet], settings: CniSettings) -> dict[str, int]:
+    """What is taken from each subnet, as far as it is known which."""
+    split: Counter[str] = Counter()
+    free = {subnet.id: subnet.usable for subnet in subnets}
+    for_nodes = [subnet.id for subnet in subnets if not subnet.for_pods]
+    for_pods = [subnet.id for subnet in subnets if subnet.for_pods]
+    for own in sorted(taken.first):
+        _level(taken.first[own], free, [own] if own else for_nodes, split)
+    for own in sorted(taken.further):
+        if settings.custom_networking:
+            allowed = for_pods
+        elif settings.subnet_discovery:
+            allowed = [*([own] if own else for_nodes), *for_pods]
+        else:
+            allowed = [own] if own else for_nodes
+        _level(taken.further[own], free, allowed, split)
+    return dict(split)
+
+
+def _level(amount: int, free: dict[str, int], subnets: Sequence[str], split: Counter[str]) -> None:
+    """Takes an amount from whichever of the subnets has the most free, again and again, until all of it is taken.
+
+    A subnet of which nothing is known has nothing free. What no subnet has is taken evenly, and is then missing.
+    """
+    ordered = sorted(subnets, key=lambda subnet: (-free.get(subnet, 0), subnet))
+    left = amount
+    for number in range(1, len(ordered) + 1):
+        level = free.get(ordered[number - 1], 0)
+        floor = free.get(ordered[number], 0) if number < len(ordered) else level - left
+        step = min(left, (level - floor) * number)
+        each, rest = divmod(step, number)
+        for index, subnet in enumerate(ordered[:number]):
+            part = each + (index < rest)
+            free[subnet] = free.get(subnet, 0) - part
+            split[subnet] += part
+        left -= step
+
+
+# The best warm targets.
+
+
+def _usual_node(rows: Mapping[Nodes, int], settings: CniSettings) -> Nodes:
+    """The most frequent kind of instance, with its median pods and its pod capacity."""
+    by_limits: Counter[InstanceLimits] = Counter()
+    for row, count in rows.items():
+        by_limits[row.limits] += count
+    limits = min(by_limits, key=lambda each: (-by_limits[each], each.instance_type, each.enis, each.ipv4_per_eni))
+    alike = sorted(
+        ((row, count) for row, count in rows.items() if row.limits == limits),
+        key=lambda pair: (pair[0].pods, pair[0].max_pods or 0),
+    )
+    half = sum(count for _, count in alike) / 2
+    seen = 0
+    usual = alike[-1][0]
+    for row, count in alike:
+        seen += count
+        if seen >= half:
+            usual = row
+            break
+    pool = node_pool(limits, settings, usual.pods, max_pods=usual.max_pods)
+    return Nodes(limits=limits, zone="", pods=min(usual.pods, pool.assigned), max_pods=pool.max_pods)
+
+
+def _targets(rows: Mapping[Nodes, int], settings: CniSettings) -> Iterable[CniSettings]:
+    """The settings among which the best is looked for, in the mode of the settings given."""
+    plain = replace(settings, warm_ip_target=0, minimum_ip_target=0, warm_eni_target=1, warm_prefix_target=1)
+    yield plain
+    counts = sorted(row.pods for row, count in rows.items() for _ in range(min(count, 100)))
+    usual = {counts[len(counts) * quarter // 4] for quarter in range(4)} | {counts[-1]}
+    for warm in WARM_IP_TARGETS:
+        for minimum in (0, *sorted({5 * -(-pods // 5) for pods in usual})):
+            if minimum == 0 or minimum > warm:
+                yield replace(plain, warm_ip_target=warm, minimum_ip_target=minimum)
+
+
+def _choice(rows: Mapping[Nodes, int], settings: CniSettings) -> TargetChoice:
+    pools = _Pools(settings)
+    addresses = worst = 0
+    for row, count in rows.items():
+        now = pools.now(row)
+        addresses += count * worst_pool(now)
+        worst += count * worst_pool(pools.worst(row, now))
+    return TargetChoice(environment=_environment(settings), addresses=addresses, worst=worst, settles=pools.settle)
+
+
+def _served(rows: Mapping[Nodes, int], settings: CniSettings) -> int:
+    """Pods that get an address."""
+    pools = _Pools(settings)
+    return sum(count * min(pools.now(row).assigned, row.pods) for row, count in rows.items())
+
+
+def _environment(settings: CniSettings) -> tuple[tuple[str, int], ...]:
+    if settings.warm_ip_target or settings.minimum_ip_target:
+        targets = {"MINIMUM_IP_TARGET": settings.minimum_ip_target, "WARM_IP_TARGET": settings.warm_ip_target}
+        return tuple((name, value) for name, value in targets.items() if value)
+    if settings.prefix_delegation:
+        return (("WARM_PREFIX_TARGET", settings.warm_prefix_target),)
+    return (("WARM_ENI_TARGET", settings.warm_eni_target),)
+
+
+def _best(now: TargetChoice, found: Sequence[TargetChoice], burst_seconds: float) -> TargetChoice:
+    if not found:
+        return now
+    most_calls = min(choice.calls_per_hour or 0.0 for choice in found) * (1 + EQUAL_CALLS_SHARE)
+    best = min(
+        (choice for choice in found if (choice.calls_per_hour or 0.0) <= most_calls),
+        key=lambda choice: (choice.burst_seconds, choice.new_node_seconds, choice.addresses),
+    )
+    gains = best.addresses < now.addresses or not _serves(now, burst_seconds) or not now.settles
+    return best if gains else now
+
+
+def _serves(choice: TargetChoice, burst_seconds: float) -> bool:
+    return choice.burst_seconds is not None and choice.burst_seconds <= burst_seconds
+
+
+def _simulation(node: Nodes, settings: CniSettings) -> NodeSimulation:
+    return NodeSimulation(
+        limits=node.limits,
+        settings=settings,
+        max_pods=node.max_pods or 0,
+        eniconfig_subnet=NODE_SUBNET if settings.custom_networking else None,
+    )
+
+
+def _calls_per_hour(node: Nodes, settings: CniSettings, churn: float) -> float:
+    """EC2 calls of one node whose pods start and end independently of one another, their number about the same."""
+    simulated = _simulation(node, settings)
+    simulated.add(node.pods)
+    simulated.settle()
+    before = simulated.subnets.calls.total()
+    random = Random(0)  # noqa: S311 - a simulation, not a secret
+    start = churn * TURN_SECONDS / 60
+    for _ in range(SIMULATED_MINUTES * 60 // TURN_SECONDS):
+        running = len(simulated.running) + len(simulated.pending)
+        if running < (node.max_pods or 0):
+            simulated.add(_at_random(random, start))
+        if node.pods:
+            simulated.remove(_at_random(random, start * running / node.pods), "random")
+        simulated.wait(TURN_SECONDS)
+    return (simulated.subnets.calls.total() - before) * 60 / SIMULATED_MINUTES
+
+
+def _at_random(random: Random, mean: float) -> int:
+    """A whole number with that mean: the part behind the point is left to chance."""
+    whole = int(mean)
+    return whole + (random.random() < mean - whole)
+
+
+def _simulated(  # noqa: PLR0913 - a choice, a node, and what is asked of it
+    choice: TargetChoice, node: Nodes, settings: CniSettings, burst: int, *, churn: float, nodes: int
+) -> TargetChoice:
+    """The choice with what it costs and how fast it is."""
+    return replace(
+        choice,
+        calls_per_hour=_calls_per_hour(node, settings, churn) * nodes,
+        burst_seconds=_seconds_to_serve(node, settings, node.pods, burst),
+        new_node_seconds=_seconds_to_serve(node, settings, 0, node.pods),
+    )
+
+
+def _seconds_to_serve(
+    node: Nodes, settings: CniSettings, running: int, more: int, *, limit: float = BURST_LIMIT_SECONDS
+) -> float:
+    """How long a node that runs so many pods needs until so many more have their addresses; infinity above a limit."""
+    simulated = _simulation(node, settings)
+    simulated.add(running)
+    simulated.settle()
+    begin = simulated.now
+    simulated.add(more)
+    while simulated.pending:
+        if simulated.now - begin > limit:
+            return float("inf")
+        simulated.wait(TURN_SECONDS / 4)
+    return simulated.now - begin
