@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import grpc  # type: ignore[import-untyped] # grpcio ships no types
 import pulumi
 import pytest
 import yaml
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Properties = Mapping[str, Any]
-    Answer = Properties | Callable[[Properties], Properties]
+    Answer = Properties | None | Callable[[Properties], Properties]
 
 CHECKOUT = Path(__file__).parents[1]
 STACK_TYPE = "pulumi:pulumi:Stack"
@@ -64,6 +65,10 @@ class Registration:
     def label(self) -> str:
         return f"{self.type} {self.name}"
 
+    @property
+    def id(self) -> str:
+        return self.import_id or f"{self.type.rpartition(':')[2]}-{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -73,9 +78,19 @@ class Asked:
     args: Properties
 
 
+class LookupFailedError(grpc.RpcError):  # type: ignore[misc]  # no stubs in the lock
+    """How the engine answers when a provider could not look something up."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return str(self)
+
+
 @dataclass(slots=True)
 class Recorder:
-    """What a program registered, asked and exported, and the answers that it gets."""
+    """What a program registered, asked and exported, and the answers that it gets; None is one not known yet."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
     registrations: list[Registration] = field(default_factory=list)
@@ -124,7 +139,21 @@ class Recorder:
         kept = [item for item in self.registrations if item.label not in without]
         above = {item.label: f"{item.type}$" for item in kept}
         urns = [f"urn:pulumi:any::headroom::{above.get(item.parent, '')}{item.type}::{item.name}" for item in kept]
-        self.answers[READ_STATE] = {"outputs": {urn: {} for urn in urns}}
+        outputs = [{**item.inputs, **_computed(item)} for item in kept]
+        self.answers[READ_STATE] = {
+            "outputs": {
+                urn: {"type": item.type, "outputs": held} for urn, item, held in zip(urns, kept, outputs, strict=True)
+            }
+        }
+
+    @staticmethod
+    def failing(message: str) -> Callable[[Properties], Properties]:
+        """An answer that is none: the lookup fails with `message`."""
+
+        def fail(_: Properties) -> Properties:
+            raise LookupFailedError(message)
+
+        return fail
 
     def labels(self) -> list[str]:
         return [registration.label for registration in self.registrations]
@@ -157,9 +186,9 @@ class Recorder:
                 wire=wire.SerializeToString(deterministic=True),
             )
         )
-        return request.importId or f"{request.type.rpartition(':')[2]}-{request.name}", inputs
+        return self.registrations[-1].id, inputs
 
-    def answer(self, token: str, args: Properties) -> Properties:
+    def answer(self, token: str, args: Properties) -> Properties | None:
         """What the function answers; a test that did not say so fails."""
         self.asked.append(Asked(token, args))
         assert token in self.answers, f"the program calls {token}, for which this test has no answer"
@@ -222,6 +251,8 @@ class _Monitor:
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the wire's name
         answer = self._recorder.answer(request.tok, json_format.MessageToDict(request.args))
+        if answer is None:
+            return resource_pb2.ResourceInvokeResponse(unknown=True)
         return resource_pb2.ResourceInvokeResponse(**{"return": _struct(answer)})
 
     def SignalAndWaitForShutdown(self, _: Any) -> Any:  # noqa: N802 - the wire's name
@@ -230,6 +261,11 @@ class _Monitor:
 
 def _struct(value: Properties) -> struct_pb2.Struct:
     return json_format.ParseDict(dict(value), struct_pb2.Struct())
+
+
+def _computed(item: Registration) -> Properties:
+    """What AWS adds to the inputs, as far as the program reads it in the state."""
+    return {"arn": f"arn:aws:ec2:us-east-1:123456789012:any/{item.id}", "securityGroupRuleId": item.id}
 
 
 def _label(urn: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pulumi
 import pytest
 
 from components.custom_networking import SECURITY_GROUPS_PER_INTERFACE, CustomNetworking, CustomNetworkingArgs
@@ -31,6 +32,25 @@ def test_an_eniconfig_named_by_its_zone_is_registered_for_each_subnet(recorder: 
         "spec": {"subnet": "subnet-a", "securityGroups": ["sg-1", "sg-2"]},
     }
     assert config.parent == f"{COMPONENT} pods"
+
+
+def test_an_eniconfig_asks_before_it_is_deleted_where_hooks_are_given(recorder: Recorder) -> None:
+    async def hook(_: pulumi.ResourceHookArgs) -> None:
+        """Would refuse."""
+
+    def program() -> None:
+        guard = pulumi.ResourceHookBinding(before_delete=[pulumi.ResourceHook("in-use", hook)])
+        CustomNetworking("pods", CustomNetworkingArgs(subnet_ids=SUBNETS, guard=guard))
+
+    recorder.run(program)
+    asking = {item.label: item.before_delete for item in recorder.registrations}
+    assert asking == {
+        f"{COMPONENT} pods": (),
+        f"{ENI_CONFIG} pods-us-east-1a": ("in-use",),
+        f"{ENI_CONFIG} pods-us-east-1b": ("in-use",),
+    }
+    recorder.run(lambda: CustomNetworking("pods", CustomNetworkingArgs(subnet_ids=SUBNETS)))
+    assert not any(item.before_delete for item in recorder.registrations)
 
 
 def test_without_security_groups_the_nodes_own_ones_hold(recorder: Recorder) -> None:

@@ -3,11 +3,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pytest
 
 from components.pod_subnets import (
     FORBIDDEN_TAGS,
+    KEY_TAG,
     ROUTE_TARGETS,
+    RULE_DESCRIPTION_CHARACTERS,
+    TAG_KEY_CHARACTERS,
+    TAG_VALUE_CHARACTERS,
     TAGS_PER_RESOURCE,
     IngressRule,
     PodSubnet,
@@ -20,8 +25,6 @@ from headroom.addresses.problems import ProblemsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import pulumi
 
     from headroom.addresses.problems import Problem
     from tests.conftest import Recorder
@@ -165,7 +168,7 @@ def test_a_table_of_its_own_has_the_routes_that_were_asked_for(recorder: Recorde
     declare(recorder, subnets={"us-east-1a": replace(OWN_TABLE, routes=[NAT, to_office])}, tags={"team": "platform"})
     assert recorder.one(TABLE, "pods-us-east-1a").inputs == {
         "vpcId": "vpc-1",
-        "tags": {"Name": "pods-us-east-1a", "team": "platform"},
+        "tags": {"Name": "pods-us-east-1a", "team": "platform", "headroom:key": "us-east-1a"},
     }
     assert recorder.one(ROUTE, "pods-us-east-1a-0.0.0.0/0").inputs == {
         "routeTableId": "RouteTable-pods-us-east-1a",
@@ -225,8 +228,8 @@ def test_a_subnet_has_either_a_table_or_routes() -> None:
     both, neither = replace(A, routes=[NAT]), replace(A, route_table_id=None)
     found = problems(subnets={"us-east-1a": both, "us-east-1b": replace(neither, cidr_block="100.64.64.0/18")})
     accepted = (
-        " Give route_table_id (that of the zone's node subnet serves), or the routes of a new table; an empty list "
-        "means the local route only."
+        " Name a table (routeTableId; that of the zone's node subnet serves), or the routes of a new one; none at all "
+        "(routes: {}) means the local route only."
     )
     assert [problem.message for problem in found] == [
         f"subnets.us-east-1a: 100.64.0.0/18 has both a route table and routes.{accepted}",
@@ -289,7 +292,13 @@ def test_a_rule_that_names_cidrs_is_repeated_for_every_pod_cidr(recorder: Record
     [
         ("tcp", (None, None), "is for tcp and lacks a port range."),
         ("udp", (53, None), "is for udp and lacks one end of its ports."),
-        ("icmp", (None, None), "is for icmp and lacks a port range."),
+        ("icmp", (None, None), "is for icmp and lacks its type, its code or both."),
+        ("icmp", (8, None), "is for icmp and lacks its type, its code or both."),
+        ("icmp", (-1, 0), "has the ICMP type -1 and code 0, which do not exist."),
+        ("icmp", (256, -1), "has the ICMP type 256 and code -1, which do not exist."),
+        ("icmp", (8, -2), "has the ICMP type 8 and code -2, which do not exist."),
+        ("tcp", (-1, -1), "has the ports -1 to -1, which are no range within 0 to 65535."),
+        ("50", (None, 443), "is for protocol 50, which is let in as a whole, but names None to 443."),
         ("tcp", (443, 80), "has the ports 443 to 80, which are no range within 0 to 65535."),
         ("tcp", (0, 65536), "has the ports 0 to 65536, which are no range within 0 to 65535."),
         ("-1", (443, 443), "is for all protocols, which have all ports, but names 443 to 443."),
@@ -305,11 +314,65 @@ def test_ports_that_do_not_fit_their_protocol_are_refused(
 
 @pytest.mark.parametrize(
     ("protocol", "ports"),
-    [("tcp", (0, 65535)), ("udp", (53, 53)), ("icmp", (-1, -1)), ("icmpv6", (None, None)), ("50", (None, None))],
+    [
+        ("tcp", (0, 65535)),
+        ("udp", (53, 53)),
+        ("icmp", (-1, -1)),
+        ("icmp", (8, -1)),
+        ("icmp", (3, 4)),
+        ("-1", (None, None)),
+        ("0", (None, None)),
+        ("50", (None, None)),
+        ("255", (None, None)),
+    ],
 )
 def test_ports_that_fit_their_protocol_are_accepted(protocol: str, ports: tuple[int | None, int | None]) -> None:
     rule = IngressRule(security_group_id="sg-1", protocol=protocol, from_port=ports[0], to_port=ports[1])
     assert arguments(ingress_rules={"rule": rule}).problems() == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "step"),
+    [
+        ("TCP", "Write tcp."),
+        (" udp", "Write udp."),
+        ("6", "Write tcp."),
+        ("17", "Write udp."),
+        ("1", "Write icmp."),
+        ("icmpv6", "Write icmp."),
+        ("58", "Write icmp."),
+        ("all", "Write -1."),
+        ("Any", "Write -1."),
+        *(
+            (text, "Write tcp, udp, icmp, -1 for all, or an IANA number from 0 to 255.")
+            for text in ("", "tpc", "esp", "256", "-2", "06", "6.0", "\u0666")
+        ),
+    ],
+)
+def test_a_protocol_that_ec2_does_not_know_by_that_name_is_told_alone_with_what_to_write(
+    protocol: str, step: str
+) -> None:
+    rule = IngressRule(security_group_id="sg-1", protocol=protocol, from_port=443)
+    (problem,) = problems(ingress_rules={"databases": rule})
+    assert (problem.rule, problem.key) == ("ingress-rule-protocol", "ingress_rules.databases.protocol")
+    assert problem.next_step == step
+
+
+def test_a_rules_description_has_the_characters_and_the_length_that_ec2_takes() -> None:
+    def rule(description: str) -> dict[str, IngressRule]:
+        return {"databases": IngressRule(security_group_id="sg-1", protocol="-1", description=description)}
+
+    allowed = "azAZ09 ._-:/()#,@[]+=&;{}!$*"
+    longest = allowed + "x" * (RULE_DESCRIPTION_CHARACTERS - len(allowed))
+    assert arguments(ingress_rules=rule(longest)).problems() == []
+    found = problems(ingress_rules=rule(f"{longest}'\u00e9\n"))
+    assert {(problem.rule, problem.key) for problem in found} == {
+        ("ingress-rule-description", "ingress_rules.databases.description")
+    }
+    assert [problem.reason for problem in found] == [
+        "has 258 characters, more than EC2 takes.",
+        "contains '\\n', \"'\" and '\\xe9', which EC2 does not take.",
+    ]
 
 
 # Tags.
@@ -342,8 +405,11 @@ def test_a_subnet_that_takes_no_new_pods_has_no_role_tag_and_keeps_the_rest(reco
         "Name": "pods-us-east-1a",
         "cni.networking.k8s.aws/cluster/prod-use1": "shared",
     }
-    others = [[item.wire for item in run if item.type != SUBNET] for run in (accepting, closed)]
-    assert others[0] == others[1], "closing a subnet changes its tags and nothing else"
+    others = [[item.wire for item in run if item.type not in (SUBNET, STASH)] for run in (accepting, closed)]
+    assert others[0] == others[1], "closing a subnet changes its tags and the record, and nothing else"
+    records = [next(item.inputs["input"] for item in run if item.type == STASH) for run in (accepting, closed)]
+    assert [record.pop("acceptNewPods") for record in records] == [True, False]
+    assert records[0] == records[1]
 
 
 def test_a_name_of_the_users_own_is_kept() -> None:
@@ -362,6 +428,8 @@ def test_a_name_of_the_users_own_is_kept() -> None:
         "alpha.eksctl.io/nodegroup-name",
         "k8s.io/cluster-autoscaler/enabled",
         "aws:cloudformation:stack-name",
+        "AwS:mine",
+        "cni.networking.k8s.aws/cluster/other",
         "kubernetes.io/role/cni",
     ],
 )
@@ -380,17 +448,40 @@ def test_every_forbidden_tag_gives_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", ["kubernetes.io/role/elbow", "karpenter.sh/discovery-other", "awsome", "eks:cluster-name"]
+    "tag", ["kubernetes.io/role/elbow", "karpenter.sh/discovery-other", "awsome", "eks:cluster-name", "AWS"]
 )
 def test_tags_that_only_look_like_forbidden_ones_are_accepted(tag: str) -> None:
     assert arguments(tags={tag: "1"}).problems() == []
 
 
 def test_more_tags_than_ec2_takes_are_refused() -> None:
-    most = {f"tag-{number}": "" for number in range(TAGS_PER_RESOURCE - 3)}
+    most = {f"tag-{number}": "" for number in range(TAGS_PER_RESOURCE - 4)}
     assert arguments(tags=most, cni_version="1.22.4").problems() == []
-    assert len(arguments(tags=most, cni_version="1.22.4").subnet_tags("pods", "us-east-1a")) == TAGS_PER_RESOURCE
+    sent = {*arguments(tags=most, cni_version="1.22.4").subnet_tags("pods", "us-east-1a"), KEY_TAG}
+    assert len(sent) == TAGS_PER_RESOURCE
     assert refused(tags={**most, "one-more": ""}) == [("too-many-tags", "tags")]
+    assert arguments(tags={**most, "Name": "mine"}).problems() == [], "it takes the place of the component's"
+
+
+def test_the_stacks_own_tags_count_and_are_not_counted_as_the_users() -> None:
+    most = {f"tag-{number}": "" for number in range(TAGS_PER_RESOURCE - 5)}
+    assert arguments(tags={**most, "headroom:stack": "headroom/prod"}).problems() == []
+    (problem,) = problems(tags={**most, "one-more": "", "headroom:stack": "headroom/prod"})
+    assert problem.message == (
+        "tags: 46 tags do not fit: EC2 allows 50 a resource, and 5 are needed here. Keep 45 at most."
+    )
+
+
+def test_keys_and_values_of_tags_have_the_lengths_that_ec2_takes() -> None:
+    longest = {"k" * TAG_KEY_CHARACTERS: "v" * TAG_VALUE_CHARACTERS, "empty": ""}
+    assert arguments(tags=longest).problems() == []
+    found = problems(tags={"k" * (TAG_KEY_CHARACTERS + 1): "", "": "", "long": "v" * (TAG_VALUE_CHARACTERS + 1)})
+    assert [(problem.rule, problem.key) for problem in found] == [("tag-length", "tags")] * 3
+    assert [problem.reason for problem in found] == [
+        "is a key of 129 characters, and EC2 takes 1 to 128.",
+        "is a key of 0 characters, and EC2 takes 1 to 128.",
+        "has a value of 257 characters, and EC2 takes at most 256.",
+    ]
 
 
 # The version of the CNI.
@@ -518,7 +609,10 @@ def test_a_destroy_comes_first_to_the_record_of_all_subnets(recorder: Recorder) 
     declare(recorder, subnets={"us-east-1a": replace(A, network_acl_id="acl-1"), "us-east-1b": B}, ingress_rules=rules)
     record = recorder.one(STASH, "pods-in-use")
     assert record.inputs == {
-        "input": {"subnetIds": {"us-east-1a": "Subnet-pods-us-east-1a", "us-east-1b": "Subnet-pods-us-east-1b"}}
+        "input": {
+            "subnetIds": {"us-east-1a": "Subnet-pods-us-east-1a", "us-east-1b": "Subnet-pods-us-east-1b"},
+            "acceptNewPods": True,
+        }
     }
     children = {item.label for item in recorder.registrations} - {record.label, f"{COMPONENT} pods"}
     assert record.depends_on == children, "what it does not depend on would be deleted before it asks"
@@ -526,8 +620,12 @@ def test_a_destroy_comes_first_to_the_record_of_all_subnets(recorder: Recorder) 
 
 def test_a_destroy_comes_to_what_else_hangs_on_the_subnets_after_the_record(recorder: Recorder) -> None:
     blocks = [f"100.64.0.{16 * number}/28" for number in range(1, CREATE_BURST + 3)]
+    given: list[pulumi.ResourceHookBinding] = []
 
-    def reservations(subnet_ids: Mapping[str, pulumi.Output[str]]) -> Sequence[pulumi.Resource]:
+    def reservations(
+        subnet_ids: Mapping[str, pulumi.Output[str]], guard: pulumi.ResourceHookBinding
+    ) -> Sequence[pulumi.Resource]:
+        given.append(guard)
         subnet = ReservedSubnet(
             subnet_id=subnet_ids["us-east-1a"],
             cidr_block=A.cidr_block,
@@ -537,6 +635,10 @@ def test_a_destroy_comes_to_what_else_hangs_on_the_subnets_after_the_record(reco
         return [PrefixReservations("pods", PrefixReservationsArgs(subnets={"us-east-1a": subnet}))]
 
     declare(recorder, dependents=reservations)
+    hooks = [
+        hook.name for guard in given for hook in guard.before_delete or () if isinstance(hook, pulumi.ResourceHook)
+    ]
+    assert hooks == ["pods-in-use"], "what takes pods off the network may ask as the subnets do"
     reserved = {item.label for item in recorder.registrations if item.type == RESERVATION}
     assert len(reserved) == len(blocks)
     assert recorder.one(STASH, "pods-in-use").depends_on >= reserved

@@ -102,6 +102,12 @@ def test_a_block_outside_the_associated_cidrs_has_no_vpc_id(recorder: Recorder) 
         recorder.run(program)
 
 
+def test_a_block_that_is_listed_twice_is_told_so_once() -> None:
+    assert refused(cidr_blocks=["100.64.0.0/16"] * 3) == [("cidr-twice", "cidr_blocks")]
+    again = {"cidr_blocks": ["100.64.0.0/16"] * 2, "existing_cidr_blocks": ["10.68.0.0/16", "100.64.0.0/16"]}
+    assert refused(**again) == [("cidr-twice", "cidr_blocks")], "that it is associated already is what an `up` wants"
+
+
 def test_everything_that_cannot_be_read_is_said_at_once_with_its_key() -> None:
     assert refused(
         cidr_blocks=["100.64.0.18/16", "100.64.0.0/16"],

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pytest
 
 from components.pod_subnets import IngressRule, PodSubnet, Route
-from stacks.adoption import STACK_TAG, Existing, find_existing, recorded_resources, stack_tag
+from headroom.addresses.problems import ProblemsError
+from stacks.adoption import (
+    READ_ATTEMPTS,
+    READ_PAUSE_SECONDS,
+    STACK_TAG,
+    Existing,
+    find_existing,
+    recorded_resources,
+    stack_tag,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,11 +40,14 @@ TABLE_ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 
 CIDR = "100.64.0.0/16"
+ARN = "arn:aws:ec2:us-east-1:123456789012"
 WITH_TABLE = {"a": PodSubnet(zone="us-east-1a", cidr_block="100.64.0.0/18", route_table_id="rtb-node")}
 NAT = Route(destination="0.0.0.0/0", target="nat_gateway_id", target_id="nat-1")
 OFFICE = Route(destination="10.0.0.0/8", target="transit_gateway_id", target_id="tgw-1")
 OWN_TABLE = {"a": PodSubnet(zone="us-east-1a", cidr_block="100.64.0.0/18", routes=[NAT, OFFICE])}
 RULES = {"db": IngressRule(security_group_id="sg-1", protocol="tcp", from_port=5432, to_port=5432)}
+NODE_TABLES = ["rtb-node", "rtb-other"]
+"""What the VPC has besides tables of our own."""
 ALL_OF_OWN_TABLE = [
     (ASSOCIATION, f"pods-{CIDR}"),
     (SUBNET, "pods-a"),
@@ -44,24 +59,61 @@ ALL_OF_OWN_TABLE = [
 ]
 
 
-def state(*resources: tuple[str, str]) -> dict[str, Any]:
+def state(*resources: tuple[str, str], **held: Mapping[str, Any]) -> dict[str, Any]:
+    """The engine's answer; `held` are outputs of subnets by key."""
+    block = {"cidrBlock": "100.64.0.0/18", "availabilityZone": "us-east-1a"}
+    outputs = {
+        (SUBNET, "pods-a"): {**block, "arn": f"{ARN}:subnet/subnet-1"},
+        (TABLE, "pods-a"): {"arn": f"{ARN}:route-table/rtb-own"},
+        (RULE, f"pods-db-{CIDR}"): {"securityGroupRuleId": "sgr-1"},
+        **{(SUBNET, f"pods-{key}"): more for key, more in held.items()},
+    }
+    of_all = dict.fromkeys([*resources, *((SUBNET, f"pods-{key}") for key in held)])
     return {
         "outputs": {
-            f"urn:pulumi:s::headroom::headroom:index:PodSubnets${type_}::{name}": {} for type_, name in resources
+            f"urn:pulumi:s::headroom::headroom:index:PodSubnets${type_}::{name}": {
+                "type": type_,
+                "outputs": outputs.get((type_, name), {}),
+            }
+            for type_, name in of_all
         }
     }
+
+
+def find(subnets: Mapping[str, PodSubnet], rules: Mapping[str, IngressRule] | None = None) -> Existing:
+    return find_existing("vpc-1", [CIDR], subnets, rules=rules or {}, rule_cidrs=[CIDR], name="pods")
 
 
 def found(
     recorder: Recorder, subnets: Mapping[str, PodSubnet], rules: Mapping[str, IngressRule] | None = None
 ) -> Existing:
     results: list[Existing] = []
-    recorder.run(lambda: results.append(find_existing("vpc-1", [CIDR], subnets, rules or {}, "pods")))
+    recorder.run(lambda: results.append(find(subnets, rules)))
     return results[0]
+
+
+def refused(
+    recorder: Recorder, subnets: Mapping[str, PodSubnet], rules: Mapping[str, IngressRule] | None = None
+) -> list[tuple[str, str, str]]:
+    """Rule, key and value of each problem."""
+    with pytest.raises(ProblemsError) as caught:
+        recorder.run(lambda: find(subnets, rules))
+    return [(problem.rule, problem.key, problem.value) for problem in caught.value.problems]
 
 
 def association(cidr: str, state_: str, number: int) -> dict[str, str]:
     return {"associationId": f"vpc-cidr-assoc-{number}", "cidrBlock": cidr, "state": state_}
+
+
+OURS = {
+    "ipProtocol": "tcp",
+    "fromPort": 5432,
+    "toPort": 5432,
+    "cidrIpv4": CIDR,
+    "description": "Pods in added CIDRs",
+    "isEgress": False,
+}
+"""A rule as EC2 describes it."""
 
 
 @pytest.fixture
@@ -71,10 +123,12 @@ def aws(recorder: Recorder) -> Recorder:
     def tables(args: Mapping[str, Any]) -> dict[str, Any]:
         if "filters" in args:
             return {"ids": ["rtb-own"]}
-        assert args["tags"] == {STACK_TAG: "headroom/prod-use1-emergency", "Name": "pods-a"}
+        assert args["vpcId"] == "vpc-1"
+        if "tags" not in args:
+            return {"ids": [*NODE_TABLES, "rtb-own"]}
+        assert args["tags"] == {STACK_TAG: "headroom/prod-use1-emergency", "headroom:key": "a"}
         return {"ids": ["rtb-own"]}
 
-    rule = {"ipProtocol": "tcp", "fromPort": 5432, "toPort": 5432, "cidrIpv4": CIDR}
     recorder.answers = {
         READ_STATE: {"outputs": {}},
         GET_VPC: {
@@ -90,11 +144,16 @@ def aws(recorder: Recorder) -> Recorder:
         LIST_RULES: {"ids": ["sgr-1", "sgr-2"]},
         GET_RULE: lambda args: {
             "id": args["securityGroupRuleId"],
-            **rule,
+            **OURS,
             **({"fromPort": 443, "toPort": 443} if args["securityGroupRuleId"] == "sgr-2" else {}),
         },
     }
     return recorder
+
+
+def associated_with(*table_ids: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """An answer for route tables: the subnet is associated with these; the VPC has all of them and the nodes'."""
+    return lambda args: {"ids": list(table_ids) if "filters" in args else [*NODE_TABLES, *table_ids]}
 
 
 def test_the_stack_tag_names_project_and_stack(recorder: Recorder) -> None:
@@ -108,19 +167,50 @@ def test_the_state_is_read_by_type_and_name(recorder: Recorder) -> None:
         "outputs": {
             "urn:pulumi:s::headroom::pulumi:pulumi:Stack::headroom-s": {},
             "urn:pulumi:s::headroom::headroom:index:PodSubnets::pods": {},
-            f"urn:pulumi:s::headroom::headroom:index:PodSubnets${SUBNET}::pods-a::b": {},
+            f"urn:pulumi:s::headroom::headroom:index:PodSubnets${SUBNET}::pods-a::b": {
+                "type": SUBNET,
+                "outputs": {"cidrBlock": "100.64.0.0/18"},
+            },
         }
     }
     seen: list[Any] = []
     recorder.run(lambda: seen.append(recorded_resources()))
     assert seen == [
         {
-            ("pulumi:pulumi:Stack", "headroom-s"),
-            ("headroom:index:PodSubnets", "pods"),
-            (SUBNET, "pods-a::b"),
+            ("pulumi:pulumi:Stack", "headroom-s"): {},
+            ("headroom:index:PodSubnets", "pods"): {},
+            (SUBNET, "pods-a::b"): {"cidrBlock": "100.64.0.0/18"},
         }
     ]
     assert recorder.asked[0].args == {"stackName": "organization/headroom/prod-use1-emergency"}
+
+
+def test_a_state_that_is_being_written_is_read_again(aws: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("stacks.adoption.time", SimpleNamespace(sleep=pauses.append))
+    fail, answers = aws.failing("failed to load checkpoint: unexpected end"), [state(*ALL_OF_OWN_TABLE)]
+    aws.answers[READ_STATE] = lambda args: answers[0] if len(pauses) == READ_ATTEMPTS - 1 else fail(args)
+    assert found(aws, OWN_TABLE, RULES) == Existing(new_cidrs=[])
+    assert aws.tokens() == [READ_STATE] * READ_ATTEMPTS
+    assert pauses == [READ_PAUSE_SECONDS] * (READ_ATTEMPTS - 1)
+
+
+def test_a_state_that_cannot_be_read_is_a_problem_and_nothing_is_taken_for_missing(
+    aws: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.adoption.READ_PAUSE_SECONDS", 0)
+    aws.answers[READ_STATE] = aws.failing("failed to load checkpoint:\n  unexpected end")
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find(OWN_TABLE, RULES))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == (
+        "unreadable",
+        "stack",
+        "organization/headroom/prod-use1-emergency",
+    )
+    assert problem.reason.endswith("failed to load checkpoint: unexpected end."), "what was said stands on one line"
+    assert problem.next_step == "Repeat the command."
+    assert aws.tokens() == [READ_STATE] * READ_ATTEMPTS
 
 
 @pytest.mark.parametrize("answer", [{}, {"outputs": None}])
@@ -150,16 +240,26 @@ def test_everything_that_a_killed_run_made_is_found(aws: Recorder) -> None:
     )
 
 
-def test_only_what_carries_the_stacks_own_tag_is_looked_for(aws: Recorder) -> None:
+def test_subnets_and_tables_are_looked_for_by_what_makes_them_the_stacks_own(aws: Recorder) -> None:
     found(aws, OWN_TABLE, RULES)
-    asked = {asked.token: asked.args for asked in aws.asked}
-    tag = {"name": "tag:headroom:stack", "values": ["headroom/prod-use1-emergency"]}
-    assert asked[GET_SUBNETS]["filters"] == [
+    (subnets,) = [asked.args for asked in aws.asked if asked.token == GET_SUBNETS]
+    assert subnets["filters"] == [
         {"name": "vpc-id", "values": ["vpc-1"]},
         {"name": "cidr-block", "values": ["100.64.0.0/18"]},
-        tag,
+        {"name": "availability-zone", "values": ["us-east-1a"]},
+        {"name": "tag:headroom:stack", "values": ["headroom/prod-use1-emergency"]},
     ]
-    assert asked[LIST_RULES]["filters"] == [{"name": "group-id", "values": ["sg-1"]}, tag]
+    assert [asked.args for asked in aws.asked if asked.token == GET_TABLES] == [
+        {"vpcId": "vpc-1", "tags": {STACK_TAG: "headroom/prod-use1-emergency", "headroom:key": "a"}},
+        {"filters": [{"name": "association.subnet-id", "values": ["subnet-1"]}]},
+    ], "a Name may be anybody's, and may be changed"
+
+
+def test_rules_are_looked_for_by_their_group_alone(aws: Recorder) -> None:
+    """The provider tags a rule in a call of its own, before which a run may have been killed."""
+    found(aws, OWN_TABLE, RULES)
+    (rules,) = [asked.args for asked in aws.asked if asked.token == LIST_RULES]
+    assert rules == {"filters": [{"name": "group-id", "values": ["sg-1"]}]}
 
 
 @pytest.mark.parametrize("recorded", range(len(ALL_OF_OWN_TABLE) + 1))
@@ -180,6 +280,123 @@ def test_what_the_state_has_is_never_imported_again(aws: Recorder, recorded: int
     assert bool(existing.associated) == (not recorded)
 
 
+@pytest.mark.parametrize(
+    ("kind", "type_", "outputs"),
+    [
+        ("subnet/a", SUBNET, {"cidrBlock": "100.64.192.0/18", "arn": f"{ARN}:subnet/subnet-1"}),
+        ("route-table/a", TABLE, {"arn": f"{ARN}:route-table/rtb-own"}),
+        (f"ingress-rule/db/{CIDR}", RULE, {"securityGroupRuleId": "sgr-1"}),
+    ],
+)
+def test_what_the_state_has_under_another_name_is_never_imported(
+    aws: Recorder, kind: str, type_: str, outputs: dict[str, str]
+) -> None:
+    """Two names for one thing: the next `up` would delete it under the old one."""
+    urn = f"urn:pulumi:s::headroom::headroom:index:PodSubnets${type_}::pods-before"
+    before = found(aws, OWN_TABLE, RULES).resources
+    aws.answers[READ_STATE] = {"outputs": {urn: {"type": type_, "outputs": outputs}}}
+    after = found(aws, OWN_TABLE, RULES).resources
+    assert before.keys() - after.keys() == {kind}
+    assert after.items() <= before.items()
+
+
+# Keys that moved.
+
+
+TWO = {
+    "a": PodSubnet(zone="us-east-1a", cidr_block="100.64.0.0/18", route_table_id="rtb-node"),
+    "b": PodSubnet(zone="us-east-1b", cidr_block="100.64.64.0/18", route_table_id="rtb-node"),
+}
+MADE = {key: {"cidrBlock": subnet.cidr_block, "availabilityZone": subnet.zone} for key, subnet in TWO.items()}
+
+
+def test_keys_that_stayed_what_they_were_are_no_problem(aws: Recorder) -> None:
+    aws.answers[READ_STATE] = state(**MADE)
+    assert found(aws, TWO).resources == {}, "both subnets are recorded, and associated with another table"
+
+
+@pytest.mark.parametrize(
+    ("now", "value"),
+    [
+        (replace(TWO["b"], cidr_block="100.64.128.0/18"), "100.64.128.0/18 in us-east-1b"),
+        (replace(TWO["b"], zone="us-east-1c"), "100.64.64.0/18 in us-east-1c"),
+    ],
+)
+def test_a_key_that_was_given_another_block_or_zone_is_refused(aws: Recorder, now: PodSubnet, value: str) -> None:
+    aws.answers[READ_STATE] = state(**MADE)
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find({**TWO, "b": now}))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == ("key-moved", "headroom:podSubnets.b", value)
+    assert "what was made under this key: 100.64.64.0/18 in us-east-1b." in problem.reason
+    assert aws.tokens() == [READ_STATE], "it is refused before anything else is asked"
+
+
+@pytest.mark.parametrize("others", [{}, {"a": TWO["a"]}])
+def test_a_key_that_was_renamed_is_refused_with_the_name_to_write_again(
+    aws: Recorder, others: dict[str, PodSubnet]
+) -> None:
+    aws.answers[READ_STATE] = state(**MADE)
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find({**others, "new": TWO["b"]}))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == ("key-renamed", "headroom:podSubnets.new", "100.64.64.0/18")
+    assert "was made under the key b." in problem.reason
+    assert problem.next_step.startswith("Write b again")
+    assert aws.tokens() == [READ_STATE]
+
+
+def test_all_keys_that_moved_are_told_at_once(aws: Recorder) -> None:
+    aws.answers[READ_STATE] = state(**MADE, c={"cidrBlock": "100.64.128.0/18", "availabilityZone": "us-east-1c"})
+    third = PodSubnet(zone="us-east-1c", cidr_block="100.64.128.0/18", route_table_id="rtb-node")
+    assert refused(aws, {"a": TWO["b"], "b": TWO["a"], "new": third}) == [
+        ("key-moved", "headroom:podSubnets.a", "100.64.64.0/18 in us-east-1b"),
+        ("key-moved", "headroom:podSubnets.b", "100.64.0.0/18 in us-east-1a"),
+        ("key-renamed", "headroom:podSubnets.new", "100.64.128.0/18"),
+    ]
+
+
+def test_a_new_key_with_a_block_of_its_own_is_welcome_and_an_old_one_may_go(aws: Recorder) -> None:
+    aws.answers[READ_STATE] = state(a=MADE["a"])
+    aws.answers[GET_SUBNETS], aws.answers[GET_TABLES] = {"ids": []}, associated_with()
+    assert found(aws, TWO).resources == {}
+    aws.answers[READ_STATE] = state(**MADE)
+    assert found(aws, {"a": TWO["a"]}).resources == {}
+
+
+def test_the_subnets_of_another_component_have_no_say(aws: Recorder) -> None:
+    urn = f"urn:pulumi:s::headroom::headroom:index:Other${SUBNET}::nodes-b"
+    aws.answers[READ_STATE] = {"outputs": {urn: {"type": SUBNET, "outputs": MADE["b"]}}}
+    aws.answers[GET_SUBNETS] = {"ids": []}
+    assert found(aws, TWO).resources == {}
+
+
+# Associations.
+
+
+def test_an_association_in_progress_is_neither_taken_over_nor_made_twice(aws: Recorder) -> None:
+    aws.answers[GET_VPC] = {"cidrBlockAssociations": [association(CIDR, "associating", 1)]}
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find({}))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == ("association-in-progress", "headroom:secondaryCidrs", CIDR)
+    assert "is associating (vpc-cidr-assoc-1)" in problem.reason
+    assert problem.next_step == "Repeat the command in a minute."
+
+
+def test_another_cidr_that_is_being_associated_is_nobodys_problem(aws: Recorder) -> None:
+    aws.answers[GET_VPC] = {"cidrBlockAssociations": [association("100.65.0.0/16", "associating", 1)]}
+    assert found(aws, {}) == Existing(associated={"100.65.0.0/16": "vpc-cidr-assoc-1"}, new_cidrs=[CIDR])
+
+
+def test_an_association_that_somebody_made_is_taken_over_with_a_warning(
+    aws: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert found(aws, {}).associated[CIDR] == "vpc-cidr-assoc-1"
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith(f"{CIDR} is associated already (vpc-cidr-assoc-1): this stack takes the association over")
+
+
 def test_an_association_that_is_going_is_none(aws: Recorder) -> None:
     going = ["disassociating", "disassociated", "failing", "failed"]
     aws.answers[GET_VPC] = {
@@ -188,15 +405,17 @@ def test_an_association_that_is_going_is_none(aws: Recorder) -> None:
     assert found(aws, WITH_TABLE).associated == {}
 
 
-def test_without_a_subnet_of_ours_no_routing_is_looked_for(aws: Recorder) -> None:
+def test_without_a_subnet_of_ours_its_own_table_alone_is_looked_for(aws: Recorder) -> None:
     aws.answers[GET_SUBNETS] = {"ids": []}
-    assert found(aws, OWN_TABLE).resources == {}
-    assert sorted(aws.tokens()) == sorted([READ_STATE, GET_VPC, GET_SUBNETS])
+    assert found(aws, OWN_TABLE).resources == {"route-table/a": "rtb-own", "route/a/0.0.0.0/0": "rtb-own_0.0.0.0/0"}
+    assert sorted(aws.tokens()) == sorted([READ_STATE, GET_VPC, GET_SUBNETS, GET_TABLES, GET_TABLE])
+    assert found(aws, WITH_TABLE).resources == {}
+    assert sorted(aws.tokens()) == sorted([READ_STATE, GET_VPC, GET_SUBNETS, GET_TABLES])
 
 
 def test_a_subnet_in_another_table_than_ours_has_its_association_made_anew(aws: Recorder) -> None:
     assert found(aws, WITH_TABLE).resources == {"subnet/a": "subnet-1"}, "it is associated with rtb-own, not rtb-node"
-    aws.answers[GET_TABLES] = {"ids": ["rtb-node"]}
+    aws.answers[GET_TABLES] = associated_with("rtb-node")
     assert found(aws, WITH_TABLE).resources["route-table-association/a"] == "subnet-1/rtb-node"
 
 
@@ -205,22 +424,113 @@ def test_a_subnet_without_a_table_of_ours_has_everything_else_made_anew(aws: Rec
     assert found(aws, OWN_TABLE).resources == {"subnet/a": "subnet-1"}
 
 
+# Ingress rules.
+
+
+UDP = IngressRule(security_group_id="sg-1", protocol="udp", from_port=53, to_port=53, description="names")
+ANY = IngressRule(security_group_id="sg-1", protocol="-1")
+
+
+def described(aws: Recorder, *rules: Mapping[str, Any]) -> None:
+    by_id = {f"sgr-{number}": rule for number, rule in enumerate(rules)}
+    aws.answers[LIST_RULES] = {"ids": list(by_id)}
+    aws.answers[GET_RULE] = lambda args: {"id": args["securityGroupRuleId"], **by_id[args["securityGroupRuleId"]]}
+
+
 @pytest.mark.parametrize(
-    ("rule", "described"),
+    ("rule", "differs"),
     [
-        (IngressRule(security_group_id="sg-1", protocol="-1"), {"ipProtocol": "-1", "fromPort": -1, "toPort": -1}),
-        (
-            IngressRule(security_group_id="sg-1", protocol="udp", from_port=53, to_port=53),
-            {"ipProtocol": "udp", "fromPort": 53, "toPort": 53},
-        ),
+        (RULES["db"], {}),
+        (ANY, {"ipProtocol": "-1", "fromPort": -1, "toPort": -1}),
+        (UDP, {"ipProtocol": "udp", "fromPort": 53, "toPort": 53, "description": "names"}),
     ],
 )
-def test_a_rule_is_known_by_its_protocol_and_ports(aws: Recorder, rule: IngressRule, described: dict[str, Any]) -> None:
-    describe: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda args: {  # noqa: E731 - read beside what it answers
-        "id": args["securityGroupRuleId"],
-        "cidrIpv4": CIDR,
-        **described,
-    }
-    aws.answers[GET_RULE], aws.answers[LIST_RULES] = describe, {"ids": ["sgr-9"]}
-    assert found(aws, {}, {"rule": rule}).resources == {f"ingress-rule/rule/{CIDR}": "sgr-9"}
-    assert found(aws, {}, {"rule": RULES["db"]}).resources == {}
+def test_a_rule_is_known_by_its_protocol_ports_and_description(
+    aws: Recorder, rule: IngressRule, differs: dict[str, Any]
+) -> None:
+    described(aws, {**OURS, **differs})
+    assert found(aws, {}, {"rule": rule}).resources == {f"ingress-rule/rule/{CIDR}": "sgr-0"}
+    for other in (RULES["db"], ANY, UDP):
+        assert bool(found(aws, {}, {"rule": other}).resources) == (other == rule)
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"ipProtocol": "udp"},
+        {"fromPort": 5431},
+        {"toPort": 5433},
+        {"description": "somebody else's"},
+        {"isEgress": True},
+    ],
+)
+def test_a_rule_that_differs_in_anything_is_somebody_elses(aws: Recorder, differs: dict[str, Any]) -> None:
+    described(aws, {**OURS, **differs})
+    assert found(aws, {}, RULES).resources == {}
+    described(aws, {**OURS, **differs}, OURS)
+    assert found(aws, {}, RULES).resources == {f"ingress-rule/db/{CIDR}": "sgr-1"}
+
+
+def test_a_rule_for_another_cidr_is_never_taken_for_ours(aws: Recorder) -> None:
+    described(aws, {**OURS, "cidrIpv4": "10.0.0.0/8"}, {**OURS, "cidrIpv4": ""})
+    assert f"ingress-rule/db/{CIDR}" not in found(aws, {}, RULES).resources
+
+
+def test_the_rules_of_a_group_are_read_for_every_cidr_that_pods_come_from(aws: Recorder) -> None:
+    """Subnets in the VPC's own CIDRs have rules too, without any association of ours."""
+    own = "10.68.0.0/16"
+    aws.answers[READ_STATE] = state((RULE, f"pods-db-{CIDR}"))
+    described(aws, {**OURS, "cidrIpv4": own}, OURS)
+    results: list[Existing] = []
+
+    def program() -> None:
+        results.append(find_existing("vpc-1", [], {}, rules=RULES, rule_cidrs=[CIDR, own], name="pods"))
+
+    aws.run(program)
+    assert results[0].resources == {f"ingress-rule/db/{own}": "sgr-0"}
+
+
+def test_the_rules_of_a_group_that_is_not_known_yet_are_made_anew(aws: Recorder) -> None:
+    results: list[Existing] = []
+
+    def program() -> None:
+        group = pulumi.Output.from_input("sg-1")
+        results.append(find({}, {"db": replace(RULES["db"], security_group_id=group)}))
+
+    aws.run(program)
+    assert results[0].resources == {}
+    assert LIST_RULES not in aws.tokens()
+
+
+# Lookups that fail.
+
+
+@pytest.mark.parametrize(
+    ("token", "subnets", "key", "value", "action"),
+    [
+        (GET_VPC, OWN_TABLE, "headroom:vpcId", "vpc-1", "ec2:DescribeVpcs and ec2:DescribeVpcAttribute"),
+        (GET_SUBNETS, OWN_TABLE, "headroom:podSubnets.a", "100.64.0.0/18", "ec2:DescribeSubnets"),
+        (GET_TABLES, OWN_TABLE, "headroom:podSubnets.a", "a", "ec2:DescribeRouteTables"),
+        (GET_TABLES, WITH_TABLE, "headroom:podSubnets.a.routeTableId", "rtb-node", "ec2:DescribeRouteTables"),
+        (GET_TABLE, OWN_TABLE, "headroom:podSubnets.a", "rtb-own", "ec2:DescribeRouteTables"),
+        (LIST_RULES, OWN_TABLE, "headroom:ingressRules.db", "sg-1", "ec2:DescribeSecurityGroupRules"),
+        (GET_RULE, OWN_TABLE, "headroom:ingressRules.db", "sgr-1", "ec2:DescribeSecurityGroupRules"),
+    ],
+)
+def test_a_lookup_that_fails_is_a_problem_with_its_key_and_iam_action(  # noqa: PLR0913, PLR0917 - a row of the table
+    aws: Recorder, token: str, subnets: Mapping[str, PodSubnet], key: str, value: str, action: str
+) -> None:
+    aws.answers[token] = aws.failing("UnauthorizedOperation:\n  You are not authorized")
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find(subnets, RULES))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == ("unreadable", key, value)
+    assert problem.reason.startswith("could not be read: ")
+    assert problem.reason.endswith("UnauthorizedOperation: You are not authorized.")
+    assert problem.next_step == f"Check the value, the Region, and that the credentials allow {action}."
+
+
+def test_the_tables_of_a_subnet_that_cannot_be_read_are_a_problem(aws: Recorder) -> None:
+    fail, others = aws.failing("Throttling"), associated_with("rtb-own")
+    aws.answers[GET_TABLES] = lambda args: (fail if "filters" in args else others)(args)
+    assert refused(aws, WITH_TABLE) == [("unreadable", "headroom:podSubnets.a", "subnet-1")]

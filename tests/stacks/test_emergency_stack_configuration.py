@@ -26,7 +26,7 @@ WRONG: Mapping[str, Sequence[Any]] = {
     "object": ["text", [], 5, True, ["a"], ""],
 }
 DECLARED = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
-SUBNET = {"cidrBlock": "100.64.0.0/18", "routeTableId": "rtb-1"}
+SUBNET = {"cidrBlock": "100.64.0.0/18", "routeTableId": "rtb-11111111"}
 ADDON = {"managedBy": "addon", "addonVersion": "v1.19.2-eksbuild.1"}
 
 
@@ -97,11 +97,11 @@ NESTED: Mapping[str, tuple[dict[str, Any], list[str]]] = {
         ["podSubnets.us-east-1a.cidrBlock"],
     ),
     "a subnet without a block": (
-        {"podSubnets": {"us-east-1a": {"routeTableId": "rtb-1"}}},
+        {"podSubnets": {"us-east-1a": {"routeTableId": "rtb-11111111"}}},
         ["podSubnets.us-east-1a.cidrBlock"],
     ),
     "a subnet's table": (
-        {"podSubnets": {"us-east-1a": {**SUBNET, "routeTableId": ["rtb-1"]}}},
+        {"podSubnets": {"us-east-1a": {**SUBNET, "routeTableId": ["rtb-11111111"]}}},
         ["podSubnets.us-east-1a.routeTableId"],
     ),
     "a subnet's network ACL": (
@@ -117,7 +117,7 @@ NESTED: Mapping[str, tuple[dict[str, Any], list[str]]] = {
         ["podSubnets.us-east-1a.routes.0.0.0.0/0"],
     ),
     "a route that is a text": (
-        {"podSubnets": {"us-east-1a": {"cidrBlock": "100.64.0.0/18", "routes": {"0.0.0.0/0": "nat-1"}}}},
+        {"podSubnets": {"us-east-1a": {"cidrBlock": "100.64.0.0/18", "routes": {"0.0.0.0/0": "nat-11111111"}}}},
         ["podSubnets.us-east-1a.routes.0.0.0.0/0"],
     ),
     "a route with two targets": (
@@ -125,7 +125,7 @@ NESTED: Mapping[str, tuple[dict[str, Any], list[str]]] = {
             "podSubnets": {
                 "us-east-1a": {
                     "cidrBlock": "100.64.0.0/18",
-                    "routes": {"0.0.0.0/0": {"natGatewayId": "nat-1", "gatewayId": "igw-1"}},
+                    "routes": {"0.0.0.0/0": {"natGatewayId": "nat-11111111", "gatewayId": "igw-11111111"}},
                 }
             }
         },
@@ -138,7 +138,7 @@ NESTED: Mapping[str, tuple[dict[str, Any], list[str]]] = {
     "a route's destination": (
         {
             "podSubnets": {
-                "us-east-1a": {"cidrBlock": "100.64.0.0/18", "routes": {"10.0.0.0": {"natGatewayId": "nat-1"}}}
+                "us-east-1a": {"cidrBlock": "100.64.0.0/18", "routes": {"10.0.0.0": {"natGatewayId": "nat-11111111"}}}
             }
         },
         ["podSubnets.us-east-1a.routes[0]"],
@@ -152,7 +152,7 @@ NESTED: Mapping[str, tuple[dict[str, Any], list[str]]] = {
                     "fromPort": "1",
                     "toPort": True,
                     "description": 3,
-                    "group": "sg-1",
+                    "group": "sg-11111111",
                 }
             }
         },
@@ -161,9 +161,9 @@ NESTED: Mapping[str, tuple[dict[str, Any], list[str]]] = {
             for name in ("group", "securityGroupId", "protocol", "fromPort", "toPort", "description")
         ],
     ),
-    "a rule that is a text": ({"ingressRules": {"db": "sg-1"}}, ["ingressRules.db"]),
+    "a rule that is a text": ({"ingressRules": {"db": "sg-11111111"}}, ["ingressRules.db"]),
     "a rule without its ports": (
-        {"ingressRules": {"db": {"securityGroupId": "sg-1", "protocol": "tcp"}}},
+        {"ingressRules": {"db": {"securityGroupId": "sg-11111111", "protocol": "tcp"}}},
         ["ingressRules.db"],
     ),
     "all of a reservation": (
@@ -243,6 +243,66 @@ NESTED: Mapping[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["secondaryCidrs[1]", "vpcCidrBlocks[1]", "peerCidrBlocks[0]", "serviceCidr"],
     ),
+    "a CIDR listed twice": ({"secondaryCidrs": ["100.64.0.0/16", "100.64.0.0/16"]}, ["secondaryCidrs"]),
+    "a CIDR around the subnets that is none": ({"secondaryCidrs": ["100.64.0.1/16"]}, ["secondaryCidrs[0]"]),
+    "ids of another kind, or none": (
+        {
+            "vpcId": "vpc-1",
+            "podSubnets": {
+                "us-east-1a": {**SUBNET, "routeTableId": "subnet-0aaaaaaaaaaaaaaa1", "networkAclId": "acl-0A"},
+                "us-east-1b": {
+                    "cidrBlock": "100.64.64.0/18",
+                    "routes": {"0.0.0.0/0": {"gatewayId": "nat-0aaaaaaaaaaaaaaa1"}},
+                },
+            },
+            "ingressRules": {"db": {"securityGroupId": "sg-0aaaaaaaaaaaaaaa123"}},
+            "customNetworking": {"nodeZones": ["us-east-1a"], "securityGroupIds": ["sg-11111111", "default"]},
+            "cniSettings": ADDON,
+        },
+        [
+            "vpcId",
+            "podSubnets.us-east-1a.routeTableId",
+            "podSubnets.us-east-1a.networkAclId",
+            "podSubnets.us-east-1b.routes.0.0.0.0/0.gatewayId",
+            "ingressRules.db.securityGroupId",
+            "customNetworking.securityGroupIds[1]",
+        ],
+    ),
+    "a rule that EC2 would refuse or rename": (
+        {"ingressRules": {"db": {"securityGroupId": "sg-11111111", "protocol": "TCP", "description": "pods' own"}}},
+        ["ingressRules.db.protocol", "ingressRules.db.description"],
+    ),
+    "routes that the VPC has already": (
+        {
+            "podSubnets": {
+                "us-east-1a": {
+                    "cidrBlock": "100.64.0.0/18",
+                    "routes": {
+                        destination: {"natGatewayId": "nat-11111111"}
+                        for destination in ("0.0.0.0/0", "10.68.0.0/16", "100.64.128.0/24", "100.64.0.0/15")
+                    },
+                }
+            }
+        },
+        ["podSubnets.us-east-1a.routes.10.68.0.0/16", "podSubnets.us-east-1a.routes.100.64.128.0/24"],
+    ),
+    "zones": (
+        {
+            "podSubnets": {
+                "first": {**SUBNET, "cidrBlock": "100.64.0.0/24"},
+                "eu-west-1a": {**SUBNET, "cidrBlock": "100.64.1.0/24"},
+                "third": {**SUBNET, "cidrBlock": "100.64.2.0/24", "zone": "use1-az1"},
+                "fourth": {**SUBNET, "cidrBlock": "100.64.3.0/24", "zone": "us-west-2-lax-1a"},
+                "fifth": {**SUBNET, "cidrBlock": "100.64.4.0/24", "zone": "us-east-1-bos-1a"},
+                "us-east-1a": {**SUBNET, "cidrBlock": "100.64.5.0/24"},
+            }
+        },
+        ["podSubnets.first", "podSubnets.eu-west-1a", "podSubnets.third.zone", "podSubnets.fourth.zone"],
+    ),
+    "tags of ours and of AWS": (
+        {"tags": {"headroom:stack": "mine", "AWS:x": "", "cni.networking.k8s.aws/cluster/x": "shared"}},
+        ["tags"] * 3,
+    ),
     "tags": (
         {"tags": {"a": 5, "b": None, "karpenter.sh/discovery": "x"}},
         ["tags.a", "tags.b", "tags"],
@@ -255,6 +315,39 @@ def test_what_is_wrong_inside_a_value_is_named_with_its_place(
     recorder: Recorder, example_config: dict[str, Any], changes: dict[str, Any], expected: list[str]
 ) -> None:
     assert sorted(keys(recorder, example_config, **changes)) == sorted(f"headroom:{key}" for key in expected)
+
+
+def test_without_a_region_a_zone_may_lie_in_any(recorder: Recorder, example_config: dict[str, Any]) -> None:
+    del example_config["aws:region"]
+    zones = ("eu-west-1a", "us-gov-west-1b", "us-west-2-lax-1a", "us-east-1-wl1-bos-wlz-1")
+    subnets = {zone: {**SUBNET, "cidrBlock": f"100.64.{third}.0/24"} for third, zone in enumerate(zones)}
+    assert keys(recorder, example_config, podSubnets=subnets) == []
+    for key in ("us-east-1", "us-east-1A", "use1-az1", "us-east-1a_2", "a", "\u00fcs-east-1a"):
+        assert keys(recorder, example_config, podSubnets={key: SUBNET}) == [f"headroom:podSubnets.{key}"]
+
+
+TARGETS = {
+    "natGatewayId": ["nat-0123456789abcdef0"],
+    "transitGatewayId": ["tgw-0123456789abcdef0"],
+    "gatewayId": ["igw-0123456789abcdef0", "vgw-01234567"],
+    "networkInterfaceId": ["eni-0123456789abcdef0"],
+    "vpcEndpointId": ["vpce-0123456789abcdef0"],
+    "vpcPeeringConnectionId": ["pcx-0123456789abcdef0"],
+    "coreNetworkArn": ["arn:aws:networkmanager::123456789012:core-network/core-network-0123456789abcdef0"],
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_routes_target_is_an_id_of_its_kind(recorder: Recorder, example_config: dict[str, Any], target: str) -> None:
+    def found(id_: str) -> list[str]:
+        subnet = {"cidrBlock": "100.64.0.0/18", "routes": {"0.0.0.0/0": {target: id_}}}
+        return keys(recorder, example_config, podSubnets={"us-east-1a": subnet})
+
+    refused = [f"headroom:podSubnets.us-east-1a.routes.0.0.0.0/0.{target}"]
+    for kind, ids in TARGETS.items():
+        for id_ in ids:
+            assert found(id_) == ([] if kind == target else refused), id_
+    assert found("") == found("x") == refused
 
 
 def test_an_empty_cni_settings_block_changes_nothing(recorder: Recorder, example_config: dict[str, Any]) -> None:

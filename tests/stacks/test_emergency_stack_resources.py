@@ -9,7 +9,7 @@ import pytest
 import stacks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.conftest import Recorder, Registration
 
@@ -41,6 +41,20 @@ EXAMPLE = [
 ]
 
 
+TABLES = [
+    "rtb-0aaaaaaaaaaaaaaa1",
+    "rtb-0bbbbbbbbbbbbbbb2",
+    "rtb-0ccccccccccccccc3",
+    "rtb-11111111",
+    "rtb-44444444",
+]
+
+
+def tables(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The VPC has the tables that the example names; no subnet of ours is associated with any."""
+    return {"id": "us-east-1", "ids": [] if args.get("filters") or args.get("tags") else TABLES}
+
+
 @pytest.fixture
 def engine(recorder: Recorder) -> Recorder:
     """An empty state, and an AWS that has the VPC and nothing of this stack."""
@@ -49,7 +63,7 @@ def engine(recorder: Recorder) -> Recorder:
         READ_STATE: {"outputs": {}},
         GET_VPC: {"id": "vpc-0123456789abcdef0", "cidrBlockAssociations": [primary]},
         GET_SUBNETS: {"id": "us-east-1", "ids": []},
-        GET_TABLES: {"id": "us-east-1", "ids": []},
+        GET_TABLES: tables,
         LIST_RULES: {"id": "us-east-1", "ids": []},
     }
     return recorder
@@ -142,7 +156,7 @@ def test_a_second_run_asks_the_state_alone_and_registers_the_same(
     engine: Recorder, example_config: dict[str, Any]
 ) -> None:
     first = up(engine, example_config)
-    assert sorted(engine.tokens()) == [*[GET_SUBNETS] * 3, GET_VPC, READ_STATE]
+    assert sorted(engine.tokens()) == [GET_TABLES, *[GET_SUBNETS] * 3, GET_VPC, READ_STATE]
     engine.remember()
     second = up(engine, example_config)
     assert engine.tokens() == [READ_STATE], "a stack whose state is complete costs no call of EC2"
@@ -154,10 +168,10 @@ def test_a_zone_added_later_changes_nothing_but_the_record_of_subnets(
 ) -> None:
     before = {item.label: item.wire for item in up(engine, example_config)}
     subnets = dict(example_config["headroom:podSubnets"])
-    subnets = {"us-east-1": {"cidrBlock": "100.64.192.0/18", "routeTableId": "rtb-4"}, **subnets}
+    subnets = {"new": {"zone": "us-east-1d", "cidrBlock": "100.64.192.0/18", "routeTableId": "rtb-44444444"}, **subnets}
     after = {item.label: item.wire for item in up(engine, example_config, podSubnets=subnets)}
     assert [label for label in before if after[label] != before[label]] == [f"{STASH} pods-in-use"]
-    assert after.keys() - before.keys() == {f"{TABLE_ASSOCIATION} pods-us-east-1", f"{SUBNET} pods-us-east-1"}
+    assert after.keys() - before.keys() == {f"{TABLE_ASSOCIATION} pods-new", f"{SUBNET} pods-new"}
 
 
 def test_the_stacks_name_changes_the_stack_tag_and_nothing_else(
@@ -193,7 +207,7 @@ def test_a_new_cidr_is_warned_about_until_it_is_associated(
 
 
 def test_subnets_in_the_vpcs_own_cidrs_need_no_association(engine: Recorder, example_config: dict[str, Any]) -> None:
-    subnets = {"us-east-1a": {"cidrBlock": "10.68.128.0/18", "routeTableId": "rtb-1"}}
+    subnets = {"us-east-1a": {"cidrBlock": "10.68.128.0/18", "routeTableId": "rtb-11111111"}}
     up(engine, example_config, secondaryCidrs=[], podSubnets=subnets)
     assert engine.labels() == [
         f"{TABLE_ASSOCIATION} pods-us-east-1a",
@@ -208,7 +222,7 @@ def test_subnets_in_the_vpcs_own_cidrs_need_no_association(engine: Recorder, exa
 def test_rules_are_repeated_for_the_cidrs_that_pods_come_from_and_no_others(
     engine: Recorder, example_config: dict[str, Any]
 ) -> None:
-    rules = {"databases": {"securityGroupId": "sg-1", "protocol": "tcp", "fromPort": 5432, "toPort": 5432}}
+    rules = {"databases": {"securityGroupId": "sg-11111111", "protocol": "tcp", "fromPort": 5432, "toPort": 5432}}
     up(engine, example_config, ingressRules=rules, vpcCidrBlocks=["10.68.0.0/16", "10.69.0.0/16"])
     (rule,) = [item for item in engine.registrations if item.type == RULE]
     assert rule.name == "pods-databases-100.64.0.0/16"
@@ -220,7 +234,9 @@ def test_a_stack_that_takes_no_new_pods_has_untagged_subnets_and_says_how_to_lea
 ) -> None:
     before = {item.label: item.wire for item in up(engine, example_config)}
     after = {item.label: item.wire for item in up(engine, example_config, acceptNewPods=False)}
-    assert [label for label in before if after[label] != before[label]] == [f"{SUBNET} pods-{zone}" for zone in ZONES]
+    changed = {label for label in before if after[label] != before[label]}
+    # The record that a destroy comes to first says it too.
+    assert changed == {f"{STASH} pods-in-use", *(f"{SUBNET} pods-{zone}" for zone in ZONES)}
     assert "kubernetes.io/role/cni" not in engine.one(SUBNET, "pods-us-east-1a").inputs["tags"]
     assert engine.stack_outputs["next"][-1].startswith("pulumi destroy --run-program")
 
@@ -255,7 +271,7 @@ def test_cni_settings_are_changed_only_where_the_file_says_so(engine: Recorder, 
     assert engine.stack_outputs["restarts"] == "aws-node rolls"
 
 
-CUSTOM = {"nodeZones": list(ZONES), "securityGroupIds": ["sg-1"]}
+CUSTOM = {"nodeZones": list(ZONES), "securityGroupIds": ["sg-11111111"]}
 ADDON_SETTINGS = {"managedBy": "addon", "addonVersion": "v1.19.2-eksbuild.1"}
 
 
@@ -265,12 +281,13 @@ def test_custom_networking_makes_an_eniconfig_a_zone_before_the_settings_send_th
     up(engine, example_config, customNetworking=CUSTOM, cniSettings=ADDON_SETTINGS)
     configs = [item for item in engine.registrations if item.type == ENI_CONFIG]
     assert {item.name: item.inputs["spec"] for item in configs} == {
-        f"pods-{zone}": {"subnet": f"Subnet-pods-{zone}", "securityGroups": ["sg-1"]} for zone in ZONES
+        f"pods-{zone}": {"subnet": f"Subnet-pods-{zone}", "securityGroups": ["sg-11111111"]} for zone in ZONES
     }
     addon = engine.one(ADDON, "cni")
     assert addon.inputs["configurationValues"] == (
         '{"env":{"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG":"true","ENI_CONFIG_LABEL_DEF":"topology.kubernetes.io/zone"}}'
     )
+    assert {item.before_delete for item in configs} == {("pods-in-use",)}, "new nodes would get no addresses"
     first = engine.in_order.index(addon.label)
     assert {item.label for item in configs} <= set(engine.in_order[:first])
 
@@ -322,6 +339,49 @@ def test_a_bad_configuration_gives_all_its_errors_and_asks_nobody(
     assert engine.tokens() == []
 
 
+def test_a_key_that_was_renamed_or_given_another_block_is_refused_before_anything_is_registered(
+    engine: Recorder, example_config: dict[str, Any]
+) -> None:
+    up(engine, example_config)
+    engine.remember()
+    first, second, third = (dict(subnet) for subnet in example_config["headroom:podSubnets"].values())
+    subnets = {
+        "us-east-1a": {**first, "cidrBlock": "100.64.192.0/18"},
+        "renamed": {**second, "zone": "us-east-1b"},
+        "us-east-1c": third,
+    }
+    problems = refusal(engine, example_config, podSubnets=subnets)
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "headroom:podSubnets.us-east-1a",
+        "headroom:podSubnets.renamed",
+    ]
+    assert "100.64.0.0/18 in us-east-1a" in problems[0]
+    assert "Write us-east-1b again" in problems[1]
+    assert engine.tokens() == [READ_STATE]
+
+
+def test_an_association_in_progress_is_waited_for_by_whoever_runs_the_command(
+    engine: Recorder, example_config: dict[str, Any]
+) -> None:
+    engine.answers[GET_VPC] = {
+        "cidrBlockAssociations": [
+            {"associationId": "vpc-cidr-assoc-1", "cidrBlock": "100.64.0.0/16", "state": "associating"}
+        ]
+    }
+    (problem,) = refusal(engine, example_config)
+    assert problem.startswith("headroom:secondaryCidrs: 100.64.0.0/16 is associating (vpc-cidr-assoc-1)")
+
+
+def test_a_lookup_that_is_denied_is_told_with_its_key_and_iam_action(
+    engine: Recorder, example_config: dict[str, Any]
+) -> None:
+    engine.answers[GET_VPC] = engine.failing("UnauthorizedOperation: You are not authorized")
+    (problem,) = refusal(engine, example_config)
+    assert problem.startswith("headroom:vpcId: vpc-0123456789abcdef0 could not be read: ")
+    assert "UnauthorizedOperation: You are not authorized. " in problem
+    assert problem.endswith("ec2:DescribeVpcs and ec2:DescribeVpcAttribute.")
+
+
 # Taking over what an interrupted run left behind.
 
 
@@ -336,14 +396,16 @@ def test_an_interrupted_run_takes_over_what_it_made_and_makes_nothing_twice(
     engine.answers[GET_VPC] = {
         "cidrBlockAssociations": [
             {"associationId": "vpc-cidr-assoc-0", "cidrBlock": "10.68.0.0/16", "state": "associated"},
-            {"associationId": "vpc-cidr-assoc-1", "cidrBlock": "100.64.0.0/16", "state": "associating"},
+            {"associationId": "vpc-cidr-assoc-1", "cidrBlock": "100.64.0.0/16", "state": "associated"},
         ]
     }
     engine.answers[GET_SUBNETS] = lambda args: {
         "ids": [by_block[block] for block in args["filters"][1]["values"] if block in by_block]
     }
     engine.answers[GET_TABLES] = lambda args: {
-        "ids": ["rtb-0aaaaaaaaaaaaaaa1"] if args["filters"][0]["values"] == ["subnet-a"] else []
+        "ids": ["rtb-0aaaaaaaaaaaaaaa1"]
+        if args.get("filters") and args["filters"][0]["values"] == ["subnet-a"]
+        else tables(args)["ids"]
     }
     up(engine, example_config)
     assert engine.labels() == EXAMPLE
