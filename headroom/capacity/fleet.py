@@ -115,6 +115,7 @@ class SubnetDemand:
         subnet: Its id.
         zone: Its zone.
         addresses: Addresses taken.
+        with_upgrade: Addresses taken while an upgrade is on the way.
         worst: Addresses taken once every node has had its peak.
         usable: Addresses that it has for the fleet, or None where it is not known.
     """
@@ -122,8 +123,14 @@ class SubnetDemand:
     subnet: str
     zone: str
     addresses: int
+    with_upgrade: int
     worst: int
     usable: int | None
+
+    @property
+    def short_by(self) -> int:
+        """Addresses that are missing for an upgrade; 0 where they suffice or are not known."""
+        return 0 if self.usable is None else max(0, self.with_upgrade - self.usable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +152,7 @@ class ZoneNeeds:
             demanding node of the zone.
         free28: Whole free /28s that the zone needs, surge included; 0 where no node uses prefixes.
         usable: Addresses of all its subnets for the fleet, or None where they are not known.
-        usable28: Whole aligned /28s of them, or None.
+        usable28: Whole aligned /28s of those that pods may use, or None.
         subnets: Each subnet.
     """
 
@@ -172,8 +179,8 @@ class ZoneNeeds:
 
     @property
     def short_by(self) -> int:
-        """Addresses that are missing for an upgrade; 0 where they suffice or are not known."""
-        return 0 if self.usable is None else max(0, self.with_upgrade - self.usable)
+        """Addresses that its subnets miss for an upgrade; 0 where they suffice or are not known."""
+        return sum(subnet.short_by for subnet in self.subnets)
 
     @property
     def short_of_28s(self) -> int:
@@ -429,7 +436,8 @@ class _Taken:
 def _zone(name: str, rows: Mapping[Nodes, int], pools: _Pools, surge: int, subnets: Sequence[FleetSubnet]) -> ZoneNeeds:
     count = pods = enis = prefixes = addresses = assigned = idle = worst = 0
     most = most_prefixes = 0
-    taken, taken_worst = _Taken(Counter(), Counter()), _Taken(Counter(), Counter())
+    most_row: tuple[Nodes, NodePool] | None = None
+    taken, taken_worst, upgrade = (_Taken(Counter(), Counter()) for _ in range(3))
     for row, times in rows.items():
         number = row.count * times
         if number == 0:
@@ -446,15 +454,23 @@ def _zone(name: str, rows: Mapping[Nodes, int], pools: _Pools, surge: int, subne
         assigned += number * served
         idle += number * (held - now.enis - served)
         worst += number * worst_pool(at_worst)
-        most = max(most, held)
+        if held > most or most_row is None:
+            most, most_row = held, (row, now)
         most_prefixes = max(most_prefixes, (held - now.enis) // PREFIX_ADDRESSES if now.prefixes else 0)
         slots = row.limits.secondary_per_eni
         taken.add(row.subnet, now, pools.settings, slots, number)
+        upgrade.add(row.subnet, now, pools.settings, slots, number)
         taken_worst.add(row.subnet, at_worst, pools.settings, slots, number)
-    surge_nodes = surge if count else 0
-    split = _split(taken, subnets, pools.settings)
-    split_worst = _split(taken_worst, subnets, pools.settings)
+    surge_nodes = 0
+    if most_row is not None:
+        surge_nodes = surge
+        row, pool = most_row
+        upgrade.add(row.subnet, pool, pools.settings, row.limits.secondary_per_eni, surge)
+    split, split_upgrade, split_worst = (
+        _split(each, subnets, pools.settings) for each in (taken, upgrade, taken_worst)
+    )
     usable = {subnet.id: subnet.usable for subnet in subnets}
+    for_prefixes = [subnet for subnet in subnets if subnet.for_pods or not pools.settings.custom_networking]
     return ZoneNeeds(
         zone=name,
         nodes=count,
@@ -469,16 +485,17 @@ def _zone(name: str, rows: Mapping[Nodes, int], pools: _Pools, surge: int, subne
         surge_addresses=surge_nodes * most,
         free28=prefixes + surge_nodes * most_prefixes,
         usable=sum(usable.values()) if subnets else None,
-        usable28=sum(subnet.free28 for subnet in subnets) if subnets else None,
+        usable28=sum(subnet.free28 for subnet in for_prefixes) if for_prefixes else None,
         subnets=tuple(
             SubnetDemand(
                 subnet=subnet,
                 zone=name,
                 addresses=split.get(subnet, 0),
+                with_upgrade=split_upgrade.get(subnet, 0),
                 worst=split_worst.get(subnet, 0),
                 usable=usable.get(subnet),
             )
-            for subnet in sorted({*split, *split_worst, *usable})
+            for subnet in sorted({*split, *split_upgrade, *split_worst, *usable})
         ),
     )
 

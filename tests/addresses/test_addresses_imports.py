@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-MODULES = ("association", "blocks", "free", "layout", "problems", "subnet_map")
+MODULES = ("association", "azure", "blocks", "free", "layout", "problems", "subnet_map")
 
 
 def test_the_package_pulls_in_no_third_party_package() -> None:

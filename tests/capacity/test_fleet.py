@@ -130,6 +130,26 @@ def test_with_custom_networking_only_the_nodes_own_addresses_are_in_the_node_sub
     assert addresses_by_subnet(plan) == {"node": 10, "pods": 200}
 
 
+def test_a_full_pod_subnet_is_not_hidden_by_an_empty_node_subnet() -> None:
+    nodes = [Nodes(limits=M5_LARGE, zone="a", pods=10, count=10)]
+    subnets = [
+        FleetSubnet(id="node", zone="a", usable=1000, free28=60),
+        FleetSubnet(id="pods", zone="a", usable=210, free28=0, for_pods=True),
+    ]
+    zone = plan_fleet(nodes, CniSettings(custom_networking=True), subnets=subnets).zones[0]
+    assert (zone.with_upgrade, zone.usable, zone.short_by) == (231, 1210, 10)
+    prefixes = CniSettings(custom_networking=True, prefix_delegation=True, warm_prefix_target=1)
+    assert plan_fleet(nodes, prefixes, subnets=subnets).zones[0].short_of_28s == 22
+
+
+def test_pod_subnets_alone_are_held_to_what_comes_from_them() -> None:
+    nodes = [Nodes(limits=M5_LARGE, zone="a", pods=10, count=10)]
+    subnets = [FleetSubnet(id="pods", zone="a", usable=220, free28=0, for_pods=True)]
+    zone = plan_fleet(nodes, DEFAULT, subnets=subnets).zones[0]
+    assert [(each.subnet, each.addresses, each.with_upgrade) for each in zone.subnets] == [("pods", 200, 220)]
+    assert zone.short_by == 0
+
+
 def test_what_no_subnet_has_is_still_counted() -> None:
     subnets = [FleetSubnet(id="a1", zone="a", usable=11, free28=0), FleetSubnet(id="a2", zone="a", usable=11, free28=0)]
     plan = plan_fleet([Nodes(limits=M5_LARGE, zone="a", pods=20, count=10)], DEFAULT, subnets=subnets, surge=0)

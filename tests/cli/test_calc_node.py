@@ -291,7 +291,9 @@ def test_a_fleet_has_its_shape() -> None:
         "free28Needed": 0,
         "usable": 1019,
         "shortBy": 781,
-        "subnets": [{"subnet": "10.68.204.0/22", "addresses": 1500, "worstCase": 1500, "usable": 1019}],
+        "subnets": [
+            {"subnet": "10.68.204.0/22", "addresses": 1500, "withUpgrade": 1800, "worstCase": 1500, "usable": 1019}
+        ],
     }
     assert found["zones"][1]["usable"] is None
     assert found["best"] | {"ec2CallsPerHour": 0} == {
@@ -313,7 +315,7 @@ def test_a_fleet_has_its_shape() -> None:
 def test_a_zone_that_is_short_is_a_finding_and_one_that_is_not_is_none() -> None:
     short = calc("fleet", *REFERENCE, "--subnet", "us-east-1a:10.68.204.0/22")
     assert short.code == 1
-    assert "problem zone-short: us-east-1a has 1,019 addresses and needs 1,650" in short.out
+    assert "problem subnet-short: us-east-1a: 10.68.204.0/22 has 1,019 addresses, and its nodes need 1,650" in short.out
     assert calc("fleet", *REFERENCE, "--subnet", "us-east-1a:10.68.200.0/21").code == 0
 
 
@@ -334,7 +336,9 @@ def test_a_file_may_hold_the_fleet(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows), encoding="utf-8")
     found = answer("fleet", "--file", str(path))
     assert (found["addresses"], found["worstCase"]) == (2700, 4500)
-    assert found["zones"][1]["subnets"] == [{"subnet": "s", "addresses": 1200, "worstCase": 3000, "usable": None}]
+    assert found["zones"][1]["subnets"] == [
+        {"subnet": "s", "addresses": 1200, "withUpgrade": 1260, "worstCase": 3000, "usable": None}
+    ]
     assert answer("fleet", "--file", "-", stdin=json.dumps(rows)) == found
 
 

@@ -266,12 +266,15 @@ def _check_subnets(reader: Reader, nodes: Sequence[Nodes], spaces: Sequence[Flee
 
 def _problems(plan: FleetPlan) -> Iterator[Problem]:
     for zone in plan.short:
-        upgrade = f"{zone.with_upgrade:,} addresses, {zone.surge_addresses:,} of them for a rolling upgrade"
-        if zone.short_by:
+        for subnet in zone.subnets:
+            if not subnet.short_by:
+                continue
+            upgrade = subnet.with_upgrade - subnet.addresses
             yield Problem(
-                rule="zone-short",
-                value=zone.zone,
-                reason=f"has {zone.usable:,} addresses and needs {upgrade}: {zone.short_by:,} are missing.",
+                rule="subnet-short",
+                value=f"{zone.zone}: {subnet.subnet}",
+                reason=f"has {subnet.usable:,} addresses, and its nodes need {subnet.with_upgrade:,} of it, "
+                f"{upgrade:,} of them for a rolling upgrade: {subnet.short_by:,} are missing.",
                 next_step="Add a pod subnet, or lower the warm targets.",
                 source="EKS user guide, managed-node-update-behavior",
             )
@@ -329,6 +332,7 @@ def _zone_data(zone: ZoneNeeds) -> dict[str, Any]:
             {
                 "subnet": subnet.subnet,
                 "addresses": subnet.addresses,
+                "withUpgrade": subnet.with_upgrade,
                 "worstCase": subnet.worst,
                 "usable": subnet.usable,
             }
@@ -407,12 +411,13 @@ def _tables(plan: FleetPlan, advice: TargetAdvice | None) -> list[Table]:
     if subnets:
         tables.append(
             Table(
-                ("subnet", "zone", "addresses", "worst", "usable"),
+                ("subnet", "zone", "addresses", "with upgrade", "worst", "usable"),
                 [
                     (
                         each.subnet,
                         each.zone,
                         each.addresses,
+                        each.with_upgrade,
                         each.worst,
                         "not given" if each.usable is None else each.usable,
                     )
