@@ -1,7 +1,7 @@
 # The commands of this repository. Each does whatever set-up is missing, then its job.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup rehearse test lint format bench lock
+.PHONY: help setup rehearse test quick lint format bench lock
 
 # The first Python that is new enough; `make PYTHON=… setup` chooses another.
 PYTHON := $(shell for candidate in .venv/bin/python python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -19,6 +19,9 @@ rehearse: setup ## an incident and its remedy on this machine, no cloud account;
 
 test: setup ## all tests; ARGS='-k subnet' passes options to pytest
 	@.venv/bin/python -m pytest -n 2 $(ARGS)
+
+quick: setup ## the tests that start no engine and no cluster, for every day; ARGS as for test
+	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane' $(ARGS)
 
 lint: setup ## formatting, style and types
 	.venv/bin/ruff format --check .

@@ -82,12 +82,19 @@ async def refuse_while_used(
         uses = await asyncio.gather(
             *(_describe(interface_id, options) for interface_id in interface_ids[:DETAILED_INTERFACES])
         )
-        raise SubnetInUseError(refusal(uses, len(interface_ids), await pods_by_address(), gate=gate))
+        raise SubnetInUseError(refusal(uses, len(interface_ids), await _pods(pods_by_address), gate=gate))
     if gate and _record(deleted).get("acceptNewPods"):
         raise SubnetInUseError(
             "no network interface is left in these subnets, but they still accept new pods; nothing was deleted.\n"
             "Next: set `headroom:acceptNewPods: false`, run `pulumi up`, then repeat `pulumi destroy --run-program`."
         )
+
+
+async def _pods(pods_by_address: PodsByAddress) -> PodNames:
+    try:
+        return await pods_by_address()
+    except Exception as error:  # noqa: BLE001 - the refusal stands; what could not be read is said in it
+        return PodNames({}, " ".join(str(error).split()))
 
 
 def unreadable(subnet_ids: Iterable[str], error: object) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc  # type: ignore[import-untyped] # grpcio ships no types
+import hypothesis
 import pulumi
 import pytest
 import yaml
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
     Properties = Mapping[str, Any]
     Answer = Properties | None | Callable[[Properties], Properties]
+
+# Nothing is timed in a test: the machines that run them are shared.
+hypothesis.settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared-machine")
 
 CHECKOUT = Path(__file__).parents[1]
 STACK_TYPE = "pulumi:pulumi:Stack"

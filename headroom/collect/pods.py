@@ -31,6 +31,7 @@ def list_pod_addresses(context: str = "") -> PodAddresses:
     """Reads pods and nodes; `context` is the kubeconfig's, empty for the current one."""
     # Imported here: a second that only a refusal has to spend.
     import urllib3  # noqa: PLC0415
+    import yaml  # noqa: PLC0415
     from kubernetes import client, config  # noqa: PLC0415
 
     try:
@@ -46,8 +47,10 @@ def list_pod_addresses(context: str = "") -> PodAddresses:
             for pod in _pages(api, api.list_pod_for_all_namespaces)
             if pod.get("status", {}).get("podIP") and not pod["spec"].get("hostNetwork")
         }
-    except config.ConfigException as error:
-        return PodAddresses(unknown=f"no usable kubeconfig: {error}")
+    except (config.ConfigException, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        # The client checks little of a kubeconfig's shape, and answers a wrong one with whatever comes.
+        said = " ".join(str(error).split())
+        return PodAddresses(unknown=f"no usable kubeconfig: {said}")
     except client.ApiException as error:
         return PodAddresses(unknown=f"the API server answered {error.status} {error.reason}")
     except (urllib3.exceptions.HTTPError, OSError) as error:

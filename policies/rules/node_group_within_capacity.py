@@ -1,5 +1,6 @@
 """A node group at its maximum has to fit its zones' subnets."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -100,7 +101,8 @@ def _addresses(resources: Resources, config: Mapping[str, Any]) -> dict[str, int
             found[zone] = found.get(zone, 0) + usable_addresses(block)
     more = config.get("zoneAddresses")
     for zone, addresses in more.items() if isinstance(more, Mapping) else ():
-        if isinstance(addresses, int | float):
+        # Numbers arrive as floats; what is not a number of addresses adds none.
+        if isinstance(addresses, int | float) and math.isfinite(addresses):
             found[zone] = found.get(zone, 0) + int(addresses)
     return found
 

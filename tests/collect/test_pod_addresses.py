@@ -14,6 +14,7 @@ from stacks.pods import pods_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 NODES = "/api/v1/nodes"
 PODS = "/api/v1/pods"
@@ -188,3 +189,15 @@ def test_the_stacks_reader_hands_over_all_that_was_read(cluster: Cluster) -> Non
 
 async def _read(context: str) -> PodNames:
     return await pods_reader(context)()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "apiVersion: v1\nclusters: 5\ncontexts: x\ncurrent-context: y\n"])
+def test_a_kubeconfig_of_the_wrong_shape_is_said_and_not_raised(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+    found = list_pod_addresses("any")
+    assert found.unknown.startswith("no usable kubeconfig: ")
+    assert not found.pods

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
+from pulumi.runtime.settings import SETTINGS
 
 from components.pod_subnets import PodSubnet, PodSubnets, PodSubnetsArgs
 from components.subnet_guard import (
@@ -183,7 +184,19 @@ def ask(recorder: Recorder, what: pulumi.ResourceHookArgs, pods: PodNames | None
         read.append(pods or PodNames({}))
         return read[-1]
 
-    recorder.run(lambda: refuse_while_used(what, pods_by_address, pulumi.InvokeOptions()))
+    refusals: list[SubnetInUseError] = []
+
+    async def hook() -> None:
+        try:
+            await refuse_while_used(what, pods_by_address, pulumi.InvokeOptions())
+        except SubnetInUseError as error:
+            refusals.append(error)
+        # The engine calls hooks when the program has ended, and no end of a program looks at what failed in them.
+        SETTINGS.outputs.clear()
+
+    recorder.run(hook)
+    for refused in refusals:
+        raise refused
     return read
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headroom.addresses.problems import Problem
@@ -610,6 +610,7 @@ TYPES = sorted({type_ for rule in RULES for type_ in rule.TYPES})
         st.sampled_from(sorted({key for rule in RULES for key in rule.CONFIG_SCHEMA})), anything, max_size=4
     ),
 )
+@example(stack=[], config={"zoneAddresses": {"": float("inf")}})
 def test_nothing_that_can_be_written_makes_a_rule_fall_over(
     stack: list[tuple[str, dict[str, Any]]], config: dict[str, Any]
 ) -> None:
