@@ -249,11 +249,11 @@ class ResourceKind:
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         """Make it; gives the id and the state."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each resource type has its own
 
     def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:
         """As it is now, or None if it is gone. For an import, state and inputs are empty."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each resource type has its own
 
     def update(self, call: Call, identifier: str, change: Change) -> Properties:
         """Change it in place; gives the new state.
@@ -268,7 +268,7 @@ class ResourceKind:
 
     def delete(self, call: Call, identifier: str, state: Properties) -> None:
         """Take it away; no error if it has gone already."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each resource type has its own
 
     def explain(self, doing: str, error: Exception) -> str | None:
         """The text for an error of the cloud's API, or None if the error is the stand-in's own.
