@@ -1,0 +1,321 @@
+"""The snapshot as JSON and back: versioned, exact in both directions, checked while it is read.
+
+The form follows the types. A field has the dataclass's name in camelCase; a known value is written as itself, an
+absent one as ``null``, an unknown one as ``{"$unknown": reason, "detail": …}``; a field that has its default is left
+out, so that what an older file lacks comes back as "not collected".
+"""
+
+import json
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.facts.snapshot import VERSION, Snapshot
+from headroom.facts.values import Reason, Unknown
+
+UNKNOWN_KEY = "$unknown"
+"""What marks an unknown value; no field and no tag can be called so."""
+MOST_PROBLEMS = 20
+"""Problems of one file that are told; more of the same help nobody."""
+
+Json: TypeAlias = Any
+_Encoder: TypeAlias = Callable[[Any], Json]
+_Decoder: TypeAlias = Callable[[Json, str, list[Problem]], Any]
+
+
+def to_json(snapshot: Snapshot) -> dict[str, Json]:
+    """The snapshot as JSON values, its version with it."""
+    return {"version": VERSION, **_encoder(Snapshot)(snapshot)}
+
+
+def dump(snapshot: Snapshot) -> str:
+    """The snapshot as JSON text: equal snapshots give equal bytes."""
+    return json.dumps(to_json(snapshot), ensure_ascii=False, indent=1) + "\n"
+
+
+def load(text: str, *, subject: str = "snapshot") -> Snapshot:
+    """Reads what ``dump`` wrote, by this version or an older one.
+
+    Raises:
+        ProblemsError: It is no JSON, no snapshot, or of a newer version; every wrong field is named.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ProblemsError([_problem("the text", f"is not JSON: {error}.", "", key="")], subject=subject) from None
+    except RecursionError:
+        raise ProblemsError([_problem("the text", "is nested too deeply.", "", key="")], subject=subject) from None
+    return from_json(document, subject=subject)
+
+
+def from_json(document: Json, *, subject: str = "snapshot") -> Snapshot:
+    """Builds a snapshot from JSON values; see ``load``."""
+    version = document.get("version") if isinstance(document, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ProblemsError(
+            [_problem("the document", "is no snapshot: it has no version.", "Write one with `headroom collect`.", "")],
+            subject=subject,
+        )
+    if version > VERSION:
+        raise ProblemsError(
+            [
+                _problem(
+                    f"version {version}", f"is newer than this Headroom, which reads up to {VERSION}.", "Update it.", ""
+                )
+            ],
+            subject=subject,
+        )
+    problems: list[Problem] = []
+    body = {key: value for key, value in document.items() if key != "version"}
+    snapshot = _decoder(Snapshot)(body, "", problems)
+    if problems:
+        raise ProblemsError(problems[:MOST_PROBLEMS], subject=subject)
+    assert isinstance(snapshot, Snapshot)  # noqa: S101 - tells the type checker what the decoder made
+    return snapshot
+
+
+def schema() -> dict[str, Json]:
+    """The JSON Schema (draft 2020-12) of a snapshot."""
+    definitions: dict[str, Json] = {}
+    body = _schema_of(Snapshot, definitions)
+    definitions["Unknown"] = {
+        "type": "object",
+        "description": "A value that could not be read, and why.",
+        "properties": {UNKNOWN_KEY: {"enum": [reason.value for reason in Reason]}, "detail": {"type": "string"}},
+        "required": [UNKNOWN_KEY],
+        "additionalProperties": False,
+    }
+    root = definitions[body["$ref"].rpartition("/")[2]]
+    root["properties"] = {"version": {"type": "integer", "minimum": 1, "maximum": VERSION}, **root["properties"]}
+    root["required"] = ["version", *root.get("required", [])]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Headroom snapshot",
+        "$ref": body["$ref"],
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def camel_case(name: str) -> str:
+    """The JSON name of a field."""
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def _problem(value: str, reason: str, next_step: str, key: str) -> Problem:
+    return Problem(rule="snapshot-document", value=value, reason=reason, next_step=next_step, key=key)
+
+
+# One encoder and one decoder a type, made once from the annotations.
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+def _parts(annotation: Any) -> tuple[Any, bool, bool]:
+    """Of a field's annotation: the kind of its value, whether it may be absent, and whether unknown."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = get_args(annotation)
+        kinds = [member for member in members if member not in (type(None), Unknown)]
+        if len(kinds) != 1:
+            message = f"{annotation} is no kind of fact"
+            raise TypeError(message)
+        return kinds[0], type(None) in members, Unknown in members
+    return annotation, False, False
+
+
+def _default(entry: "Field[Any]") -> Any:
+    if entry.default is not MISSING:
+        return entry.default
+    return entry.default_factory() if entry.default_factory is not MISSING else MISSING
+
+
+@cache
+def _encoder(annotation: Any) -> _Encoder:
+    kind, _, _ = _parts(annotation)
+    known = _known_encoder(kind)
+
+    def encode(value: Any) -> Json:
+        if value is None:
+            return None
+        if isinstance(value, Unknown):
+            return {UNKNOWN_KEY: value.reason.value, **({"detail": value.detail} if value.detail else {})}
+        return known(value)
+
+    return encode
+
+
+def _known_encoder(kind: Any) -> _Encoder:
+    if is_dataclass(kind):
+        members = [
+            (entry.name, camel_case(entry.name), _default(entry), _encoder(_hints(kind)[entry.name]))  # type: ignore[arg-type] # a dataclass is a type here
+            for entry in fields(kind)
+        ]
+
+        def encode_object(value: Any) -> Json:
+            return {
+                name: encode(getattr(value, attribute))
+                for attribute, name, default, encode in members
+                if default is MISSING or getattr(value, attribute) != default
+            }
+
+        return encode_object
+    if get_origin(kind) is tuple:
+        each = _encoder(get_args(kind)[0])
+        return lambda value: [each(item) for item in value]
+    if _is_mapping(kind):
+        return lambda value: dict(sorted(value.items()))
+    return lambda value: value.value if isinstance(value, StrEnum) else value
+
+
+@cache
+def _decoder(annotation: Any) -> _Decoder:
+    kind, optional, may_be_unknown = _parts(annotation)
+    known = _known_decoder(kind)
+
+    def decode(value: Json, key: str, problems: list[Problem]) -> Any:
+        if value is None:
+            if not optional:
+                problems.append(_problem("null", "stands where a value is due.", "Take the field out.", key))
+            return None
+        if may_be_unknown and isinstance(value, dict) and UNKNOWN_KEY in value:
+            return _unknown(value, key, problems)
+        return known(value, key, problems)
+
+    return decode
+
+
+def _unknown(value: Mapping[str, Json], key: str, problems: list[Problem]) -> Unknown:
+    reason, detail = value[UNKNOWN_KEY], value.get("detail", "")
+    if reason not in list(Reason) or not isinstance(detail, str) or set(value) - {UNKNOWN_KEY, "detail"}:
+        accepted = ", ".join(Reason)
+        problems.append(_problem(repr(reason), "is no reason for an unknown value.", f"Known are {accepted}.", key))
+        return Unknown()
+    return Unknown(Reason(reason), detail)
+
+
+def _known_decoder(kind: Any) -> _Decoder:
+    if is_dataclass(kind):
+        return _object_decoder(kind)  # type: ignore[arg-type] # a dataclass is a type here
+    if get_origin(kind) is tuple:
+        return _list_decoder(_decoder(get_args(kind)[0]))
+    if _is_mapping(kind):
+        return _mapping_decoder(get_args(kind)[1])
+    return _scalar_decoder(kind)
+
+
+def _object_decoder(kind: type) -> _Decoder:
+    members = {
+        camel_case(entry.name): (entry.name, _default(entry), _decoder(_hints(kind)[entry.name]))
+        for entry in fields(kind)
+    }
+
+    def decode(value: Json, key: str, problems: list[Problem]) -> Any:
+        if not isinstance(value, dict):
+            problems.append(_problem(_shown(value), "stands where an object is due.", "", key))
+            return None
+        arguments = {}
+        problems.extend(
+            _problem(name, f"is no field of {kind.__name__}.", "", _below(key, name))
+            for name in value
+            if name not in members
+        )
+        for name, (attribute, default, decode_member) in members.items():
+            if name in value:
+                arguments[attribute] = decode_member(value[name], f"{key}.{name}" if key else name, problems)
+            elif default is MISSING:
+                problems.append(_problem(name, "is missing.", "", key))
+        return kind(**arguments) if not problems else None
+
+    return decode
+
+
+def _list_decoder(each: _Decoder) -> _Decoder:
+    def decode(value: Json, key: str, problems: list[Problem]) -> Any:
+        if not isinstance(value, list):
+            problems.append(_problem(_shown(value), "stands where a list is due.", "", key))
+            return ()
+        return tuple(each(item, f"{key}[{index}]", problems) for index, item in enumerate(value))
+
+    return decode
+
+
+def _mapping_decoder(values: Any) -> _Decoder:
+    def decode(value: Json, key: str, problems: list[Problem]) -> Any:
+        if not isinstance(value, dict):
+            problems.append(_problem(_shown(value), "stands where an object is due.", "", key))
+            return {}
+        each = _scalar_decoder(values)
+        return {name: each(item, _below(key, name), problems) for name, item in value.items()}
+
+    return decode
+
+
+def _scalar_decoder(kind: Any) -> _Decoder:
+    def decode(value: Json, key: str, problems: list[Problem]) -> Any:
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            if value in list(kind):
+                return kind(value)
+            problems.append(_problem(_shown(value), "is not one of them.", f"Known are {', '.join(kind)}.", key))
+        elif (kind is float and type(value) in (int, float)) or type(value) is kind:
+            return value
+        else:
+            problems.append(_problem(_shown(value), f"stands where {_WORDS[kind]} is due.", "", key))
+        return None
+
+    return decode
+
+
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def _is_mapping(kind: Any) -> bool:
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _below(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _shown(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 - what fits a line
+
+
+def _schema_of(annotation: Any, definitions: dict[str, Json]) -> Json:
+    kind, optional, may_be_unknown = _parts(annotation)
+    if is_dataclass(kind):
+        body: Json = _object_schema(kind, definitions)  # type: ignore[arg-type] # a dataclass is a type here
+    elif get_origin(kind) is tuple:
+        body = {"type": "array", "items": _schema_of(get_args(kind)[0], definitions)}
+    elif _is_mapping(kind):
+        body = {"type": "object", "additionalProperties": _schema_of(get_args(kind)[1], definitions)}
+    elif issubclass(kind, StrEnum):
+        body = {"enum": [member.value for member in kind]}
+    else:
+        body = {"type": _TYPES[kind]}
+    others = [*([{"type": "null"}] if optional else []), *([{"$ref": "#/$defs/Unknown"}] if may_be_unknown else [])]
+    return {"anyOf": [*others, body]} if others else body
+
+
+def _object_schema(kind: type, definitions: dict[str, Json]) -> Json:
+    name = kind.__name__
+    if name not in definitions:
+        definitions[name] = {}  # a type that contains itself finds its name taken
+        entries = fields(kind)
+        definitions[name] = {
+            "type": "object",
+            "description": (kind.__doc__ or "").partition("\n")[0],
+            "properties": {camel_case(e.name): _schema_of(_hints(kind)[e.name], definitions) for e in entries},
+            "required": [camel_case(e.name) for e in entries if _default(e) is MISSING],
+            "additionalProperties": False,
+        }
+    return {"$ref": f"#/$defs/{name}"}

@@ -1,0 +1,369 @@
+"""What the API server says: nodes, pods, events, workloads, the CNI's DaemonSet, autoscalers, disruption budgets.
+
+Names are Kubernetes' own; times are ISO 8601 in UTC; an object of a namespace is named by `namespace` and `name`.
+Labels and annotations stay where they are: what a selector picks is worked out when it is read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headroom.facts.values import NOT_COLLECTED, Fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A status condition of any object.
+
+    Attributes:
+        type: Ready, Launched, ScalingLimited, …
+        status: True, False or Unknown.
+        reason: The machine-readable reason.
+        message: The text for people.
+        since: Last transition.
+    """
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    since: Fact[str] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node.
+
+    Attributes:
+        name: Its name.
+        zone: Label topology.kubernetes.io/zone.
+        instance_type: Label node.kubernetes.io/instance-type.
+        instance_id: From spec.providerID.
+        node_group: Label eks.amazonaws.com/nodegroup (EKS), agentpool (AKS).
+        node_pool: Label karpenter.sh/nodepool.
+        internal_ip: Its InternalIP.
+        max_pods: status.capacity.pods.
+        allocatable_pods: status.allocatable.pods.
+        unschedulable: Whether it is cordoned.
+        taints: Its taints as key=value:effect.
+        conditions: Its conditions.
+        created_at: When it joined.
+        kubelet_version: The kubelet's version.
+        os_image: status.nodeInfo.osImage.
+    """
+
+    name: str
+    zone: Fact[str] = NOT_COLLECTED
+    instance_type: Fact[str] = NOT_COLLECTED
+    instance_id: Fact[str] = NOT_COLLECTED
+    node_group: Fact[str] = NOT_COLLECTED
+    node_pool: Fact[str] = NOT_COLLECTED
+    internal_ip: Fact[str] = NOT_COLLECTED
+    max_pods: Fact[int] = NOT_COLLECTED
+    allocatable_pods: Fact[int] = NOT_COLLECTED
+    unschedulable: Fact[bool] = NOT_COLLECTED
+    taints: Fact[tuple[str, ...]] = NOT_COLLECTED
+    conditions: Fact[tuple[Condition, ...]] = NOT_COLLECTED
+    created_at: Fact[str] = NOT_COLLECTED
+    kubelet_version: Fact[str] = NOT_COLLECTED
+    os_image: Fact[str] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod.
+
+    Attributes:
+        namespace: Its namespace.
+        name: Its name.
+        node: Where it was scheduled; ``None``: nowhere yet.
+        phase: Pending, Running, Succeeded, Failed or Unknown.
+        ip: Its address; ``None``: it has none yet.
+        host_network: Whether it uses the node's address.
+        ready: Whether its Ready condition is True.
+        waiting: The reason why its first waiting container waits (ContainerCreating, ImagePullBackOff, …).
+        owner: The workload that it belongs to, as Kind/name (a ReplicaSet counts as its Deployment).
+        priority: Its priority, as a number.
+        priority_class: The class that it came from.
+        created_at: When it was made.
+        terminating: Whether it is being deleted.
+        restarts: Restarts of all its containers.
+    """
+
+    namespace: str
+    name: str
+    node: Fact[str] = None
+    phase: str = "Unknown"
+    ip: Fact[str] = None
+    host_network: bool = False
+    ready: bool = False
+    waiting: Fact[str] = None
+    owner: Fact[str] = None
+    priority: Fact[int] = None
+    priority_class: Fact[str] = None
+    created_at: Fact[str] = NOT_COLLECTED
+    terminating: bool = False
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event, repeated ones counted.
+
+    Attributes:
+        kind: Kind of the object that it is about.
+        namespace: Its namespace; empty for a node.
+        name: Its name.
+        reason: FailedCreatePodSandBox, FailedScheduling, …
+        message: Its text.
+        type: Normal or Warning.
+        count: How many times.
+        first_seen: When first.
+        last_seen: When last.
+        reporter: The component that reported it, such as kubelet or aws-node.
+        node: The host that reported it, where the component names one.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+    message: str = ""
+    type: str = "Warning"
+    count: int = 1
+    first_seen: Fact[str] = NOT_COLLECTED
+    last_seen: Fact[str] = NOT_COLLECTED
+    reporter: str = ""
+    node: Fact[str] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A Deployment, StatefulSet, DaemonSet, Job or CronJob.
+
+    Attributes:
+        kind: Its kind.
+        namespace: Its namespace.
+        name: Its name.
+        desired: Replicas wanted.
+        ready: Replicas ready.
+        priority_class: Of its pod template; ``None``: the default.
+        updating: Whether its newest template is not yet everywhere.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    desired: Fact[int] = NOT_COLLECTED
+    ready: Fact[int] = NOT_COLLECTED
+    priority_class: Fact[str] = None
+    updating: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A Service and who stands behind it.
+
+    Attributes:
+        namespace: Its namespace.
+        name: Its name.
+        type: ClusterIP, NodePort, LoadBalancer or ExternalName.
+        pods: Names of the pods that its selector picks.
+        ready_endpoints: Endpoints that are ready (EndpointSlices).
+    """
+
+    namespace: str
+    name: str
+    type: str = "ClusterIP"
+    pods: tuple[str, ...] = ()
+    ready_endpoints: Fact[int] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisruptionBudget:
+    """A PodDisruptionBudget and the pods that it covers."""
+
+    namespace: str
+    name: str
+    pods: tuple[str, ...] = ()
+    desired_healthy: Fact[int] = NOT_COLLECTED
+    current_healthy: Fact[int] = NOT_COLLECTED
+    disruptions_allowed: Fact[int] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Autoscaler:
+    """A HorizontalPodAutoscaler.
+
+    Attributes:
+        namespace: Its namespace.
+        name: Its name.
+        target: What it scales, as Kind/name.
+        minimum: Fewest replicas.
+        maximum: Most replicas.
+        current: Replicas now.
+        desired: Replicas that it wants.
+        conditions: Its conditions.
+    """
+
+    namespace: str
+    name: str
+    target: str
+    minimum: Fact[int] = NOT_COLLECTED
+    maximum: Fact[int] = NOT_COLLECTED
+    current: Fact[int] = NOT_COLLECTED
+    desired: Fact[int] = NOT_COLLECTED
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorityClass:
+    """A PriorityClass."""
+
+    name: str
+    value: int
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CniPod:
+    """A pod of aws-node.
+
+    Attributes:
+        name: Its name.
+        node: Its node.
+        ready: Whether it is ready.
+        restarts: Restarts of its containers.
+        waiting: Why a container waits (CrashLoopBackOff, ImagePullBackOff, …).
+        last_exit_code: Exit code of the last container that ended.
+        image: Image of its main container.
+        started_at: When its main container started.
+    """
+
+    name: str
+    node: Fact[str]
+    ready: bool = False
+    restarts: int = 0
+    waiting: Fact[str] = None
+    last_exit_code: Fact[int] = None
+    image: Fact[str] = NOT_COLLECTED
+    started_at: Fact[str] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CniDaemonSet:
+    """The DaemonSet aws-node.
+
+    Attributes:
+        image: Image of the container aws-node.
+        version: Its tag, as a version.
+        environment: The known CNI settings that it sets; nothing else of its environment is kept.
+        desired: Nodes that should run it.
+        ready: Nodes where it is ready.
+        updated: Nodes that run the newest template.
+        generation: metadata.generation: it changes with every change of the template.
+        managers: Field managers of its settings, by setting.
+    """
+
+    image: Fact[str] = NOT_COLLECTED
+    version: Fact[str] = NOT_COLLECTED
+    environment: Fact[Mapping[str, str]] = NOT_COLLECTED
+    desired: Fact[int] = NOT_COLLECTED
+    ready: Fact[int] = NOT_COLLECTED
+    updated: Fact[int] = NOT_COLLECTED
+    generation: Fact[int] = NOT_COLLECTED
+    managers: Fact[Mapping[str, str]] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EniConfig:
+    """An ENIConfig of custom networking."""
+
+    name: str
+    subnet_id: Fact[str] = NOT_COLLECTED
+    security_group_ids: Fact[tuple[str, ...]] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KarpenterNodePool:
+    """A NodePool of Karpenter.
+
+    Attributes:
+        name: Its name.
+        node_class: The EC2NodeClass that it uses (or NodeClass of EKS Auto Mode).
+        limits: spec.limits, as written.
+        conditions: Its conditions.
+    """
+
+    name: str
+    node_class: Fact[str] = NOT_COLLECTED
+    limits: Mapping[str, str] | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KarpenterNodeClass:
+    """An EC2NodeClass of Karpenter, or a NodeClass of EKS Auto Mode.
+
+    Attributes:
+        name: Its name.
+        kind: EC2NodeClass or NodeClass.
+        subnet_ids: The subnets that its selector found (status.subnets).
+        pod_subnet_selector: Whether podSubnetSelectorTerms are set (Auto Mode).
+        max_pods: spec.kubelet.maxPods.
+        conditions: Its conditions.
+    """
+
+    name: str
+    kind: str = "EC2NodeClass"
+    subnet_ids: Fact[tuple[str, ...]] = NOT_COLLECTED
+    pod_subnet_selector: bool = False
+    max_pods: Fact[int] = None
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KarpenterNodeClaim:
+    """A NodeClaim: a node that Karpenter wants.
+
+    Attributes:
+        name: Its name.
+        node_pool: Its NodePool.
+        node: The node that came of it; ``None``: none yet.
+        conditions: Its conditions (Launched, Registered, Initialized, …).
+        created_at: When it was made.
+    """
+
+    name: str
+    node_pool: Fact[str] = NOT_COLLECTED
+    node: Fact[str] = None
+    conditions: tuple[Condition, ...] = ()
+    created_at: Fact[str] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubernetes:
+    """Everything read from the API server. ``None`` for Karpenter's kinds: they are not installed.
+
+    Attributes:
+        version: The API server's version.
+        cni_daemon_set: The DaemonSet aws-node; ``None``: there is none.
+        cni_pods: Its pods.
+        kube_proxy_ready: kube-proxy's pods that are ready and that should be, as (ready, desired).
+    """
+
+    version: Fact[str] = NOT_COLLECTED
+    nodes: Fact[tuple[Node, ...]] = NOT_COLLECTED
+    pods: Fact[tuple[Pod, ...]] = NOT_COLLECTED
+    events: Fact[tuple[Event, ...]] = NOT_COLLECTED
+    workloads: Fact[tuple[Workload, ...]] = NOT_COLLECTED
+    services: Fact[tuple[Service, ...]] = NOT_COLLECTED
+    disruption_budgets: Fact[tuple[DisruptionBudget, ...]] = NOT_COLLECTED
+    autoscalers: Fact[tuple[Autoscaler, ...]] = NOT_COLLECTED
+    priority_classes: Fact[tuple[PriorityClass, ...]] = NOT_COLLECTED
+    cni_daemon_set: Fact[CniDaemonSet] = NOT_COLLECTED
+    cni_pods: Fact[tuple[CniPod, ...]] = NOT_COLLECTED
+    kube_proxy_ready: Fact[tuple[int, ...]] = NOT_COLLECTED
+    eni_configs: Fact[tuple[EniConfig, ...]] = NOT_COLLECTED
+    node_pools: Fact[tuple[KarpenterNodePool, ...]] = NOT_COLLECTED
+    node_classes: Fact[tuple[KarpenterNodeClass, ...]] = NOT_COLLECTED
+    node_claims: Fact[tuple[KarpenterNodeClaim, ...]] = NOT_COLLECTED
