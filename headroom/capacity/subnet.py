@@ -156,6 +156,11 @@ def aks_flat_subnet_size(
     return _smallest(addresses, total, 1 + max_pods, AZURE_SUBNET_PREFIX_LENGTHS, AZURE_RESERVED_ADDRESSES)
 
 
+def smallest_prefix_length(addresses: int) -> int:
+    """Prefix length of the smallest AWS subnet with so many usable addresses; of the largest where none suffices."""
+    return _smallest(addresses, 0, 0, AWS_PREFIX_LENGTHS, AWS_RESERVED_ADDRESSES).prefix_length
+
+
 def _held(pool: NodePool) -> int:
     """What a node takes; where chance decides, the most."""
     return pool.subnet_addresses if pool.range is None else pool.range.most

@@ -224,12 +224,16 @@ class Addon:
         version: Its version, such as v1.19.2-eksbuild.1.
         status: ACTIVE, DEGRADED, UPDATE_FAILED, …
         environment: The known CNI settings among its configuration values; ``None``: it has none.
+        other_configuration: Names of the other top-level keys of its configuration values (not their values).
+        service_account_role_arn: The role of its service account; ``None``: the node's role.
         issues: Its health.
     """
 
     version: Fact[str] = NOT_COLLECTED
     status: Fact[str] = NOT_COLLECTED
     environment: Fact[Mapping[str, str]] = NOT_COLLECTED
+    other_configuration: Fact[tuple[str, ...]] = NOT_COLLECTED
+    service_account_role_arn: Fact[str] = NOT_COLLECTED
     issues: Fact[tuple[HealthIssue, ...]] = NOT_COLLECTED
 
 

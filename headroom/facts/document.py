@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.facts.snapshot import VERSION, Snapshot
@@ -22,6 +22,7 @@ UNKNOWN_KEY = "$unknown"
 MOST_PROBLEMS = 20
 """Problems of one file that are told; more of the same help nobody."""
 
+K = TypeVar("K")
 Json: TypeAlias = Any
 _Encoder: TypeAlias = Callable[[Any], Json]
 _Decoder: TypeAlias = Callable[[Json, str, list[Problem]], Any]
@@ -69,13 +70,8 @@ def from_json(document: Json, *, subject: str = "snapshot") -> Snapshot:
             ],
             subject=subject,
         )
-    problems: list[Problem] = []
     body = {key: value for key, value in document.items() if key != "version"}
-    snapshot = _decoder(Snapshot)(body, "", problems)
-    if problems:
-        raise ProblemsError(problems[:MOST_PROBLEMS], subject=subject)
-    assert isinstance(snapshot, Snapshot)  # noqa: S101 - tells the type checker what the decoder made
-    return snapshot
+    return decode(Snapshot, body, subject=subject)
 
 
 def schema() -> dict[str, Json]:
@@ -98,6 +94,26 @@ def schema() -> dict[str, Json]:
         "$ref": body["$ref"],
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def encode(value: Any) -> dict[str, Json]:
+    """Any frozen dataclass of these rooms as JSON values, by the same rules as a snapshot."""
+    encoded: dict[str, Json] = _encoder(type(value))(value)  # type: ignore[arg-type] # a type is hashable
+    return encoded
+
+
+def decode(kind: type[K], document: Json, *, subject: str) -> K:
+    """Reads what ``encode`` wrote of such a type.
+
+    Raises:
+        ProblemsError: Every wrong field, named.
+    """
+    problems: list[Problem] = []
+    value = _decoder(kind)(document, "", problems)  # type: ignore[arg-type] # a type is hashable
+    if problems:
+        raise ProblemsError(problems[:MOST_PROBLEMS], subject=subject)
+    assert isinstance(value, kind)  # noqa: S101 - tells the type checker what the decoder made
+    return value
 
 
 def camel_case(name: str) -> str:

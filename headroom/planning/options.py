@@ -1,0 +1,296 @@
+"""The ways out, each weighed: the smallest sufficient change first, every one kept or rejected with its reason."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from headroom.addresses.problems import Problem
+from headroom.capacity.cni_version import check_cni_version
+from headroom.capacity.fleet import TargetAdvice, best_warm_targets
+from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
+from headroom.planning.plan import Option
+from headroom.planning.room import Room, further_space, needs, own_space
+from headroom.planning.situation import Situation
+
+_CNI = "amazon-vpc-cni-k8s"
+_BEST_PRACTICES = "EKS best practices, networking"
+
+# What each cause calls for. A cause without a stack file calls for hands (steps) only.
+_SHORT_OF_ADDRESSES = (None, Detail.FRAGMENTATION, Detail.LEAKED_ENIS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """The options, and what of them the plan needs.
+
+    Attributes:
+        options: All of them, in the order in which they were weighed.
+        room: Where the new pod subnets go; ``None``: none are made.
+        reserve: Whether part of them is reserved for prefixes.
+        targets: Warm targets to set; ``None``: they stay.
+        upgrade: Why the CNI must be upgraded first; empty: it need not be.
+        delete: Leaked interfaces to delete, with their addresses.
+    """
+
+    options: tuple[Option, ...]
+    room: Room | None = None
+    reserve: bool = False
+    targets: TargetAdvice | None = None
+    upgrade: tuple[Problem, ...] = ()
+    delete: Mapping[str, int]
+
+    def keeps(self, name: str) -> bool:
+        """Whether the plan takes that option."""
+        return any(option.kept for option in self.options if option.name == name)
+
+
+def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[str, float]) -> Weighed:
+    """Weighs every way out against the causes.
+
+    Args:
+        situation: The cluster.
+        diagnosis: Its causes.
+        growth_per_day: Addresses a day by zone, as observed; empty: no history was read.
+    """
+    causes = {(cause.root_cause, cause.detail) for cause in diagnosis.causes}
+    short = any(root is RootCause.SUBNET_EXHAUSTION and detail in _SHORT_OF_ADDRESSES for root, detail in causes)
+    fragmented = (RootCause.SUBNET_EXHAUSTION, Detail.FRAGMENTATION) in causes
+    idle = any(root is RootCause.WARM_TARGET for root, _ in causes)
+    hit = [zone for zone in situation.zones.values() if zone.stuck] or list(situation.zones.values())
+
+    leaked = {zone.name: sum(zone.leaked.values()) for zone in situation.zones.values() if zone.leaked}
+    leaks = (RootCause.SUBNET_EXHAUSTION, Detail.LEAKED_ENIS) in causes
+    freed_enough = bool(leaked) and all(leaked.get(zone.name, 0) >= zone.short for zone in hit)
+    delete_leaked = bool(leaked) and (short or leaks)
+    options = [_leaked_option(leaked, kept=delete_leaked, enough=freed_enough)]
+
+    advice = _advice(situation) if short or idle else None
+    options.append(_retune_option(advice, kept=idle and not short))
+
+    need = needs(situation) if situation.zones else {}
+    wants_subnets = short and not (freed_enough and leaks)
+    own = own_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None
+    further = further_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None
+    custom = situation.settings.custom_networking
+    upgrade: tuple[Problem, ...] = ()
+    if wants_subnets and situation.cni_version is not None:
+        upgrade, _ = check_cni_version(situation.cni_version)
+    room = next((place for place in (own, further) if place is not None and place.blocks), None)
+    options.extend(_subnet_options(own, further, room, wants_subnets=wants_subnets, growth=growth_per_day))
+    options.append(_upgrade_option(situation, upgrade, _has(causes, Detail.CNI_VERSION)))
+    options.append(_discovery_option(situation, kept=custom and room is not None, wanted=wants_subnets))
+    options.append(_prefix_option(causes, fragmented=fragmented, nitro=situation.nitro))
+    options.extend(_hand_options(situation, causes))
+    return Weighed(
+        options=tuple(options),
+        room=room,
+        reserve=fragmented and room is not None,
+        targets=advice if idle and not short else None,
+        upgrade=upgrade,
+        delete={
+            name: count for zone in situation.zones.values() for name, count in zone.leaked.items() if delete_leaked
+        },
+    )
+
+
+def _has(causes: Iterable[tuple[RootCause, Detail | None]], *details: Detail) -> bool:
+    return any(detail in details for _, detail in causes)
+
+
+def _leaked_option(leaked: Mapping[str, int], *, kept: bool, enough: bool) -> Option:
+    if not leaked:
+        reason = "No interface of the CNI hangs on nothing."
+    elif enough:
+        reason = f"They hold {sum(leaked.values()):,} addresses, which is more than the stuck pods' nodes need."
+    elif kept:
+        reason = f"They hold {sum(leaked.values()):,} addresses; that alone is not enough."
+    else:
+        reason = f"They hold {sum(leaked.values()):,} addresses, and addresses are not what is short."
+    return Option(
+        name="delete-leaked-interfaces",
+        title="Delete the CNI's interfaces that hang on nothing",
+        kept=kept,
+        reason=reason,
+        addresses=dict(leaked),
+        source=f"{_CNI} #69, #608, #1223",
+    )
+
+
+def _advice(situation: Situation) -> TargetAdvice | None:
+    nodes = [node for zone in situation.zones.values() for node in zone.nodes]
+    return best_warm_targets(nodes, situation.settings) if nodes else None
+
+
+def _retune_option(advice: TargetAdvice | None, *, kept: bool) -> Option:
+    title = "Retune the warm targets of aws-node"
+    if advice is None:
+        reason = "Warm targets are not what is wrong."
+        return Option(name="retune-warm-targets", title=title, kept=False, reason=reason)
+    shown = ", ".join(f"{name}={value}" for name, value in advice.best.environment) or "the defaults"
+    if kept:
+        reason = (
+            f"{shown}: the same pods would hold {advice.best.addresses:,} addresses instead of {advice.now.addresses:,}"
+            " by the capacity model. Each aws-node restarts once; pods keep their addresses."
+        )
+    elif advice.saves <= 0:
+        reason = "The targets as they are hold no more than the best ones would."
+    else:
+        reason = (
+            f"{shown} would give back about {advice.saves:,} addresses, but it restarts aws-node everywhere and makes "
+            "bursts slower: worth a pull request of its own once the pods run."
+        )
+    return Option(
+        name="retune-warm-targets",
+        title=title,
+        kept=kept,
+        reason=reason,
+        source=f"{_CNI}, docs/eni-and-ip-target.md",
+    )
+
+
+def _days(addresses: Mapping[str, int], growth: Mapping[str, float]) -> dict[str, int]:
+    return {zone: int(count / growth[zone]) for zone, count in addresses.items() if growth.get(zone, 0) > 0}
+
+
+def _subnet_options(
+    own: Room | None, further: Room | None, room: Room | None, *, wants_subnets: bool, growth: Mapping[str, float]
+) -> Iterable[Option]:
+    not_needed = "No subnet is short of what new subnets would give."
+    for name, title, place in (
+        ("subnets-in-own-space", "Add pod subnets in the VPC's own free space", own),
+        ("secondary-cidr", "Associate a secondary CIDR and add pod subnets in it", further),
+    ):
+        if place is None:
+            reason = not_needed if not wants_subnets else "The VPC's CIDRs or the nodes' zones are unknown."
+            yield Option(name=name, title=title, kept=False, reason=reason)
+            continue
+        kept = place is room
+        reason = place.reason
+        if place.blocks and not kept:
+            reason = f"Not needed: the VPC's own free space suffices. {reason}"
+        yield Option(
+            name=name,
+            title=title,
+            kept=kept,
+            reason=reason,
+            addresses=place.addresses,
+            days=_days(place.addresses, growth),
+            source="VPC user guide, vpc-cidr-blocks",
+        )
+
+
+def _upgrade_option(situation: Situation, upgrade: tuple[Problem, ...], named: bool) -> Option:  # noqa: FBT001 - whether the diagnosis names it
+    version = situation.cni_version or "of an unknown version"
+    if upgrade:
+        reason = " ".join(f"{problem.message}" for problem in upgrade)
+    elif named:
+        reason = f"The diagnosis names the version: VPC CNI {version}."
+    else:
+        reason = f"VPC CNI {version} finds tagged subnets by itself."
+    return Option(
+        name="upgrade-cni",
+        title="Upgrade the VPC CNI",
+        kept=bool(upgrade) or named,
+        reason=reason,
+        source=f"{_CNI}, releases",
+    )
+
+
+def _discovery_option(situation: Situation, *, kept: bool, wanted: bool) -> Option:
+    if kept:
+        reason = "It is on already: tagged subnets are ignored, and pods get the subnet that their ENIConfig names."
+    elif not situation.settings.subnet_discovery and wanted:
+        reason = "ENABLE_SUBNET_DISCOVERY is false: set it to true rather than adding ENIConfigs, which need new nodes."
+    else:
+        reason = "The CNI finds tagged subnets on the nodes that run; ENIConfigs would need new nodes."
+    return Option(
+        name="custom-networking",
+        title="Name the pod subnets in ENIConfigs",
+        kept=kept,
+        reason=reason,
+        source="EKS user guide, cni-custom-network",
+    )
+
+
+def _prefix_option(causes: Iterable[tuple[RootCause, Detail | None]], *, fragmented: bool, nitro: bool) -> Option:
+    dense = any(root is RootCause.ENI_LIMIT and detail in (None, Detail.MAX_PODS) for root, detail in causes)
+    if fragmented:
+        reason = "It is on: part of the new subnets is reserved for whole /28s, so that they stay whole."
+    elif dense and nitro:
+        reason = (
+            "The nodes are at their interface limit. Prefixes raise what a node can hold, up to 110 pods (250 above 30 "
+            "vCPUs), once maxPods is raised with it, on new nodes."
+        )
+    elif dense:
+        reason = "Some nodes are no Nitro instances: they cannot have prefixes. More or larger nodes it is."
+    else:
+        reason = "It takes more addresses, not fewer: it raises how many pods a node can hold, which is not short."
+    return Option(
+        name="prefix-delegation",
+        title="Prefix delegation with reservations",
+        kept=fragmented or (dense and nitro),
+        reason=reason,
+        source="EKS user guide, cni-increase-ip-addresses",
+    )
+
+
+def _hand_options(situation: Situation, causes: Iterable[tuple[RootCause, Detail | None]]) -> Iterable[Option]:
+    causes = tuple(causes)
+    for name, title, details, why_kept, why_not in (
+        (
+            "raise-max-pods",
+            "Raise the nodes' maxPods",
+            (Detail.MAX_PODS,),
+            "The kubelet refuses pods that the interfaces could hold: new nodes with a higher maxPods.",
+            "maxPods is not what is reached.",
+        ),
+        (
+            "raise-interface-quota",
+            "Raise the Region's quota of network interfaces",
+            (Detail.REGIONAL_QUOTA,),
+            "The Region's quota (L-DF5E4CA3) is reached: no subnet helps.",
+            "The Region's quota is not reached.",
+        ),
+        (
+            "node-subnets",
+            "Give nodes subnets of their own that have room",
+            (Detail.NODE_SUBNET_FULL,),
+            (
+                "Every new node needs one address of its node subnet, and a pod subnet gives it none. The subnets of "
+                "a managed node group cannot be changed: a new node group takes the new ones."
+            ),
+            "Nodes get their own addresses.",
+        ),
+        (
+            "fix-permissions",
+            "Give the CNI's role what it is denied",
+            (Detail.IAM,),
+            "A denied call is the cause; no address is missing.",
+            "No call of the CNI is denied.",
+        ),
+        (
+            "fix-settings",
+            "Mend aws-node's settings",
+            (Detail.CONFIG,),
+            "The settings contradict each other or the cluster.",
+            "The settings agree with each other.",
+        ),
+        (
+            "node-class-pod-subnets",
+            "Select pod subnets in the NodeClass of EKS Auto Mode",
+            (Detail.AUTO_MODE,),
+            (
+                "Auto Mode runs no aws-node: podSubnetSelectorTerms and podSecurityGroupSelectorTerms of a NodeClass "
+                "choose the pods' subnets."
+            ),
+            "The nodes are not run by EKS Auto Mode.",
+        ),
+    ):
+        kept = _has(causes, *details) or (Detail.AUTO_MODE in details and situation.auto_mode)
+        yield Option(name=name, title=title, kept=kept, reason=why_kept if kept else why_not)
+    yield Option(
+        name="ipv6",
+        title="IPv6",
+        kept=False,
+        reason="ipFamily is fixed when a cluster is created: it would be a new cluster, and no help tonight.",
+        source="EKS user guide, cni-ipv6",
+    )

@@ -1,0 +1,155 @@
+"""What a plan says: options kept and rejected, files to write, steps, what is not touched, how to go back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from headroom.facts.document import decode, encode
+
+VERSION = 1
+"""Version of the plan's JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A way out, kept or rejected.
+
+    Attributes:
+        name: Its kebab-case name.
+        title: What it does, in a few words.
+        kept: Whether the plan takes it.
+        reason: Why, or why not, with figures.
+        addresses: Addresses that it gives, by zone; empty where it gives none or they are unknown.
+        days: Days that these last at the growth that was observed, by zone; empty: no growth was observed.
+        source: Where the rule that decides is documented.
+    """
+
+    name: str
+    title: str
+    kept: bool
+    reason: str
+    addresses: Mapping[str, int] = field(default_factory=dict)
+    days: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """A file that the plan writes, relative to the checkout.
+
+    Attributes:
+        path: Where.
+        text: All of it.
+        purpose: What it is for.
+    """
+
+    path: str
+    text: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something that a person does, in order.
+
+    Attributes:
+        what: What, in words.
+        command: The command; empty where none does it.
+        takes: How long, in words.
+        touches: What it changes or restarts; empty: nothing but what it makes.
+        undo: How to take it back; empty: nothing to take back.
+    """
+
+    what: str
+    command: str = ""
+    takes: str = ""
+    touches: str = ""
+    undo: str = ""
+
+
+class Check(StrEnum):
+    """What a postcondition looks at; the order is that of cause and effect."""
+
+    CIDR_ASSOCIATED = "cidr_associated"
+    SUBNETS_READY = "subnets_ready"
+    SETTINGS_AS_PLANNED = "settings_as_planned"
+    NOTHING_RESTARTED = "nothing_restarted"
+    INTERFACES_IN_NEW_SUBNETS = "interfaces_in_new_subnets"
+    LEAKED_INTERFACES_GONE = "leaked_interfaces_gone"
+    CNI_READY = "cni_ready"
+    STUCK_PODS_RUNNING = "stuck_pods_running"
+    NO_NEW_FAILURES = "no_new_failures"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postcondition:
+    """What must hold afterwards.
+
+    Attributes:
+        check: What is looked at.
+        title: It, in a sentence for people.
+        subjects: What it is about: CIDRs, CIDRs of subnets, pods as namespace/name, interface ids.
+        expected: Values that are expected, by name: settings, route tables by CIDR, start times by pod.
+        patience_seconds: How long it may take before it counts as failed; 0: it holds at once or not at all.
+        source: Why it may take so long.
+    """
+
+    check: Check
+    title: str
+    subjects: tuple[str, ...] = ()
+    expected: Mapping[str, str] = field(default_factory=dict)
+    patience_seconds: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The plan of one cluster.
+
+    Attributes:
+        cluster: The cluster.
+        stack: Name of the stack that it writes; empty: it writes none.
+        verdict: What the diagnosis came to.
+        causes: The causes that it is for, by name.
+        facts_at: When the facts were read.
+        fingerprint: Digest of the facts that the plan rests on; `recheck` compares it.
+        foundations: Those facts, by name, so that a difference can be told.
+        options: Every option, in the order in which they were weighed.
+        files: What it writes.
+        steps: What a person does, in order.
+        rollback: How to go back, in order.
+        untouched: What it does not touch, in sentences.
+        postconditions: What must hold afterwards.
+        decisions: What only a person can decide, or look up, before the plan is applied.
+    """
+
+    cluster: str
+    stack: str
+    verdict: str
+    causes: tuple[str, ...] = ()
+    facts_at: str = ""
+    fingerprint: str = ""
+    foundations: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[Option, ...] = ()
+    files: tuple[PlannedFile, ...] = ()
+    steps: tuple[Step, ...] = ()
+    rollback: tuple[Step, ...] = ()
+    untouched: tuple[str, ...] = ()
+    postconditions: tuple[Postcondition, ...] = ()
+    decisions: tuple[str, ...] = ()
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON values: equal plans give equal values."""
+    return {"version": VERSION, **encode(plan)}
+
+
+def plan_from_json(document: Any) -> Plan:
+    """Reads what ``plan_to_json`` wrote.
+
+    Raises:
+        ProblemsError: It is no plan; every wrong field is named.
+    """
+    body = {key: value for key, value in document.items() if key != "version"} if isinstance(document, dict) else {}
+    return decode(Plan, body, subject="plan")

@@ -1,0 +1,588 @@
+"""Makes the plan: the smallest sufficient change, as files for review and steps for hands."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from headroom.addresses.blocks import Block
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.cni_version import FULL_SUBNET_FIXED, PRIMARY_ADDRESS_FIXED, CniVersion
+from headroom.capacity.settings import live_settings_to_keep
+from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, RootCause, Verdict
+from headroom.facts.kubernetes import Kubernetes
+from headroom.facts.snapshot import Snapshot
+from headroom.facts.values import known_or
+from headroom.planning.conditions import LISTED
+from headroom.planning.options import Weighed, weigh
+from headroom.planning.plan import Check, Plan, PlannedFile, Postcondition, Step
+from headroom.planning.room import Room
+from headroom.planning.situation import Situation, read_situation
+from headroom.planning.stack_file import Entry, Value, stack_file
+
+ADDON_NAME = "vpc-cni"
+"""Name of the managed add-on (EKS user guide, managing-vpc-cni)."""
+COMPONENT = "pods"
+"""Logical name of the stack's components (`stacks/emergency.py`)."""
+
+RETRY_SECONDS = 180
+"""Time that ipamd may need until it tries again after a failed creation of an interface: a back-off of 120 s, its loop
+of 5 s, and EC2's own time (amazon-vpc-cni-k8s, pkg/ipamd/ipamd.go)."""
+ASSOCIATION_SECONDS = 120
+"""Time for an association to finish; usually seconds."""
+ROLLOUT_SECONDS = 900
+"""Time for aws-node's DaemonSet to roll: a tenth of the nodes at a time (its maxUnavailable of 10 %)."""
+_PRIMARIES_SHARE_BITS = 2
+"""A quarter of a new subnet stays outside its reservations, for the interfaces' own addresses."""
+
+
+def make_plan(
+    snapshot: Snapshot, diagnosis: Diagnosis, *, stack: str = "", growth_per_day: Mapping[str, float] | None = None
+) -> Plan:
+    """The plan for a diagnosis. The same facts give the same plan, byte for byte.
+
+    Args:
+        snapshot: The facts that the diagnosis was made of.
+        diagnosis: What is wrong.
+        stack: Name of the stack to write; `<cluster>-emergency` or `<cluster>-density` by default.
+        growth_per_day: Addresses a day by zone, as observed; none: options are not weighed in days.
+
+    Raises:
+        ProblemsError: There is nothing to plan for, or the facts do not suffice; every missing fact is named.
+    """
+    if diagnosis.verdict is not Verdict.FOUND:
+        raise ProblemsError([_nothing_to_plan(diagnosis)], subject="plan")
+    situation = read_situation(snapshot)
+    weighed = weigh(situation, diagnosis, growth_per_day or {})
+    writes = weighed.room is not None or weighed.targets is not None
+    if writes and situation.problems:
+        raise ProblemsError(situation.problems, subject="plan: the facts do not suffice")
+    remedy = "emergency" if weighed.room is not None else "density" if weighed.targets is not None else ""
+    stack = (stack or f"{situation.cluster}-{remedy}") if remedy else ""
+    foundations = _foundations(situation)
+    return Plan(
+        cluster=situation.cluster,
+        stack=stack,
+        verdict=diagnosis.verdict.value,
+        causes=tuple(cause.name for cause in diagnosis.causes),
+        facts_at=known_or(snapshot.collected_at, ""),
+        fingerprint=_digest(foundations),
+        foundations=foundations,
+        options=weighed.options,
+        files=tuple(_files(situation, weighed, stack)),
+        steps=tuple(_steps(situation, weighed, diagnosis, stack)),
+        rollback=tuple(_rollback(weighed, stack)),
+        untouched=tuple(_untouched(situation, weighed)),
+        postconditions=tuple(_postconditions(situation, weighed, snapshot)),
+        decisions=tuple(_decisions(situation, weighed)),
+    )
+
+
+def recheck(plan: Plan, snapshot: Snapshot) -> tuple[Problem, ...]:
+    """What the plan rests on and is no longer so: empty where it may be applied as it is.
+
+    A fact that is unknown now counts as changed: a gate without data is closed.
+    """
+    now = _foundations(read_situation(snapshot))
+    return tuple(
+        Problem(
+            rule="facts-changed",
+            value=name,
+            reason=f"was {plan.foundations.get(name, 'not there')} when the plan was made, and is "
+            f"{now.get(name, 'not there')} now.",
+            next_step="Make the plan again: `headroom plan`.",
+        )
+        for name in sorted({*plan.foundations, *now})
+        if plan.foundations.get(name) != now.get(name)
+    )
+
+
+def _nothing_to_plan(diagnosis: Diagnosis) -> Problem:
+    steps = {
+        Verdict.HEALTHY: "Nothing is wrong with addresses; `headroom forecast` says for how long.",
+        Verdict.NOT_IP: "What is wrong is not addresses; the diagnosis names it.",
+        Verdict.UNDECIDED: "Read what the diagnosis still needs, then plan again.",
+    }
+    return Problem(
+        rule="nothing-to-plan",
+        value=f"verdict {diagnosis.verdict.value}",
+        reason="names no cause that a change would cure.",
+        next_step=steps.get(diagnosis.verdict, ""),
+    )
+
+
+def _foundations(situation: Situation) -> dict[str, str]:
+    """The facts that a plan rests on, as texts."""
+    found = {
+        "cluster": situation.cluster,
+        "region": situation.region,
+        "vpc": situation.vpc_id,
+        "vpc CIDRs": ", ".join(map(str, situation.vpc_blocks)),
+        "VPC CNI": str(situation.cni_version or "unknown"),
+        "aws-node settings": ", ".join(f"{name}={value}" for name, value in sorted(situation.environment.items())),
+        "routes": ", ".join(map(str, situation.routes)),
+        "peers": ", ".join(map(str, situation.peers)),
+        "Service range": str(situation.service_cidr or "unknown"),
+    }
+    for zone in situation.zones.values():
+        found[f"route table of {zone.name}"] = zone.route_table_id or "unknown"
+    for name, block in sorted(situation.subnet_blocks.items()):
+        found[f"subnet {name}"] = str(block)
+    return found
+
+
+def _digest(foundations: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(foundations, sort_keys=True).encode()).hexdigest()
+
+
+# The files.
+
+
+def _files(situation: Situation, weighed: Weighed, stack: str) -> Iterator[PlannedFile]:
+    if not stack:
+        return
+    settings = _settings_to_set(weighed)
+    entries = [*_common_entries(situation, weighed), *_room_entries(situation, weighed)]
+    if settings:
+        entries.append(_settings_entry(situation, settings))
+    yield PlannedFile(
+        path=f"stacks/Pulumi.{stack}.yaml",
+        text=stack_file(_title(situation, weighed), entries),
+        purpose="the stack's configuration: the review is of this file",
+    )
+    if weighed.room is not None:
+        yield PlannedFile(
+            path=f"stacks/policy.{stack}.json",
+            text=json.dumps(_policy(situation), indent=2) + "\n",
+            purpose="what the policies hold the subnets against",
+        )
+    if settings and situation.addon is not None:
+        yield PlannedFile(
+            path=f"stacks/import.{stack}.json",
+            text=json.dumps(addon_import("cni", situation.cluster), indent=2) + "\n",
+            purpose="takes the managed add-on into the stack as it is",
+        )
+
+
+def addon_import(name: str, cluster: str) -> dict[str, Any]:
+    """The file for `pulumi import --file` that gives the stack the add-on that exists, under its component."""
+    return {
+        "resources": [
+            # Inside the file names must differ; the logical ones are those of the program.
+            {"type": "headroom:index:CniSettings", "name": "component", "logicalName": name, "component": True},
+            {"type": "aws:eks/addon:Addon", "name": name, "id": f"{cluster}:{ADDON_NAME}", "parent": "component"},
+        ]
+    }
+
+
+def _title(situation: Situation, weighed: Weighed) -> str:
+    kept = ", ".join(option.title.lower() for option in weighed.options if option.kept)
+    return f"{situation.cluster}: {kept}.\nWritten by `headroom plan`; nothing is applied but by `pulumi up`."
+
+
+def _common_entries(situation: Situation, weighed: Weighed) -> Iterator[Entry]:
+    yield Entry(key="aws:region", value=situation.region)
+    yield Entry(key="headroom:remedy", value="emergency" if weighed.room is not None else "density")
+    yield Entry(key="headroom:clusterName", value=situation.cluster)
+    version = _target_version(situation, weighed)
+    comment = "The version after the upgrade, which comes first." if weighed.upgrade else ""
+    yield Entry(key="headroom:cniVersion", value=_quoted_version(version), comment=comment)
+
+
+def _quoted_version(version: CniVersion | None) -> str:
+    return "" if version is None else f"{version.major}.{version.minor}.{version.patch}"
+
+
+def _target_version(situation: Situation, weighed: Weighed) -> CniVersion | None:
+    if not weighed.upgrade or situation.cni_version is None:
+        return situation.cni_version
+    return FULL_SUBNET_FIXED if situation.cni_version < FULL_SUBNET_FIXED else PRIMARY_ADDRESS_FIXED
+
+
+def _room_entries(situation: Situation, weighed: Weighed) -> Iterator[Entry]:
+    room = weighed.room
+    if room is None:
+        return
+    yield Entry(key="headroom:vpcId", value=situation.vpc_id)
+    yield Entry(
+        key="headroom:vpcCidrBlocks",
+        value=[str(block) for block in situation.vpc_blocks],
+        comment="The CIDRs that the VPC has, the primary first.",
+    )
+    if room.secondary is not None:
+        yield Entry(
+            key="headroom:secondaryCidrs", value=[str(room.secondary)], comment=" ".join([room.reason, *room.warnings])
+        )
+    yield Entry(key="headroom:podSubnets", value=_pod_subnets(situation, room), comment=_why_sizes(room))
+    if situation.routes:
+        yield Entry(key="headroom:routeDestinations", value=[str(block) for block in situation.routes])
+    if situation.peers:
+        yield Entry(key="headroom:peerCidrBlocks", value=[str(block) for block in situation.peers])
+    if situation.service_cidr is not None:
+        yield Entry(key="headroom:serviceCidr", value=str(situation.service_cidr))
+    if situation.cidr_quota is not None:
+        yield Entry(key="headroom:cidrQuota", value=situation.cidr_quota)
+    if situation.environment.get("AWS_VPC_K8S_CNI_EXTERNALSNAT", "").lower() in ("true", "1", "t"):
+        yield Entry(
+            key="headroom:externalSnat",
+            value=True,
+            comment="As aws-node has it: pods leave the VPC with their own address, by the route tables above.",
+        )
+    if weighed.reserve:
+        yield Entry(
+            key="headroom:prefixReservations",
+            value={key: _reservation(block) for key, block in room.blocks.items()},
+            comment="Three quarters of each subnet are kept for whole /28s; network interfaces take their own "
+            "addresses from the first quarter.",
+        )
+
+
+def _pod_subnets(situation: Situation, room: Room) -> Value:
+    return {
+        key: {
+            "cidrBlock": str(block),
+            **({"routeTableId": table} if (table := situation.zones[key].route_table_id) else {"routes": {}}),
+        }
+        for key, block in room.blocks.items()
+    }
+
+
+def _why_sizes(room: Room) -> str:
+    where = "Each takes the route table of its zone's node subnet."
+    if room.secondary is None:
+        return f"One subnet for every zone that has nodes, in free space of the VPC's own. {where}"
+    left = len(room.blocks)
+    return f"One subnet for every zone that has nodes ({left}); what is left of the CIDR is for a zone to come. {where}"
+
+
+def _reservation(block: Block) -> Value:
+    quarter = block.prefix_length + _PRIMARIES_SHARE_BITS
+    half = block.prefix_length + 1
+    return {
+        "cidrBlocks": [str(block.subblock(1, quarter)), str(block.subblock(1, half))],
+        "primaryAddresses": block.size >> (_PRIMARIES_SHARE_BITS + 1),
+    }
+
+
+def _settings_to_set(weighed: Weighed) -> dict[str, str]:
+    if weighed.targets is None:
+        return {}
+    return {name: str(value) for name, value in weighed.targets.best.environment}
+
+
+def _settings_entry(situation: Situation, settings: Mapping[str, str]) -> Entry:
+    addon = situation.addon
+    value: dict[str, Value] = {
+        "managedBy": "addon" if addon is not None else "daemonset",
+        "settings": dict(settings),
+        "liveEnvironment": dict(sorted(situation.environment.items())),
+    }
+    if addon is not None:
+        value["addonVersion"] = known_or(addon.version, "")
+        if isinstance(addon.environment, Mapping):
+            value["liveConfiguration"] = json.dumps({"env": dict(sorted(addon.environment.items()))})
+        if isinstance(addon.service_account_role_arn, str):
+            value["serviceAccountRoleArn"] = addon.service_account_role_arn
+    if not situation.nitro:
+        value["nitro"] = False
+    kept = ", ".join(sorted(live_settings_to_keep(situation.environment))) or "none"
+    return Entry(
+        key="headroom:cniSettings",
+        value=value,
+        comment=f"Merged over what is live; settings that somebody chose and that stay: {kept}.",
+    )
+
+
+def _policy(situation: Situation) -> dict[str, Any]:
+    """What `pod-subnet-size` holds the subnets against: today's nodes and one more."""
+    by_zone = {zone.name: len(zone.nodes) for zone in situation.zones.values() if zone.nodes}
+    nodes = [node for zone in situation.zones.values() for node in zone.nodes]
+    largest = max(nodes, key=lambda node: (node.pods, node.limits.instance_type), default=None)
+    if largest is None:
+        return {}
+    return {
+        "pod-subnet-size": {
+            "expectedNodes": by_zone,
+            "podsPerNode": largest.pods,
+            "instanceType": largest.limits.instance_type,
+            "surge": 1,
+        }
+    }
+
+
+# The steps.
+
+
+def _steps(situation: Situation, weighed: Weighed, diagnosis: Diagnosis, stack: str) -> Iterator[Step]:
+    for relief in diagnosis.impact.reliefs[:1] if diagnosis.impact else ():
+        yield Step(what=f"Now, by hand: {relief.what}", command=relief.command, takes="a minute", undo=relief.undo)
+    yield from _hand_steps(situation, weighed, diagnosis.causes)
+    if stack:
+        yield from _stack_steps(situation, weighed, stack)
+
+
+def _stack_steps(situation: Situation, weighed: Weighed, stack: str) -> Iterator[Step]:
+    policies = "--policy-pack policies"
+    if weighed.room is not None:
+        policies += f" --policy-pack-config stacks/policy.{stack}.json"
+    yield Step(
+        what="Look at what would happen",
+        command=f"pulumi stack select --create {stack} && pulumi preview {policies}",
+        takes="seconds",
+    )
+    if _settings_to_set(weighed) and situation.addon is not None:
+        yield Step(
+            what="Take the managed add-on into the stack, as it is",
+            command=f"pulumi import --file stacks/import.{stack}.json",
+            takes="seconds",
+        )
+    restarts = "aws-node, a tenth of the nodes at a time" if _settings_to_set(weighed) else ""
+    yield Step(
+        what="Apply it",
+        command=f"pulumi up {policies}",
+        takes="a minute; nodes that wait look for subnets again within three",
+        touches=restarts,
+        undo="see how to go back",
+    )
+    yield Step(
+        what="See that it worked",
+        command=f"headroom verify --plan stacks/plan.{stack}.json",
+        takes="up to three minutes",
+    )
+
+
+def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause]) -> Iterator[Step]:
+    region = f" --region {situation.region}" if situation.region else ""
+    if weighed.delete:
+        yield Step(
+            what=f"Delete the {len(weighed.delete)} interfaces that hang on nothing; they hold "
+            f"{sum(weighed.delete.values()):,} addresses",
+            command=f"printf '%s\\n' {' '.join(sorted(weighed.delete))} | "
+            f"xargs -n 1 aws ec2 delete-network-interface{region} --network-interface-id",
+            takes="seconds each",
+            touches="nothing: EC2 refuses to delete an interface that is attached",
+        )
+    if weighed.upgrade or any(cause.detail is Detail.CNI_VERSION for cause in causes):
+        yield from _upgrade_steps(situation, weighed, region)
+    for cause in causes:
+        if cause.root_cause is RootCause.ENI_LIMIT and cause.detail is None:
+            yield Step(
+                what="Add nodes: those that are there are at their interface limit",
+                command="",
+                takes="minutes",
+                touches="nothing that runs",
+            )
+        elif cause.detail is not None and cause.detail in _BY_HAND:
+            yield _BY_HAND[cause.detail]
+
+
+_BY_HAND: Mapping[Detail, Step] = {
+    Detail.IAM: Step(
+        what="Attach AmazonEKS_CNI_Policy to the role that the evidence names, or allow it the calls that are denied",
+        takes="a minute; ipamd asks again within seconds",
+    ),
+    Detail.MAX_PODS: Step(
+        what="Raise maxPods where nodes are made (launch template, NodeClass, kubelet), and roll the nodes",
+        takes="minutes a node",
+        touches="the nodes: each is replaced",
+    ),
+    Detail.REGIONAL_QUOTA: Step(
+        what="Ask for more network interfaces in the Region",
+        command="aws service-quotas request-service-quota-increase --service-code vpc --quota-code L-DF5E4CA3 "
+        "--desired-value …",
+        takes="minutes to days",
+    ),
+    Detail.NODE_SUBNET_FULL: Step(
+        what="Make a node group (or widen Karpenter's subnetSelectorTerms) in subnets that have room; the subnets of a "
+        "managed node group cannot be changed",
+        takes="minutes",
+        touches="nothing that runs, until the old group is drained",
+    ),
+    Detail.THROTTLING: Step(
+        what="Take away what calls so often: a low WARM_IP_TARGET, an exhausted subnet, another controller",
+        takes="minutes",
+    ),
+    Detail.CONFIG: Step(
+        what="Mend the setting that the evidence names; `headroom check` judges the result",
+        takes="minutes",
+        touches="aws-node, a tenth of the nodes at a time",
+    ),
+    Detail.AUTO_MODE: Step(
+        what="Set podSubnetSelectorTerms and podSecurityGroupSelectorTerms in a NodeClass of your own (the default one "
+        "cannot be edited), and point the NodePools at it",
+        takes="minutes",
+        touches="the nodes of those NodePools: they are replaced",
+    ),
+}
+
+
+def _upgrade_steps(situation: Situation, weighed: Weighed, region: str) -> Iterator[Step]:
+    target = _target_version(situation, weighed) if weighed.upgrade else PRIMARY_ADDRESS_FIXED
+    if situation.addon is not None:
+        keep = json.dumps({"env": live_settings_to_keep(situation.environment)}, sort_keys=True)
+        yield Step(
+            what=f"Upgrade the VPC CNI to v{_quoted_version(target)} or later, one minor version at a time",
+            command=f"aws eks update-addon --cluster-name {situation.cluster} --addon-name {ADDON_NAME}{region} "
+            f"--addon-version v{_quoted_version(target)}-eksbuild.1 --resolve-conflicts OVERWRITE "
+            f"--configuration-values '{keep}'",
+            takes="minutes a step",
+            touches="aws-node, a tenth of the nodes at a time",
+            undo="the same command with the version that runs now",
+        )
+        return
+    yield Step(
+        what=f"Upgrade the self-managed VPC CNI to v{_quoted_version(target)} or later, the way it was installed, one "
+        "minor version at a time",
+        takes="minutes a step",
+        touches="aws-node, a tenth of the nodes at a time",
+    )
+
+
+def _rollback(weighed: Weighed, stack: str) -> Iterator[Step]:
+    if not stack:
+        return
+    if weighed.room is None:
+        yield Step(
+            what="Write the settings that were live (`liveEnvironment`) into `settings`, and apply",
+            command="pulumi up",
+            takes="minutes",
+            touches="aws-node, a tenth of the nodes at a time",
+        )
+        return
+    file = f"stacks/Pulumi.{stack}.yaml"
+    yield Step(
+        what=f"No new pods there: `headroom:acceptNewPods: false` in {file}",
+        command="pulumi up",
+        takes="seconds",
+    )
+    yield Step(
+        what="Move the pods away: drain or replace the nodes that have interfaces in the pod subnets",
+        takes="minutes a node",
+        touches="the pods on them",
+    )
+    yield Step(
+        what=f"`headroom:protect: false` in {file}, then destroy; it is refused while an interface remains",
+        command="pulumi up && pulumi destroy --run-program",
+        takes="a minute",
+    )
+
+
+def _untouched(situation: Situation, weighed: Weighed) -> Iterator[str]:
+    if weighed.room is not None:
+        yield "The node subnets, their route tables and the VPC's other CIDRs stay as they are."
+        yield "Pods that run keep their addresses."
+    if not _settings_to_set(weighed) and not weighed.upgrade:
+        yield "No CNI setting is changed, and nothing restarts."
+    if situation.service_cidr is not None and weighed.room is not None and weighed.room.secondary is not None:
+        yield f"The range of Services, {situation.service_cidr}, is not overlapped."
+
+
+def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) -> Iterator[Postcondition]:
+    room = weighed.room
+    settings = _settings_to_set(weighed)
+    kubernetes = known_or(snapshot.kubernetes, Kubernetes())
+    if room is not None and room.secondary is not None:
+        yield Postcondition(
+            check=Check.CIDR_ASSOCIATED,
+            title=f"{room.secondary} is associated with {situation.vpc_id}",
+            subjects=(str(room.secondary),),
+            patience_seconds=ASSOCIATION_SECONDS,
+        )
+    if room is not None:
+        yield Postcondition(
+            check=Check.SUBNETS_READY,
+            title="The pod subnets are there, tagged and routed",
+            subjects=tuple(str(block) for block in room.blocks.values()),
+            expected={
+                str(block): situation.zones[zone].route_table_id
+                for zone, block in room.blocks.items()
+                if situation.zones[zone].route_table_id
+            },
+            patience_seconds=ASSOCIATION_SECONDS,
+        )
+    if settings:
+        yield Postcondition(
+            check=Check.SETTINGS_AS_PLANNED,
+            title="aws-node's settings are as planned",
+            expected=settings,
+            patience_seconds=ROLLOUT_SECONDS,
+        )
+    elif not weighed.upgrade and isinstance(kubernetes.cni_pods, tuple) and kubernetes.cni_pods:
+        yield Postcondition(
+            check=Check.NOTHING_RESTARTED,
+            title="Nothing restarted that should not",
+            expected={pod.name: str(pod.restarts) for pod in kubernetes.cni_pods},
+        )
+    if weighed.delete:
+        yield Postcondition(
+            check=Check.LEAKED_INTERFACES_GONE,
+            title="The leaked interfaces are gone",
+            subjects=tuple(sorted(weighed.delete)),
+            patience_seconds=RETRY_SECONDS,
+        )
+    yield Postcondition(
+        check=Check.CNI_READY,
+        title="aws-node is ready on every node",
+        patience_seconds=ROLLOUT_SECONDS if settings or weighed.upgrade else RETRY_SECONDS,
+    )
+    if room is not None and situation.stuck_pods:
+        yield Postcondition(
+            check=Check.INTERFACES_IN_NEW_SUBNETS,
+            title="Nodes have interfaces in the new subnets",
+            subjects=tuple(str(block) for block in room.blocks.values()),
+            patience_seconds=RETRY_SECONDS,
+            source="amazon-vpc-cni-k8s, pkg/ipamd/ipamd.go: it tries again after 120 s",
+        )
+    yield Postcondition(
+        check=Check.STUCK_PODS_RUNNING,
+        title="The pods that were stuck have addresses",
+        subjects=situation.stuck_pods,
+        patience_seconds=ROLLOUT_SECONDS if settings or weighed.upgrade else 2 * RETRY_SECONDS,
+        source="amazon-vpc-cni-k8s, pkg/ipamd/ipamd.go: it tries again after 120 s",
+    )
+    yield Postcondition(
+        check=Check.NO_NEW_FAILURES,
+        title="No sandbox fails for want of an address any more",
+        expected={"since": known_or(snapshot.collected_at, "")},
+        patience_seconds=2 * RETRY_SECONDS,
+    )
+
+
+def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
+    """What only a person can decide, or look up."""
+    room = weighed.room
+    for zone in situation.zones.values():
+        if room is not None and not zone.route_table_id:
+            yield (
+                f"{zone.name}: the route table of its node subnet is unknown, so its pod subnet gets one with `local` "
+                "only; that serves while the CNI does the source NAT (its default)."
+            )
+        if room is not None and len(zone.node_subnets) > 1:
+            others = ", ".join(zone.node_subnets[1:LISTED])
+            yield (
+                f"{zone.name} has nodes in several subnets; the pod subnet takes the route table of "
+                f"{zone.node_subnets[0]}, which has most of them (others: {others})."
+            )
+    if room is not None and room.secondary is not None:
+        yield (
+            "Security groups, network ACLs and allow-lists that name the VPC's CIDRs do not learn the new one: add "
+            "`headroom:ingressRules` where pods must reach what such a rule guards."
+        )
+        if situation.service_cidr is None:
+            yield "The cluster's range for Services is unknown: see that it does not overlap the new CIDR."
+    if room is not None and situation.settings.custom_networking:
+        yield (
+            "Custom networking is on, so tagged subnets are ignored: point the ENIConfigs at the new subnets "
+            "(`headroom:customNetworking` and `headroom:cniSettings`), and replace nodes."
+        )
+    addon = situation.addon
+    if _settings_to_set(weighed) and addon is not None and addon.other_configuration != ():
+        yield (
+            "The add-on's configuration values may hold more than settings, which OVERWRITE would drop: write what "
+            f"`aws eks describe-addon --cluster-name {situation.cluster} --addon-name {ADDON_NAME} --query "
+            "addon.configurationValues --output text` prints into `liveConfiguration`."
+        )
+    if _settings_to_set(weighed) and addon is None and not situation.self_managed:
+        yield "Whether the managed add-on owns aws-node is unknown; the file assumes that it does not."
+    if not situation.stuck_pods and room is not None:
+        yield "No pod is stuck now: this is prevention, and nothing will show at once that it worked."
