@@ -46,7 +46,17 @@ def scalar(value: str | int | bool) -> str:  # noqa: FBT001 - a value of the fil
         return str(value)
     if _PLAIN.fullmatch(value) and not _NOT_TEXT.fullmatch(value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _quoted(value)
+
+
+def _quoted(value: str) -> str:
+    """A double-quoted YAML text: what cannot be printed is escaped by its code."""
+    return "".join(mark if mark.isprintable() else _escape(mark) for mark in json.dumps(value, ensure_ascii=False))
+
+
+def _escape(mark: str) -> str:
+    code = ord(mark)
+    return f"\\U{code:08x}" if code >> 16 else f"\\u{code:04x}"
 
 
 def _written(key: str, value: Value, indent: str) -> list[str]:
@@ -61,7 +71,7 @@ def _written(key: str, value: Value, indent: str) -> list[str]:
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z][A-Za-z0-9_:-]*", key) else json.dumps(key, ensure_ascii=False)
+    return key if re.fullmatch(r"[A-Za-z][A-Za-z0-9_:-]*", key) else _quoted(key)
 
 
 def _comment(text: str, indent: str) -> list[str]:

@@ -1,0 +1,176 @@
+"""The smallest sufficient change for each cause, reproducible, refused where facts are missing."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from headroom.addresses.blocks import Block, usable_addresses
+from headroom.addresses.problems import ProblemsError
+from headroom.diagnosis.verdict import Diagnosis, Verdict
+from headroom.facts.aws import Aws, CidrAssociation, Vpc
+from headroom.facts.kubernetes import CniDaemonSet, Kubernetes
+from headroom.facts.snapshot import Snapshot
+from headroom.facts.values import Reason, Unknown
+from headroom.planning.plan import Check, Plan, plan_from_json, plan_to_json
+from headroom.planning.planner import make_plan, recheck
+from headroom.rehearsal import made
+from tests.planning.conftest import FRAGMENTED, IDLE, LEAKING, SHORT
+
+
+def aws_of(snapshot: Snapshot) -> Aws:
+    assert isinstance(snapshot.aws, Aws)
+    return snapshot.aws
+
+
+def kubernetes_of(snapshot: Snapshot) -> Kubernetes:
+    assert isinstance(snapshot.kubernetes, Kubernetes)
+    return snapshot.kubernetes
+
+
+def config(plan: Plan) -> dict[str, object]:
+    document: dict[str, dict[str, object]] = yaml.safe_load(plan.files[0].text)
+    return document["config"]
+
+
+def kept(plan: Plan) -> list[str]:
+    return [option.name for option in plan.options if option.kept]
+
+
+@pytest.fixture(scope="module")
+def exhausted() -> Snapshot:
+    return made.exhausted()
+
+
+def with_version(snapshot: Snapshot, version: str) -> Snapshot:
+    kubernetes = kubernetes_of(snapshot)
+    daemon_set = kubernetes.cni_daemon_set
+    assert isinstance(daemon_set, CniDaemonSet)
+    return replace(snapshot, kubernetes=replace(kubernetes, cni_daemon_set=replace(daemon_set, version=version)))
+
+
+def with_vpc(snapshot: Snapshot, *cidrs: str) -> Snapshot:
+    aws = aws_of(snapshot)
+    assert isinstance(aws.vpc, Vpc)
+    blocks = tuple(CidrAssociation(cidr_block=cidr, state="associated") for cidr in cidrs)
+    return replace(snapshot, aws=replace(aws, vpc=replace(aws.vpc, cidr_blocks=blocks)))
+
+
+def test_a_full_vpc_gets_a_secondary_cidr_and_nothing_restarts(exhausted: Snapshot) -> None:
+    plan = make_plan(exhausted, SHORT)
+    assert kept(plan) == ["secondary-cidr"]
+    assert config(plan)["headroom:secondaryCidrs"] == ["100.64.0.0/16"]
+    assert "No CNI setting is changed, and nothing restarts." in plan.untouched
+    assert "headroom:cniSettings" not in config(plan)
+    assert [step.command.split(" ")[:2] for step in plan.steps] == [
+        ["pulumi", "stack"],
+        ["pulumi", "up"],
+        ["headroom", "verify"],
+    ]
+
+
+def test_every_zone_with_nodes_gets_a_subnet_and_a_zone_to_come_finds_room(exhausted: Snapshot) -> None:
+    subnets = config(make_plan(exhausted, SHORT))["headroom:podSubnets"]
+    assert isinstance(subnets, dict)
+    assert {key: value["cidrBlock"] for key, value in subnets.items()} == {
+        "us-east-1a": "100.64.0.0/18",
+        "us-east-1b": "100.64.64.0/18",
+        "us-east-1c": "100.64.128.0/18",
+    }
+
+
+def test_free_space_of_the_vpc_is_taken_before_another_cidr(exhausted: Snapshot) -> None:
+    plan = make_plan(with_vpc(exhausted, "10.68.0.0/16"), SHORT)
+    assert kept(plan) == ["subnets-in-own-space"]
+    assert "headroom:secondaryCidrs" not in config(plan)
+    blocks = [Block.parse(subnet["cidrBlock"]) for subnet in config(plan)["headroom:podSubnets"].values()]  # type: ignore[attr-defined] # a mapping
+    assert all(Block.parse("10.68.0.0/16").contains(block) and usable_addresses(block) > 4000 for block in blocks)
+
+
+def test_leaked_interfaces_that_suffice_are_deleted_and_no_stack_is_written() -> None:
+    plan = make_plan(made.leaking(), LEAKING)
+    assert kept(plan) == ["delete-leaked-interfaces"]
+    assert plan.files == ()
+    assert plan.steps[0].command.startswith("printf '%s\\n' eni-")
+    assert Check.LEAKED_INTERFACES_GONE in [condition.check for condition in plan.postconditions]
+
+
+def test_fragmented_subnets_get_new_ones_with_reservations() -> None:
+    plan = make_plan(made.fragmented(), FRAGMENTED)
+    assert kept(plan) == ["secondary-cidr", "prefix-delegation"]
+    reservations = config(plan)["headroom:prefixReservations"]
+    assert isinstance(reservations, dict)
+    assert reservations["us-east-1a"]["cidrBlocks"] == ["100.64.16.0/20", "100.64.32.0/19"]
+
+
+def test_idle_addresses_are_cured_by_warm_targets_alone(exhausted: Snapshot) -> None:
+    plan = make_plan(exhausted, IDLE)
+    assert kept(plan) == ["retune-warm-targets"]
+    assert config(plan)["headroom:remedy"] == "density"
+    settings = config(plan)["headroom:cniSettings"]
+    assert isinstance(settings, dict)
+    assert settings["settings"] == {"WARM_IP_TARGET": "10"}
+    assert [file.path for file in plan.files] == [
+        "stacks/Pulumi.prod-use1-density.yaml",
+        "stacks/import.prod-use1-density.json",
+    ]
+
+
+def test_a_cni_that_knows_no_discovery_is_upgraded_first(exhausted: Snapshot) -> None:
+    plan = make_plan(with_version(exhausted, "1.16.4"), SHORT)
+    assert kept(plan) == ["secondary-cidr", "upgrade-cni"]
+    assert plan.steps[0].what.startswith("Upgrade the VPC CNI to v1.18.3")
+    assert "--resolve-conflicts OVERWRITE" in plan.steps[0].command
+    assert config(plan)["headroom:cniVersion"] == "1.18.3"
+    assert Check.NOTHING_RESTARTED not in [condition.check for condition in plan.postconditions]
+
+
+def test_growth_is_told_in_days(exhausted: Snapshot) -> None:
+    plan = make_plan(exhausted, SHORT, growth_per_day={"us-east-1a": 16.0})
+    option = next(option for option in plan.options if option.name == "secondary-cidr")
+    assert option.days == {"us-east-1a": 1023}
+
+
+def test_the_same_facts_give_the_same_plan_and_it_reads_back(exhausted: Snapshot) -> None:
+    plan = make_plan(exhausted, SHORT)
+    assert make_plan(made.exhausted(), SHORT) == plan
+    assert plan_from_json(plan_to_json(plan)) == plan
+
+
+def test_a_plan_holds_while_its_facts_do(exhausted: Snapshot) -> None:
+    assert recheck(make_plan(exhausted, SHORT), exhausted) == ()
+
+
+def test_a_plan_against_changed_facts_is_refused_by_name(exhausted: Snapshot) -> None:
+    plan = make_plan(exhausted, SHORT)
+    problems = recheck(plan, with_vpc(with_version(exhausted, "1.20.0"), "10.68.192.0/18", "100.64.0.0/16"))
+    assert [problem.value for problem in problems] == ["VPC CNI", "vpc CIDRs"]
+    assert "10.68.192.0/18, 100.64.0.0/16 now" in problems[1].message
+
+
+def test_facts_that_cannot_be_read_any_more_close_the_gate(exhausted: Snapshot) -> None:
+    plan = make_plan(exhausted, SHORT)
+    denied = replace(exhausted, aws=replace(aws_of(exhausted), subnets=Unknown(Reason.DENIED)))
+    assert recheck(plan, denied)
+
+
+def test_missing_facts_are_all_named_and_nothing_is_planned(exhausted: Snapshot) -> None:
+    blind = replace(
+        exhausted, aws=replace(aws_of(exhausted), vpc=Unknown(Reason.DENIED, "DescribeVpcs")), cluster=Unknown()
+    )
+    with pytest.raises(ProblemsError) as refused:
+        make_plan(replace(blind, aws=replace(aws_of(blind), region=Unknown())), IDLE)
+    assert [problem.value for problem in refused.value.problems] == ["cluster", "aws.region", "aws.vpc"]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.HEALTHY, Verdict.NOT_IP, Verdict.UNDECIDED])
+def test_without_a_cause_there_is_nothing_to_plan(exhausted: Snapshot, verdict: Verdict) -> None:
+    with pytest.raises(ProblemsError, match="names no cause"):
+        make_plan(exhausted, Diagnosis(verdict=verdict))
+
+
+def test_an_option_that_was_rejected_says_why_with_figures(exhausted: Snapshot) -> None:
+    reasons = {option.name: option.reason for option in make_plan(exhausted, SHORT).options}
+    assert "largest free block is 10.68.224.0/19 (8,187 usable addresses)" in reasons["subnets-in-own-space"]
+    assert reasons["retune-warm-targets"].startswith("WARM_IP_TARGET=10 would give back about 1,133 addresses")
+    assert all(reasons.values())
