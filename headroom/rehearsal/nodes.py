@@ -48,12 +48,14 @@ class NodeType:
         instance_type: EC2 instance type.
         cpu: Allocatable CPU, as Kubernetes writes it.
         memory: Allocatable memory, as Kubernetes writes it.
+        max_pods: The kubelet's maxPods; ``None``: what the EKS images compute.
     """
 
     group: str
     instance_type: str
     cpu: str
     memory: str
+    max_pods: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,7 +145,7 @@ class Nodes:
         name = instance.get("PrivateDnsName") or f"ip-{address.replace('.', '-')}.ec2.internal"
         limits = instance_limits(kind.instance_type)
         settings = CniSettings.from_environment(environment)
-        most = max_pods(limits).value
+        most = kind.max_pods or max_pods(limits).value
         described = self.ec2.describe_network_interfaces(
             Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
         )["NetworkInterfaces"][0]

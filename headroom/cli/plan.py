@@ -1,0 +1,246 @@
+"""`headroom plan`."""
+
+import csv
+import difflib
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.cli.facts import FactsFrom, diagnosed, read_facts, read_text, takes_facts
+from headroom.diagnosis.verdict import Diagnosis, Verdict
+from headroom.planning.plan import Plan, PlannedFile, Step, plan_from_json, plan_to_json
+from headroom.planning.planner import make_plan, recheck
+
+CHANGED: Final = 1
+UNDECIDED: Final = 3
+WIDTH: Final = 100
+
+
+@click.command(name="plan")
+@takes_facts
+@click.option("--stack", default="", help="Name of the stack to write; CLUSTER-emergency by default.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="The checkout to write into; the current folder by default.",
+)
+@click.option("--history", type=click.Path(path_type=Path), help="CSV of free addresses (time,zone,free): tells days.")
+@click.option("--recheck", "again", type=click.Path(path_type=Path), help="Only tell whether this plan still holds.")
+@click.option("--dry-run", is_flag=True, help="Write nothing.")
+@click.option("--force", is_flag=True, help="Write over files that say something else.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(  # noqa: PLR0913 - one argument for each option
+    source: FactsFrom,
+    stack: str,
+    folder: Path,
+    history: Path | None,
+    again: Path | None,
+    *,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the smallest change that cures what `headroom diagnose` finds, as files for review.
+
+    \b
+    headroom plan --cluster prod-use1                the stack file, its policy configuration, the plan
+    headroom plan --cluster prod-use1 --recheck stacks/plan.prod-use1-emergency.json
+
+    Nothing is applied but by `pulumi up`. Exit code 0: planned, or the plan still holds; 1: the facts have changed
+    since; 2: bad input, or nothing to plan; 3: undecided.
+    """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
+    if again is not None:
+        _recheck(again, read_facts(source))
+        return
+    growth = _growth(history) if history is not None else {}
+    snapshot = read_facts(source)
+    diagnosis = diagnosed(snapshot)
+    if diagnosis.verdict is Verdict.UNDECIDED:
+        click.echo(_undecided(diagnosis), err=True)
+        sys.exit(UNDECIDED)
+    made = make_plan(snapshot, diagnosis, stack=stack, growth_per_day=growth)
+    document = json.dumps(plan_to_json(made), indent=1, ensure_ascii=False) + "\n"
+    files = [
+        *made.files,
+        PlannedFile(path=plan_path(made), text=document, purpose="what `headroom verify` holds it to"),
+    ]
+    differences = _write(files, folder, dry_run=dry_run, force=force)
+    if as_json:
+        click.echo(document, nl=False)
+    else:
+        _print(made, differences[: len(made.files)])
+
+
+def plan_path(made: Plan) -> str:
+    """Where a plan is kept, relative to the checkout."""
+    return f"stacks/plan.{made.stack or made.cluster or 'cluster'}.json"
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from its file.
+
+    Raises:
+        ProblemsError: It cannot be read, or is no plan.
+    """
+    try:
+        return plan_from_json(json.loads(read_text(path)))
+    except ValueError as error:
+        if isinstance(error, ProblemsError):
+            raise
+        problem = Problem(
+            rule="plan-file",
+            value=str(path),
+            reason="is not JSON.",
+            next_step="Name a file that `headroom plan` wrote.",
+        )
+        raise ProblemsError([problem], subject="plan") from None
+
+
+def _recheck(path: Path, snapshot: Any) -> None:
+    problems = recheck(read_plan(path), snapshot)
+    if not problems:
+        click.echo(f"{path} still holds: everything that it rests on is as it was.")
+        return
+    for problem in problems:
+        click.echo(f"changed {problem.message}")
+    sys.exit(CHANGED)
+
+
+def _undecided(diagnosis: Diagnosis) -> str:
+    lines = ["The diagnosis is undecided, so there is no plan. It needs:"]
+    lines += [
+        f"  {needed.reading}: decides {needed.decides}" + (f"\n    {needed.command}" if needed.command else "")
+        for needed in diagnosis.needed
+    ]
+    return "\n".join(lines)
+
+
+def _growth(path: Path) -> dict[str, float]:
+    """Addresses a day by zone, as `headroom calc forecast` fits them."""
+    from headroom.capacity.forecast import Reading, forecast  # noqa: PLC0415 - only where a history is given
+
+    series: defaultdict[str, list[Reading]] = defaultdict(list)
+    problems: list[Problem] = []
+    for number, row in enumerate(csv.DictReader(read_text(path).splitlines()), start=2):
+        try:
+            when = datetime.fromisoformat(row["time"])
+            series[row["zone"]].append(Reading(when.timestamp(), float(row["free"])))
+        except (KeyError, TypeError, ValueError):
+            problems.append(
+                Problem(
+                    rule="history",
+                    key=f"{path.name}:{number}",
+                    value=",".join(str(value) for value in row.values()),
+                    reason="is no reading.",
+                    next_step="Write the columns time (ISO 8601), zone and free.",
+                )
+            )
+    if problems:
+        raise ProblemsError(problems, subject=path.name)
+    found = {zone: forecast(readings).per_day for zone, readings in series.items()}
+    return {zone: -change for zone, change in found.items() if change < 0}
+
+
+def _write(files: Iterable[PlannedFile], folder: Path, *, dry_run: bool, force: bool) -> list[str]:
+    """Writes the files, all or none of them, and returns their differences as a Git diff."""
+    files = list(files)
+    before = {file.path: _present(folder / file.path) for file in files}
+    in_the_way = [
+        Problem(
+            rule="file-exists",
+            value=str(folder / file.path),
+            reason="says something else already.",
+            next_step="Look at it, then plan with --force, or with another --stack.",
+        )
+        for file in files
+        if before[file.path] not in (None, file.text)
+    ]
+    if in_the_way and not force and not dry_run:
+        raise ProblemsError(in_the_way, subject="plan")
+    if not dry_run:
+        for file in files:
+            try:
+                (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file.path).write_text(file.text, encoding="utf-8")
+            except OSError as error:
+                problem = Problem(
+                    rule="file", value=str(folder / file.path), reason=f"cannot be written: {error.strerror}."
+                )
+                raise ProblemsError([problem], subject="plan") from None
+    return [_diff(file, before[file.path]) for file in files]
+
+
+def _present(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return "" if path.exists() else None
+
+
+def _diff(file: PlannedFile, before: str | None) -> str:
+    lines = difflib.unified_diff(
+        (before or "").splitlines(keepends=True),
+        file.text.splitlines(keepends=True),
+        fromfile=f"a/{file.path}" if before is not None else "/dev/null",
+        tofile=f"b/{file.path}",
+    )
+    return "".join(lines)
+
+
+def _print(made: Plan, differences: list[str]) -> None:
+    """The plan for people: options, diff, decisions, steps, what is not touched, the way back."""
+    from rich.console import Console  # noqa: PLC0415 - only where somebody looks
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    for heading, lines in (
+        ("PLAN", _options(made)),
+        ("DIFF", [(text, _DIFF_STYLES.get(text[:1], "")) for part in differences for text in part.splitlines()]),
+        ("DECIDE", [(f"? {decision}", "yellow") for decision in made.decisions]),
+        ("NEXT", _numbered(made.steps)),
+        ("NOT TOUCHED", [(sentence, "") for sentence in made.untouched]),
+        ("GO BACK", _numbered(made.rollback)),
+    ):
+        if not lines:
+            continue
+        console.print(
+            Text(f"{heading}   {made.cluster}: {', '.join(made.causes)}" if heading == "PLAN" else heading),
+            style="bold",
+        )
+        for text, style in lines:
+            console.print(Text(f"  {text}", style=style))
+        console.print()
+
+
+_DIFF_STYLES: Final = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def _options(made: Plan) -> list[tuple[str, str]]:
+    kept = [
+        (
+            f"✓ {option.title}. {option.reason}"
+            + (f" Gives {sum(option.addresses.values()):,} addresses." if option.addresses else ""),
+            "green",
+        )
+        for option in made.options
+        if option.kept
+    ]
+    return kept + [(f"- {option.title}: no. {option.reason}", "dim") for option in made.options if not option.kept]
+
+
+def _numbered(steps: Sequence[Step]) -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for number, step in enumerate(steps, start=1):
+        details = "; ".join(part for part in (step.takes, step.touches and f"touches {step.touches}") if part)
+        lines.append((f"{number}. {step.what}" + (f" ({details})" if details else ""), ""))
+        if step.command:
+            lines.append((f"   {step.command}", "cyan"))
+    return lines

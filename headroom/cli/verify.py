@@ -1,0 +1,103 @@
+"""`headroom verify`."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.cli.facts import FactsFrom, read_facts, takes_facts
+from headroom.cli.plan import read_plan
+from headroom.planning.conditions import ConditionState, State, evaluate
+from headroom.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from headroom.facts.snapshot import Snapshot
+
+EVERY_SECONDS: Final = 10
+EXIT_CODES: Final = {State.MET: 0, State.FAILED: 1, State.WAITING: 1, State.UNKNOWN: 3}
+MARKS: Final = {State.MET: "✓", State.WAITING: "…", State.FAILED: "✗", State.UNKNOWN: "?"}
+STYLES: Final = {State.MET: "green", State.WAITING: "yellow", State.FAILED: "red", State.UNKNOWN: "yellow"}
+UNKNOWN_ROUNDS: Final = 3
+"""Readings in a row that may fail before a condition counts as undecided."""
+
+
+@click.command()
+@takes_facts
+@click.option("--plan", "path", type=click.Path(path_type=Path), required=True, help="The plan that was applied.")
+@click.option("--once", is_flag=True, help="Look once, and do not wait.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+def verify(source: FactsFrom, path: Path, *, once: bool, as_json: bool) -> None:
+    """Watch the postconditions of a plan until they hold, or cannot hold any more.
+
+    \b
+    headroom verify --plan stacks/plan.prod-use1-emergency.json --cluster prod-use1
+
+    Exit code 0: all hold; 1: one does not; 2: bad input; 3: one could not be read.
+    """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
+    made = read_plan(path)
+    if not made.postconditions:
+        problem = Problem(rule="no-postconditions", value=str(path), reason="names nothing that must hold.")
+        raise ProblemsError([problem], subject="plan")
+    found = _watch(made, source, once=once or source.file is not None, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(to_json(made, found), indent=2))
+    sys.exit(EXIT_CODES[worst(found)])
+
+
+def worst(found: Sequence[ConditionState]) -> State:
+    """What all conditions come to: failed before unknown, unknown before waiting, waiting before met."""
+    states = {state.state for state in found}
+    return next(
+        state
+        for state in (State.FAILED, State.UNKNOWN, State.WAITING, State.MET)
+        if state in states or state is State.MET
+    )
+
+
+def to_json(made: Plan, found: Sequence[ConditionState]) -> dict[str, object]:
+    """The conditions as JSON values."""
+    return {
+        "cluster": made.cluster,
+        "verdict": worst(found).value,
+        "conditions": [
+            {
+                "check": state.condition.check.value,
+                "title": state.condition.title,
+                "state": state.state.value,
+                "because": state.because,
+            }
+            for state in found
+        ],
+    }
+
+
+def _watch(made: Plan, source: FactsFrom, *, once: bool, quiet: bool) -> tuple[ConditionState, ...]:
+    """Reads and judges until it is proven either way; prints each condition when its state changes."""
+    started = time.monotonic()
+    told: dict[str, str] = {}
+    unread = 0
+    while True:
+        snapshot: Snapshot = read_facts(source)
+        waited = time.monotonic() - started
+        found = evaluate(made, snapshot, waited_seconds=0 if once else waited)
+        if not quiet:
+            _tell(found, told, waited)
+        states = {state.state for state in found}
+        unread = unread + 1 if State.UNKNOWN in states else 0
+        if once or State.FAILED in states or states == {State.MET} or unread >= UNKNOWN_ROUNDS:
+            return found
+        time.sleep(EVERY_SECONDS)
+
+
+def _tell(found: Sequence[ConditionState], told: dict[str, str], waited: float) -> None:
+    for state in found:
+        shown = f"{MARKS[state.state]} {state.condition.title}: {state.because}"
+        if told.get(state.condition.check) == shown:
+            continue
+        told[state.condition.check] = shown
+        click.echo(click.style(f"{waited:6.0f} s  ", dim=True) + click.style(shown, fg=STYLES[state.state]))
