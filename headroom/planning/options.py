@@ -1,11 +1,12 @@
 """The ways out, each weighed: the smallest sufficient change first, every one kept or rejected with its reason."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headroom.addresses.problems import Problem
 from headroom.capacity.cni_version import check_cni_version
 from headroom.capacity.fleet import TargetAdvice, best_warm_targets
+from headroom.capacity.settings import DEFAULT_IP_COOLDOWN_SECONDS
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
 from headroom.planning.plan import Option
 from headroom.planning.room import Room, further_space, needs, own_space
@@ -26,7 +27,7 @@ class Weighed:
         options: All of them, in the order in which they were weighed.
         room: Where the new pod subnets go; ``None``: none are made.
         reserve: Whether part of them is reserved for prefixes.
-        targets: Warm targets to set; ``None``: they stay.
+        settings: Settings of aws-node to set; empty: they stay.
         upgrade: Why the CNI must be upgraded first; empty: it need not be.
         delete: Leaked interfaces to delete, with their addresses.
     """
@@ -34,7 +35,7 @@ class Weighed:
     options: tuple[Option, ...]
     room: Room | None = None
     reserve: bool = False
-    targets: TargetAdvice | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
     upgrade: tuple[Problem, ...] = ()
     delete: Mapping[str, int]
 
@@ -54,7 +55,7 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
     causes = {(cause.root_cause, cause.detail) for cause in diagnosis.causes}
     short = any(root is RootCause.SUBNET_EXHAUSTION and detail in _SHORT_OF_ADDRESSES for root, detail in causes)
     fragmented = (RootCause.SUBNET_EXHAUSTION, Detail.FRAGMENTATION) in causes
-    idle = any(root is RootCause.WARM_TARGET for root, _ in causes)
+    idle = (RootCause.WARM_TARGET, None) in causes
     hit = [zone for zone in situation.zones.values() if zone.stuck] or list(situation.zones.values())
 
     leaked = {zone.name: sum(zone.leaked.values()) for zone in situation.zones.values() if zone.leaked}
@@ -65,6 +66,7 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
 
     advice = _advice(situation) if short or idle else None
     options.append(_retune_option(advice, kept=idle and not short))
+    options.append(_cooldown_option(situation, kept=_has(causes, Detail.COOLDOWN) and not short))
 
     need = needs(situation) if situation.zones else {}
     wants_subnets = short and not (freed_enough and leaks)
@@ -84,7 +86,7 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
         options=tuple(options),
         room=room,
         reserve=fragmented and room is not None,
-        targets=advice if idle and not short else None,
+        settings={} if room is not None else _settings(situation, causes, advice if idle and not short else None),
         upgrade=upgrade,
         delete={
             name: count for zone in situation.zones.values() for name, count in zone.leaked.items() if delete_leaked
@@ -145,6 +147,41 @@ def _retune_option(advice: TargetAdvice | None, *, kept: bool) -> Option:
         reason=reason,
         source=f"{_CNI}, docs/eni-and-ip-target.md",
     )
+
+
+def _settings(
+    situation: Situation, causes: Iterable[tuple[RootCause, Detail | None]], advice: TargetAdvice | None
+) -> dict[str, str]:
+    """The settings that cure the causes, by name."""
+    causes = tuple(causes)
+    found: dict[str, str] = {}
+    if advice is not None:
+        found |= {name: str(value) for name, value in advice.best.environment}
+    if _has(causes, Detail.COOLDOWN):
+        found |= _against_cooldown(situation)
+    if (RootCause.ENI_LIMIT, None) in causes and situation.nitro:
+        found |= {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "1"}
+    return found
+
+
+def _against_cooldown(situation: Situation) -> dict[str, str]:
+    """A shorter rest where somebody lengthened it; else as many addresses ready as wait on the worst node."""
+    if situation.settings.ip_cooldown_seconds > DEFAULT_IP_COOLDOWN_SECONDS:
+        return {"IP_COOLDOWN_PERIOD": str(DEFAULT_IP_COOLDOWN_SECONDS)}
+    return {"WARM_IP_TARGET": str(max(situation.settings.warm_ip_target, situation.most_stuck) + 1)}
+
+
+def _cooldown_option(situation: Situation, *, kept: bool) -> Option:
+    title = "Let addresses rest for a shorter time, or keep more of them ready"
+    if kept:
+        shown = ", ".join(f"{name}={value}" for name, value in _against_cooldown(situation).items())
+        reason = (
+            f"{shown}: an address rests for {situation.settings.ip_cooldown_seconds} s after its pod has gone, and "
+            "pods come and go faster. Each aws-node restarts once; pods keep their addresses."
+        )
+    else:
+        reason = "Pods do not wait for addresses that rest."
+    return Option(name="shorten-cooldown", title=title, kept=kept, reason=reason, source=f"{_CNI} #1700, #2896")
 
 
 def _days(addresses: Mapping[str, int], growth: Mapping[str, float]) -> dict[str, int]:

@@ -54,10 +54,10 @@ def make_plan(
         raise ProblemsError([_nothing_to_plan(diagnosis)], subject="plan")
     situation = read_situation(snapshot)
     weighed = weigh(situation, diagnosis, growth_per_day or {})
-    writes = weighed.room is not None or weighed.targets is not None
+    writes = weighed.room is not None or bool(weighed.settings)
     if writes and situation.problems:
         raise ProblemsError(situation.problems, subject="plan: the facts do not suffice")
-    remedy = "emergency" if weighed.room is not None else "density" if weighed.targets is not None else ""
+    remedy = "emergency" if weighed.room is not None else "density" if weighed.settings else ""
     stack = (stack or f"{situation.cluster}-{remedy}") if remedy else ""
     foundations = _foundations(situation)
     return Plan(
@@ -141,7 +141,7 @@ def _digest(foundations: Mapping[str, str]) -> str:
 def _files(situation: Situation, weighed: Weighed, stack: str) -> Iterator[PlannedFile]:
     if not stack:
         return
-    settings = _settings_to_set(weighed)
+    settings = weighed.settings
     entries = [*_common_entries(situation, weighed), *_room_entries(situation, weighed)]
     if settings:
         entries.append(_settings_entry(situation, settings))
@@ -264,12 +264,6 @@ def _reservation(block: Block) -> Value:
     }
 
 
-def _settings_to_set(weighed: Weighed) -> dict[str, str]:
-    if weighed.targets is None:
-        return {}
-    return {name: str(value) for name, value in weighed.targets.best.environment}
-
-
 def _settings_entry(situation: Situation, settings: Mapping[str, str]) -> Entry:
     addon = situation.addon
     value: dict[str, Value] = {
@@ -330,13 +324,13 @@ def _stack_steps(situation: Situation, weighed: Weighed, stack: str) -> Iterator
         command=f"pulumi stack select --create {stack} && pulumi preview {policies}",
         takes="seconds",
     )
-    if _settings_to_set(weighed) and situation.addon is not None:
+    if weighed.settings and situation.addon is not None:
         yield Step(
             what="Take the managed add-on into the stack, as it is",
             command=f"pulumi import --file stacks/import.{stack}.json",
             takes="seconds",
         )
-    restarts = "aws-node, a tenth of the nodes at a time" if _settings_to_set(weighed) else ""
+    restarts = "aws-node, a tenth of the nodes at a time" if weighed.settings else ""
     yield Step(
         what="Apply it",
         command=f"pulumi up {policies}",
@@ -367,8 +361,8 @@ def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause])
     for cause in causes:
         if cause.root_cause is RootCause.ENI_LIMIT and cause.detail is None:
             yield Step(
-                what="Add nodes: those that are there are at their interface limit",
-                command="",
+                what="Add nodes (raise the node group's size or the NodePool's limit): those that are there are at "
+                "their interface limit, and pods that wait on them start elsewhere once they are deleted",
                 takes="minutes",
                 touches="nothing that runs",
             )
@@ -471,7 +465,7 @@ def _untouched(situation: Situation, weighed: Weighed) -> Iterator[str]:
     if weighed.room is not None:
         yield "The node subnets, their route tables and the VPC's other CIDRs stay as they are."
         yield "Pods that run keep their addresses."
-    if not _settings_to_set(weighed) and not weighed.upgrade:
+    if not weighed.settings and not weighed.upgrade:
         yield "No CNI setting is changed, and nothing restarts."
     if situation.service_cidr is not None and weighed.room is not None and weighed.room.secondary is not None:
         yield f"The range of Services, {situation.service_cidr}, is not overlapped."
@@ -479,7 +473,7 @@ def _untouched(situation: Situation, weighed: Weighed) -> Iterator[str]:
 
 def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) -> Iterator[Postcondition]:
     room = weighed.room
-    settings = _settings_to_set(weighed)
+    settings = weighed.settings
     kubernetes = known_or(snapshot.kubernetes, Kubernetes())
     if room is not None and room.secondary is not None:
         yield Postcondition(
@@ -576,13 +570,13 @@ def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
             "(`headroom:customNetworking` and `headroom:cniSettings`), and replace nodes."
         )
     addon = situation.addon
-    if _settings_to_set(weighed) and addon is not None and addon.other_configuration != ():
+    if weighed.settings and addon is not None and addon.other_configuration != ():
         yield (
             "The add-on's configuration values may hold more than settings, which OVERWRITE would drop: write what "
             f"`aws eks describe-addon --cluster-name {situation.cluster} --addon-name {ADDON_NAME} --query "
             "addon.configurationValues --output text` prints into `liveConfiguration`."
         )
-    if _settings_to_set(weighed) and addon is None and not situation.self_managed:
+    if weighed.settings and addon is None and not situation.self_managed:
         yield "Whether the managed add-on owns aws-node is unknown; the file assumes that it does not."
     if not situation.stuck_pods and room is not None:
         yield "No pod is stuck now: this is prevention, and nothing will show at once that it worked."

@@ -69,6 +69,7 @@ class Situation:
         service_cidr: The cluster's range for Services.
         cidr_quota: The VPC's quota of CIDRs.
         stuck_pods: Pods that were scheduled and have no address, as namespace/name.
+        most_stuck: The most of them on one node.
         pod_subnets: Ids of the subnets that carry the CNI's role tag.
         nitro: Whether every node can have prefixes.
         problems: What must be known before a stack file can be written.
@@ -91,6 +92,7 @@ class Situation:
     service_cidr: Block | None = None
     cidr_quota: int | None = None
     stuck_pods: tuple[str, ...] = ()
+    most_stuck: int = 0
     pod_subnets: tuple[str, ...] = ()
     nitro: bool = True
     problems: tuple[Problem, ...] = ()
@@ -155,6 +157,7 @@ def read_situation(snapshot: Snapshot) -> Situation:
         service_cidr=Block.parse(aws.service_cidr) if isinstance(aws.service_cidr, str) else None,
         cidr_quota=known(aws.vpc_cidr_quota),
         stuck_pods=tuple(sorted(f"{pod.namespace}/{pod.name}" for pod in items(kubernetes.pods) if is_stuck(pod))),
+        most_stuck=max(Counter(pod.node for pod in items(kubernetes.pods) if is_stuck(pod)).values(), default=0),
         pod_subnets=tuple(sorted(subnet.subnet_id for subnet in items(aws.subnets) if _takes_pods(subnet))),
         nitro=all(limit.hypervisor == "nitro" or limit.bare_metal for limit in limits.values()),
         problems=tuple(problems),

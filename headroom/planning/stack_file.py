@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 # What YAML 1.1 and 1.2 both read as a text without quotes; whatever else is written as JSON writes it.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_:-]*[A-Za-z0-9]")
 _NOT_TEXT = re.compile(r"(?:true|false|yes|no|on|off|null|y|n|~)", re.IGNORECASE)
 _WIDTH = 116
 
@@ -71,7 +72,8 @@ def _written(key: str, value: Value, indent: str) -> list[str]:
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z][A-Za-z0-9_:-]*", key) else _quoted(key)
+    plain = _PLAIN_KEY.fullmatch(key) and not _NOT_TEXT.fullmatch(key)
+    return key if plain else _quoted(key)
 
 
 def _comment(text: str, indent: str) -> list[str]:

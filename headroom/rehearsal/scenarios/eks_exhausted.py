@@ -11,9 +11,10 @@ from headroom.addresses.blocks import Block, usable_addresses
 from headroom.capacity.cni_version import SUBNET_ROLE_TAG
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.engine import CHECKOUT, EngineRun
-from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, EVENTS, PODS
+from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS
 from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.scenarios import cluster as reference
+from headroom.rehearsal.scenarios import sight
 from headroom.rehearsal.scenarios.cluster import NAMESPACE, ZONES, Cluster, wait_for
 from headroom.rehearsal.world import REGION, World
 
@@ -61,7 +62,7 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
             world, narrator, "preview", "--policy-pack", str(_policies()), "--policy-pack-config", _policy_config(world)
         )
         phase.facts = {"took (s)": round(preview.seconds, 2)}
-    aws_nodes = _aws_nodes(running)
+    aws_nodes = sight.aws_nodes(running)
     with narrator.phase("up", "Applied") as phase:
         up = _pulumi(
             world,
@@ -88,16 +89,16 @@ def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
     narrator.command(f"kubectl -n {NAMESPACE} scale deployment {SCALED} --replicas={AFTER}")
     running.kube.patch(DEPLOYMENTS, SCALED, {"spec": {"replicas": AFTER}}, namespace=NAMESPACE)
     wait_for(
-        lambda: _counts(running)["bound"] >= AFTER and _counts(running)["stuck"] > 0,
+        lambda: sight.bound_of(running, SCALED) >= AFTER and bool(sight.stuck(running)),
         seconds=60,
         what="pods to hang",
     )
-    _until_still(running)
-    stuck = [pod for pod in _pods(running) if not _has_address(pod)]
+    sight.until_still(running, lambda: len(sight.stuck(running)))
+    stuck = [pod for pod in sight.pods(running) if not sight.has_address(pod)]
     narrator.command(f"kubectl -n {NAMESPACE} get pods -l app={SCALED} -o wide | grep -v Running | head -4")
     narrator.table(
         ("NAME", "READY", "STATUS", "RESTARTS", "NODE"),
-        [(p["metadata"]["name"], "0/1", _reason(p), 0, p["spec"]["nodeName"]) for p in stuck[:3]],
+        [(p["metadata"]["name"], "0/1", sight.reason(p), 0, p["spec"]["nodeName"]) for p in stuck[:3]],
     )
     events = running.kube.list_all(EVENTS, NAMESPACE, fields="reason=FailedCreatePodSandBox")
     narrator.command(f"kubectl -n {NAMESPACE} get events --field-selector reason=FailedCreatePodSandBox | tail -1")
@@ -149,22 +150,23 @@ def _recovery(
         "describes\nthe subnets of its zone and takes the one with most free addresses that carries the tag "
         f"{SUBNET_ROLE_TAG}=1."
     )
-    before = _counts(running)["stuck"]
-    while _counts(running)["stuck"]:
-        left = _counts(running)["stuck"]
+    before = len(sight.stuck(running))
+    while len(sight.stuck(running)):
+        left = len(sight.stuck(running))
         if clock.now() - started > 900:  # noqa: PLR2004 - five times what the CNI's pause explains
             raise RehearsalFailedError(f"{left} pods still hang 15 simulated minutes after the remedy")
         if left and left != before:
             narrator.say(f"  {clock.text()}  {left} pods wait")
             before = left
         clock.sleep_until(clock.now() + 10, most=1)
-    new = [pod for pod in _pods(running) if pod["status"].get("podIP", "").startswith("100.64.")]
-    ready = sorted(_ready_at(pod) for pod in new)
+    new = [pod for pod in sight.pods(running) if pod["status"].get("podIP", "").startswith("100.64.")]
+    ready = sorted(sight.ready_at(pod) for pod in new)
     narrator.say(f"  {clock.text(ready[-1])}  the last pod is ready")
-    _until_warm(running)
+    # Six rounds of the pool's loop: what is counted then holds still.
+    sight.until_still(running, lambda: sight.interfaces(running), seconds=30)
     narrator.table(*_subnet_table(world, running))
-    restarted = {name for name, state in _aws_nodes(running).items() if aws_nodes.get(name) != state}
-    restarted |= {pod["metadata"]["name"] for pod in _pods(running) if _restarts(pod)}
+    restarted = {name for name, state in sight.aws_nodes(running).items() if aws_nodes.get(name) != state}
+    restarted |= {pod["metadata"]["name"] for pod in sight.pods(running) if sight.restarts(pod)}
     narrator.say(
         f"{len(new)} pods have addresses from 100.64.0.0/16. Restarted: "
         f"{', '.join(sorted(restarted)) or 'nothing'}. The first pod came up {ready[0] - started:.0f} s after `up`, "
@@ -271,71 +273,6 @@ def _pulumi(world: World, narrator: Narrator, *arguments: str, must_fail: bool =
 
 
 # What can be seen
-
-
-def _pods(running: Cluster) -> list[dict[str, Any]]:
-    return [pod for pod in running.kube.list_all(PODS) if not pod["spec"].get("hostNetwork")]
-
-
-def _has_address(pod: Mapping[str, Any]) -> bool:
-    return bool(pod.get("status", {}).get("podIP"))
-
-
-def _counts(running: Cluster) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for pod in _pods(running):
-        if pod["metadata"].get("labels", {}).get("app") == SCALED and pod["spec"].get("nodeName"):
-            counts["bound"] += 1
-        if pod["spec"].get("nodeName") and not _has_address(pod):
-            counts["stuck"] += 1
-    return counts
-
-
-def _until_still(running: Cluster) -> None:
-    """Waits until the number of pods that hang stays the same for a simulated minute."""
-    clock = running.nodes.clock
-    last, since = -1, clock.now()
-    while clock.now() - since < 60:  # noqa: PLR2004 - a minute
-        now = _counts(running)["stuck"]
-        if now != last:
-            last, since = now, clock.now()
-        clock.sleep_until(clock.now() + 10, most=0.5)
-
-
-def _until_warm(running: Cluster) -> None:
-    """Waits until no node makes another interface: what is counted then holds still."""
-    clock = running.nodes.clock
-    last, since = -1, clock.now()
-    while clock.now() - since < 30:  # noqa: PLR2004 - six rounds of the pool's loop
-        now = sum(len(node.ipamd.interfaces) for node in running.nodes.nodes.values())
-        if now != last:
-            last, since = now, clock.now()
-        clock.sleep_until(clock.now() + 10, most=0.5)
-
-
-def _reason(pod: Mapping[str, Any]) -> str:
-    for container in pod.get("status", {}).get("containerStatuses", []):
-        if "waiting" in container["state"]:
-            return str(container["state"]["waiting"]["reason"])
-    return str(pod["status"]["phase"])
-
-
-def _ready_at(pod: Mapping[str, Any]) -> float:
-    """Simulated seconds since the epoch at which a pod became ready."""
-    ready = next(condition for condition in pod["status"]["conditions"] if condition["type"] == "Ready")
-    return datetime.fromisoformat(ready["lastTransitionTime"]).timestamp()
-
-
-def _restarts(pod: Mapping[str, Any]) -> int:
-    return sum(int(container["restartCount"]) for container in pod["status"].get("containerStatuses", []))
-
-
-def _aws_nodes(running: Cluster) -> dict[str, tuple[str, int]]:
-    """aws-node's pods with their uid and restarts, and the DaemonSet with its generation."""
-    pods = running.kube.list_all(PODS, "kube-system", labels="k8s-app=aws-node")
-    found = {pod["metadata"]["name"]: (str(pod["metadata"]["uid"]), _restarts(pod)) for pod in pods}
-    daemon_set = running.kube.get(DAEMON_SETS, "aws-node", "kube-system")
-    return {**found, "daemonset/aws-node": ("", int(daemon_set["metadata"]["generation"]))}
 
 
 def _node_subnets(world: World, running: Cluster) -> list[Any]:
