@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi_aws import ec2, vpc
 
-from components.subnet_guard import PodsByAddress, refuse_while_used, unknown_pods
+from components.subnet_guard import TAG_TYPE, PodsByAddress, refuse_while_used, unknown_pods
 from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, listed, read_blocks, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import (
@@ -18,15 +18,11 @@ from headroom.capacity.cni_version import (
     check_cni_version,
     cluster_tag,
 )
+from headroom.capacity.subnet_tags import TAGS_OF_OTHERS, matches_tag
 
 FORBIDDEN_TAGS: Mapping[str, str] = {
-    "kubernetes.io/role/elb": "would let load balancers take addresses from the pods",
-    "kubernetes.io/role/internal-elb": "would let load balancers take addresses from the pods",
+    **TAGS_OF_OTHERS,
     "kubernetes.io/cluster/": "makes load-balancer controllers consider the subnet, and only CNI 1.22.0 reads it",
-    "karpenter.sh/discovery": "would let Karpenter launch nodes into the subnet",
-    "eks:nodegroup-name": "marks subnets of node groups",
-    "alpha.eksctl.io/nodegroup-name": "marks subnets of node groups",
-    "k8s.io/cluster-autoscaler/": "would let the Cluster Autoscaler count the subnet as one for nodes",
     "cni.networking.k8s.aws/": "scopes the subnet to clusters, which scope_to_cluster is for",
     "aws:": "is reserved by AWS, in any letter case (EC2 user guide, Using_Tags)",
 }
@@ -79,6 +75,19 @@ ROUTE_TARGETS = (
 )
 """What a route of a pod subnet may point at, as pulumi-aws names it."""
 
+
+INVITATION = "1"
+"""Value of the role tag: pods may come (amazon-vpc-cni-k8s, subnet discovery)."""
+
+LEFT_TO_THE_TAG = tuple(
+    path for tags in ("tags", "tagsAll") for path in (f'{tags}.["{SUBNET_ROLE_TAG}"]', f'{tags}["{SUBNET_ROLE_TAG}"]')
+)
+"""What a subnet leaves to the resource that sets its role tag.
+
+In two forms: the engine reads both alike, but the AWS provider compares texts, and knows a key with a dot in it by the
+first one only (pulumi-terraform-bridge 3.121 to 3.135, pkg/tfbridge/diff.go). And under two names: of a subnet's tags
+the provider plans with both.
+"""
 
 KEY_TAG = "headroom:key"
 """The key of a subnet or its table in the stack file: a name that nobody has reason to change."""
@@ -275,10 +284,8 @@ class PodSubnetsArgs:
         return found
 
     def subnet_tags(self, name: str, key: str) -> dict[str, str]:
-        """The tags of one subnet: the user's, `Name`, and what the CNI looks for."""
+        """The tags that one subnet is made with: the user's, `Name`, and the scope that the CNI looks for."""
         tags = {"Name": f"{name}-{key}", **self.tags}
-        if self.accept_new_pods:
-            tags[SUBNET_ROLE_TAG] = "1"
         scope = cluster_tag(CniVersion.parse(self.cni_version), self.cluster) if self.scope_to_cluster else None
         if scope is not None:
             tags[scope[0]] = scope[1]
@@ -385,8 +392,7 @@ def _destination_problems(place: str, destinations: Sequence[str]) -> list[Probl
 
 
 def _is_forbidden(tag: str, forbidden: str) -> bool:
-    compared = tag.lower() if forbidden == RESERVED_TAG_PREFIX else tag
-    return compared == forbidden or compared.startswith(forbidden if forbidden[-1] in "/:" else f"{forbidden}/")
+    return matches_tag(tag.lower() if forbidden == RESERVED_TAG_PREFIX else tag, forbidden)
 
 
 def _tag_length_problems(tag: str, text: str) -> Iterator[Problem]:
@@ -506,11 +512,26 @@ def _is_type_and_code(type_: int, code: int) -> bool:
     return type_ in numbers and code in numbers and (type_ != ANY_ICMP_NUMBER or code == ANY_ICMP_NUMBER)
 
 
+def _with_all_tags(declared: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+    """Says `tagsAll` too, which the provider makes an input by itself (pulumi-aws, provider/tags.go, applyTags).
+
+    The engine looks for what is to be ignored before it asks the provider, and would note in every preview that it
+    cannot look into `tagsAll`.
+    """
+    return pulumi.ResourceTransformationResult({**declared.props, "tagsAll": declared.props["tags"]}, declared.opts)
+
+
 class PodSubnets(pulumi.ComponentResource):
     """Subnets that the VPC CNI finds by tag, with their routes.
 
     Nothing here touches the CNI, and nothing restarts: from 1.18.3 on it describes the subnets each time it
     creates a network interface.
+
+    The role tag comes last, when routes and network ACL are in place, so that no pod is ever invited into a subnet
+    without them: it is a resource of its own. A subnet and a tag on it make the provider's plans disagree (pulumi-aws,
+    ec2.Tag), unless the subnet leaves just that key alone. It does, by `LEFT_TO_THE_TAG`; then a refreshed plan keeps
+    the tag, with nothing to change, and with other tags that do change (tried on the planner that the provider uses,
+    pulumi/terraform-plugin-sdk 7f1981c8674a).
 
     A deletion is refused while network interfaces remain in a subnet, before anything is deleted: EC2 itself
     would refuse only the subnet, after its route-table association, and with it the pods' routes, was gone.
@@ -538,10 +559,17 @@ class PodSubnets(pulumi.ComponentResource):
                 cidr_block=subnet.cidr_block,
                 map_public_ip_on_launch=False,
                 tags=args.subnet_tags(name, key),
-                opts=self._child(key, "subnet", hooks=self._guard),
+                opts=self._child(
+                    key,
+                    "subnet",
+                    hooks=self._guard,
+                    # A closed subnet owns the key again: whoever sets it by hand sees it go.
+                    ignore_changes=list(LEFT_TO_THE_TAG) if args.accept_new_pods else None,
+                    transformations=[_with_all_tags],
+                ),
             )
             route_table_id, routes = self._routes(key, subnet, resource.vpc_id)
-            made.append(
+            ways: list[pulumi.Resource] = [
                 ec2.RouteTableAssociation(
                     f"{name}-{key}",
                     subnet_id=resource.id,
@@ -549,9 +577,9 @@ class PodSubnets(pulumi.ComponentResource):
                     # The routes come first and go last: pods never see a table without them.
                     opts=self._child(key, "route-table-association", hooks=self._guard, depends_on=routes),
                 )
-            )
+            ]
             if subnet.network_acl_id is not None:
-                made.append(
+                ways.append(
                     ec2.NetworkAclAssociation(
                         f"{name}-{key}",
                         subnet_id=resource.id,
@@ -559,7 +587,17 @@ class PodSubnets(pulumi.ComponentResource):
                         opts=self._child(key, "network-acl-association", hooks=self._guard),
                     )
                 )
-            made.append(resource)
+            made.extend([resource, *ways])
+            if args.accept_new_pods:
+                made.append(
+                    ec2.Tag(
+                        f"{name}-{key}",
+                        resource_id=resource.id,
+                        key=SUBNET_ROLE_TAG,
+                        value=INVITATION,
+                        opts=self._child(key, "role-tag", hooks=self._guard, depends_on=ways),
+                    )
+                )
             subnet_ids[key], route_table_ids[key] = resource.id, route_table_id
         made.extend(self._ingress_rules())
         made.extend(args.dependents(subnet_ids, self._guard))
@@ -567,26 +605,14 @@ class PodSubnets(pulumi.ComponentResource):
         # Everything hangs on this record, so a destroy comes to it first and asks about all subnets at once.
         pulumi.Stash(
             f"{name}-in-use",
-            input={"subnetIds": subnet_ids, "acceptNewPods": args.accept_new_pods},
+            input={"subnetIds": subnet_ids, "acceptNewPods": args.accept_new_pods, "protect": args.protect},
             opts=pulumi.ResourceOptions(parent=self, hooks=self._guard, depends_on=made, protect=args.protect),
         )
         outputs: dict[str, Any] = {"subnetIds": subnet_ids, "routeTableIds": route_table_ids}
         self.register_outputs(outputs)
 
-    def _child(
-        self,
-        key: str,
-        kind: str,
-        *,
-        hooks: pulumi.ResourceHookBinding | None = None,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(
-            parent=self,
-            hooks=hooks,
-            depends_on=list(depends_on),
-            import_=self._args.adopt.get(f"{kind}/{key}"),
-        )
+    def _child(self, key: str, kind: str, **options: Any) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, import_=self._args.adopt.get(f"{kind}/{key}"), **options)
 
     def _vpc_id_for(self, cidr_block: str) -> pulumi.Input[str]:
         block = Block.parse(cidr_block)
@@ -635,7 +661,12 @@ class PodSubnets(pulumi.ComponentResource):
         ]
 
     def _refuse_while_used(self) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
+        # To take the invitation back is how a rollback begins; to lose it with its subnet is not.
+        closed = set() if self._args.accept_new_pods else {f"{self._name}-{key}" for key in self._args.subnets}
+
         async def hook(deleted: pulumi.ResourceHookArgs) -> None:
-            await refuse_while_used(deleted, self._args.pods_by_address, pulumi.InvokeOptions(parent=self))
+            if deleted.type == TAG_TYPE and deleted.name in closed:
+                return
+            await refuse_while_used(deleted, self._args.pods_by_address, self)
 
         return hook

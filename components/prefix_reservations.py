@@ -9,9 +9,6 @@ import pulumi
 from pulumi_aws import ec2
 
 from headroom.addresses.blocks import (
-    ADDRESS_BITS,
-    AWS_RESERVED_AT_END,
-    AWS_RESERVED_AT_START,
     DELEGATED_PREFIX_LENGTH,
     Block,
     read_blocks,
@@ -19,11 +16,20 @@ from headroom.addresses.blocks import (
 )
 from headroom.addresses.free import free_blocks
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.addresses.reservations import addresses_outside, kept_by_aws, reservation_shape_problems
 
 CREATE_BURST = 5
 """CreateSubnetCidrReservation calls that EC2's request bucket allows at once (EC2 API reference, throttling)."""
 CREATE_INTERVAL_SECONDS = 1.0
 """Time after which the bucket holds one more call."""
+
+PREFIX = "prefix"
+"""Type of a reservation that EC2 takes /28 prefixes from (EC2 API reference, SubnetCidrReservation)."""
+
+
+def reservation_description(name: str) -> str:
+    """What the reservations of the component of that name are called."""
+    return f"Prefix delegation ({name})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +60,17 @@ class ReservedSubnet:
 class PrefixReservationsArgs:
     """Reservations by a key for the subnet that never changes.
 
+    Attributes:
+        subnets: What to reserve in which subnet.
+        adopt: Ids of reservations that exist already, by "key/CIDR", in the form that an import takes:
+            `SUBNET_ID:RESERVATION_ID` (pulumi-aws, SubnetCidrReservation).
+
     Raises:
         ProblemsError: Every problem at once.
     """
 
     subnets: Mapping[str, ReservedSubnet] = field(default_factory=dict)
+    adopt: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = [problem for key, subnet in self.subnets.items() for problem in reservation_problems(key, subnet)]
@@ -91,27 +103,27 @@ def reservation_problems(key: str, subnet: ReservedSubnet) -> list[Problem]:
     found.extend(
         problem
         for index, block in enumerate(reservations)
-        for problem in _shape_problems(place, block, whole, [*others, *reservations[:index]])
+        for problem in reservation_shape_problems(
+            block, whole, [(other, "") for other in (*others, *reservations[:index])], key=place
+        )
     )
     if found:
         return found
     reserved = sum(block.size for block in reservations) + sum(block.size for block in others)
-    kept = _kept_by_aws(whole)
-    kept_outside = sum(not any(block.contains(address) for block in (*reservations, *others)) for address in kept)
-    room = whole.size - reserved - kept_outside
+    room = addresses_outside(whole, [*reservations, *others])
     if room < subnet.primary_addresses:
         found.append(
             Problem(
                 rule="no-room-for-primary-addresses",
                 key=place,
                 value=f"{reserved} reserved of {usable_addresses(whole)} addresses",
-                reason=f"leaves {max(room, 0)} for the primary addresses of network interfaces, which need "
+                reason=f"leaves {room} for the primary addresses of network interfaces, which need "
                 f"{subnet.primary_addresses} and are not taken from a reservation.",
                 next_step="Reserve less, or use a larger subnet.",
                 source="amazon-vpc-cni-k8s #3087",
             )
         )
-    taken += kept
+    taken += kept_by_aws(whole)
     found.extend(
         Problem(
             rule="fragmented-subnet",
@@ -124,53 +136,6 @@ def reservation_problems(key: str, subnet: ReservedSubnet) -> list[Problem]:
         )
         for block in reservations
         if not free_blocks([block], taken, DELEGATED_PREFIX_LENGTH, count=1)
-    )
-    return found
-
-
-def _kept_by_aws(whole: Block) -> list[Block]:
-    """The addresses of a subnet that nobody else can have: no prefix holds one of them."""
-    first = range(whole.first, whole.first + AWS_RESERVED_AT_START)
-    last = range(whole.last - AWS_RESERVED_AT_END + 1, whole.last + 1)
-    return [Block(address, ADDRESS_BITS) for address in (*first, *last)]
-
-
-def _shape_problems(place: str, block: Block, whole: Block, before: Sequence[Block]) -> list[Problem]:
-    found: list[Problem] = []
-    source = "VPC user guide, subnet-cidr-reservation"
-    if not whole.contains(block):
-        found.append(
-            Problem(
-                rule="reservation-outside-subnet",
-                key=place,
-                value=str(block),
-                reason=f"does not lie in the subnet {whole}.",
-                next_step="Take a block inside it.",
-                source=source,
-            )
-        )
-    if block.prefix_length > DELEGATED_PREFIX_LENGTH:
-        found.append(
-            Problem(
-                rule="reservation-too-small",
-                key=place,
-                value=str(block),
-                reason="cannot hold a /28 prefix.",
-                next_step="Reserve a /28 or more.",
-                source=source,
-            )
-        )
-    found.extend(
-        Problem(
-            rule="reservation-overlap",
-            key=place,
-            value=str(block),
-            reason=f"overlaps the reservation {other}.",
-            next_step="Take a block beside it.",
-            source=source,
-        )
-        for other in before
-        if other.overlaps(block)
     )
     return found
 
@@ -194,12 +159,15 @@ class PrefixReservations(pulumi.ComponentResource):
                     f"{name}-{key}-{cidr}",
                     subnet_id=subnet.subnet_id,
                     cidr_block=cidr,
-                    reservation_type="prefix",
-                    description=f"Prefix delegation ({name})",
+                    reservation_type=PREFIX,
+                    description=reservation_description(name),
                     opts=pulumi.ResourceOptions(
                         parent=self,
                         depends_on=made[-1:] if waits else None,
                         hooks=paced if waits else None,
+                        import_=args.adopt.get(f"{key}/{cidr}"),
+                        # EC2 cannot change it, and to replace the reservation would be refused as an overlap.
+                        ignore_changes=["description"],
                     ),
                 )
                 made.append(reservation)

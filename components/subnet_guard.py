@@ -7,10 +7,11 @@ never in a constructor. It reads through the provider of the component, so with 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import pulumi
-from pulumi_aws import ec2
 
 DETAILED_INTERFACES = 20
 """How many network interfaces a refusal describes; the others are counted. Each costs a call."""
@@ -52,14 +53,26 @@ class InterfaceUse:
     description: str = ""
 
 
+TAG_TYPE = "aws:ec2/tag:Tag"
+"""Type of a single tag: the invitation of pods into a subnet."""
+
 GATE_TYPE = "pulumi:index:Stash"
 """Type of the record that hangs on everything: a destroy comes to it before anything is deleted."""
 
 
+LIST_INTERFACES = "aws:ec2/getNetworkInterfaces:getNetworkInterfaces"
+DESCRIBE_INTERFACE = "aws:ec2/getNetworkInterface:getNetworkInterface"
+
+
 async def refuse_while_used(
-    deleted: pulumi.ResourceHookArgs, pods_by_address: PodsByAddress, options: pulumi.InvokeOptions
+    deleted: pulumi.ResourceHookArgs, pods_by_address: PodsByAddress, parent: pulumi.Resource | None = None
 ) -> None:
     """Returns when no network interface remains in the subnets that `deleted` stands for.
+
+    Args:
+        deleted: What is about to go.
+        pods_by_address: Asked only when there is something to refuse.
+        parent: Whose provider is asked: that of the component.
 
     Raises:
         SubnetInUseError: Some remain, or it could not be read whether any do; and for the record of all subnets,
@@ -70,17 +83,17 @@ async def refuse_while_used(
         return
     gate = deleted.type == GATE_TYPE
     try:
-        listed = await ec2.get_network_interfaces_output(
-            filters=[ec2.GetNetworkInterfacesFilterArgs(name="subnet-id", values=subnet_ids)], opts=options
-        ).future()
+        listed = await _look_up(
+            LIST_INTERFACES, {"filters": [{"name": "subnet-id", "values": subnet_ids}]}, parent=parent
+        )
+        interface_ids: list[str] | None = None if listed is None else sorted(listed["ids"])
     except Exception as error:  # the SDK raises nothing narrower for a failed invoke
         raise SubnetInUseError(unreadable(subnet_ids, error)) from error
-    interface_ids = sorted(listed.ids) if listed is not None else []
-    if listed is None:
+    if interface_ids is None:
         raise SubnetInUseError(unreadable(subnet_ids, "no answer"))
     if interface_ids:
         uses = await asyncio.gather(
-            *(_describe(interface_id, options) for interface_id in interface_ids[:DETAILED_INTERFACES])
+            *(_describe(interface_id, parent) for interface_id in interface_ids[:DETAILED_INTERFACES])
         )
         raise SubnetInUseError(refusal(uses, len(interface_ids), await _pods(pods_by_address), gate=gate))
     if gate and _record(deleted).get("acceptNewPods"):
@@ -111,6 +124,8 @@ def subnets_of(deleted: pulumi.ResourceHookArgs) -> list[str]:
     if deleted.type == "aws:ec2/subnet:Subnet":
         return [deleted.id]
     inputs: Mapping[str, Any] = deleted.old_inputs or {}
+    if deleted.type == TAG_TYPE:
+        return [str(inputs["resourceId"])] if inputs.get("resourceId") else []
     spec: Mapping[str, Any] = inputs.get("spec") or {}  # an ENIConfig
     found = [inputs.get("subnetId"), spec.get("subnet"), *(_record(deleted).get("subnetIds") or {}).values()]
     return sorted(str(subnet_id) for subnet_id in found if subnet_id)
@@ -122,21 +137,42 @@ def _record(deleted: pulumi.ResourceHookArgs) -> Mapping[str, Any]:
     return record if isinstance(record, Mapping) else {}
 
 
-async def _describe(interface_id: str, options: pulumi.InvokeOptions) -> InterfaceUse:
+async def _look_up(token: str, args: Mapping[str, Any], parent: pulumi.Resource | None) -> Mapping[str, Any] | None:
+    """What the provider answers, under its own names; None where the engine does not know yet.
+
+    Not by the SDK's functions: those that can be awaited leave a failed one behind as an output of the program, whose
+    traceback then stands beside the refusal.
+    """
+    options = pulumi.InvokeOptions(parent=parent, version=_provider_version())
+    answer: Mapping[str, Any] | None = await pulumi.runtime.invoke_async(token, dict(args), options)
+    return answer
+
+
+@cache
+def _provider_version() -> str:
+    """That of the SDK, as its own functions ask: without it the engine would start another provider."""
+    return metadata.version("pulumi-aws")
+
+
+async def _describe(interface_id: str, parent: pulumi.Resource | None) -> InterfaceUse:
     try:
-        found = await ec2.get_network_interface_output(id=interface_id, opts=options).future()
+        found = await _look_up(DESCRIBE_INTERFACE, {"id": interface_id}, parent)
+        return _use(interface_id, found)
     except Exception as error:  # noqa: BLE001 - the refusal stands; what could not be read is said in it
         said = " ".join(str(error).split())
         return InterfaceUse(interface_id=interface_id, description=f"not described: {said}")
+
+
+def _use(interface_id: str, found: Mapping[str, Any] | None) -> InterfaceUse:
     if found is None:
         return InterfaceUse(interface_id=interface_id, description="not described: no answer")
-    instance_ids = [attachment.instance_id for attachment in found.attachments if attachment.instance_id]
+    instance_ids = [item["instanceId"] for item in found["attachments"] if item.get("instanceId")]
     return InterfaceUse(
         interface_id=interface_id,
-        subnet_id=found.subnet_id,
+        subnet_id=found["subnetId"],
         instance_id=instance_ids[0] if instance_ids else "",
-        addresses=tuple(found.private_ips),
-        description=found.description,
+        addresses=tuple(found["privateIps"]),
+        description=found.get("description") or "",
     )
 
 

@@ -2,11 +2,12 @@
 
 An `up` that was killed between EC2's answer and the engine's record leaves such things behind; somebody who began
 the remedy by hand leaves an association. Reads through the provider, with its credentials, and only what carries
-this stack's tag, or is an association of the very CIDR in the very VPC.
+this stack's tag, or is an association of the very CIDR in the very VPC, or a reservation of the very CIDR in the very
+subnet. Reservations alone are read by a client of our own: the provider has no look-up for them.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,7 +16,12 @@ import pulumi
 from pulumi_aws import ec2, vpc
 
 from components.pod_subnets import KEY_TAG, IngressRule, PodSubnet
+from components.prefix_reservations import PREFIX, reservation_description
+from components.subnet_guard import GATE_TYPE
+from headroom.addresses.blocks import Block, listed
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.collect.reservations import CidrReservation, read_reservations
+from stacks.aws_client import ec2_client, provider_settings, settings_not_honoured
 
 T = TypeVar("T")
 
@@ -31,6 +37,31 @@ def stack_tag() -> str:
     return f"{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the stack file asks for, as far as something of it may be there already.
+
+    Attributes:
+        name: Logical name of the components.
+        vpc_id: The VPC.
+        vpc_cidr_blocks: CIDRs that it has, as the stack file says.
+        cidrs: CIDRs to associate.
+        subnets: By key.
+        rules: Ingress rules by name.
+        rule_cidrs: CIDRs that each rule is repeated for.
+        reservations: CIDRs to reserve, by the key of their subnet.
+    """
+
+    name: str
+    vpc_id: str
+    vpc_cidr_blocks: Sequence[str]
+    cidrs: Sequence[str]
+    subnets: Mapping[str, PodSubnet]
+    rules: Mapping[str, IngressRule] = field(default_factory=dict)
+    rule_cidrs: Sequence[str] = ()
+    reservations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Existing:
     """What is there and unknown to the engine.
@@ -38,12 +69,14 @@ class Existing:
     Attributes:
         associated: Association id by CIDR, of every CIDR of the VPC; empty where the engine knows all of ours.
         resources: Id to import by "kind/key", as `PodSubnetsArgs.adopt` takes it.
+        reservations: Id to import by "key/CIDR", as `PrefixReservationsArgs.adopt` takes it.
         new_cidrs: CIDRs of ours whose association the state lacks.
     """
 
     associated: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, str] = field(default_factory=dict)
     new_cidrs: Sequence[str] = ()
+    reservations: Mapping[str, str] = field(default_factory=dict)
 
 
 Recorded = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -60,7 +93,12 @@ _TYPES = {
     "route": "aws:ec2/route:Route",
     "route-table-association": "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "ingress-rule": "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+    "reservation": "aws:ec2/subnetCidrReservation:SubnetCidrReservation",
+    "record": GATE_TYPE,
 }
+
+ReservationsOf = Callable[[str], Sequence[CidrReservation]]
+"""The reservations that EC2 has in a subnet, by the subnet's id."""
 
 
 def recorded_resources() -> Recorded | None:
@@ -91,45 +129,44 @@ def recorded_resources() -> Recorded | None:
     return found
 
 
-def find_existing(  # noqa: PLR0913 - one parameter a part of the stack file
-    vpc_id: str,
-    cidrs: Sequence[str],
-    subnets: Mapping[str, PodSubnet],
-    *,
-    rules: Mapping[str, IngressRule],
-    rule_cidrs: Sequence[str],
-    name: str,
-) -> Existing:
+def find_existing(wanted: Wanted, reservations_of: ReservationsOf | None = None) -> Existing:
     """Reads what the engine does not know of yet, and asks EC2 for nothing else.
 
     Calls of EC2: none where the state is complete. Else one for the VPC, one a subnet that is missing in the state,
-    and a few more for each that carries this stack's tag.
+    a few more for each that carries this stack's tag, and one a subnet that a reservation is missing of.
+
+    Args:
+        wanted: What the stack file asks for.
+        reservations_of: Asks EC2; by default a client with the provider's settings.
 
     Raises:
-        ProblemsError: A key was renamed or given another block, or something could not be read.
+        ProblemsError: A key was renamed or given another block, something stands in the way, or something could not
+            be read.
     """
     recorded = recorded_resources()
     if recorded is None:
-        return Existing(new_cidrs=cidrs)
-    problems = moved_keys(recorded, subnets, name)
+        return Existing(new_cidrs=wanted.cidrs)
+    subnets, name = wanted.subnets, wanted.name
+    problems = [*moved_keys(recorded, subnets, name), *removed_cidrs(recorded, wanted.cidrs, name)]
     if problems:
         raise ProblemsError(problems, subject="configuration")
 
     def missing(kind: str, *key: str) -> bool:
         return (_TYPES[kind], "-".join([name, *key])) not in recorded
 
-    new_cidrs = [cidr for cidr in cidrs if missing("cidr", cidr)]
-    associated = _associated(vpc_id, new_cidrs) if new_cidrs else {}
+    new_cidrs = [cidr for cidr in wanted.cidrs if missing("cidr", cidr)]
+    incomplete = new_cidrs or any(missing("subnet", key) for key in subnets)
+    associated = _associated(wanted, new_cidrs) if incomplete else {}
     unrouted = {key: subnet for key, subnet in subnets.items() if missing("route-table-association", key)}
-    problems = _table_problems(vpc_id, unrouted)
+    problems = _table_problems(wanted.vpc_id, unrouted)
     if problems:
         raise ProblemsError(problems, subject="configuration")
     found: dict[str, str] = {}
     for key, subnet in subnets.items():
         if missing("subnet", key) or missing("route-table-association", key):
-            found.update(_subnet(vpc_id, key, subnet))
-    for rule_name, rule in rules.items():
-        if any(missing("ingress-rule", rule_name, cidr) for cidr in rule_cidrs):
+            found.update(_subnet(wanted.vpc_id, key, subnet))
+    for rule_name, rule in wanted.rules.items():
+        if any(missing("ingress-rule", rule_name, cidr) for cidr in wanted.rule_cidrs):
             found.update(_ingress_rules(rule_name, rule))
     known = _recorded_ids(recorded)
     adopted = {
@@ -137,7 +174,14 @@ def find_existing(  # noqa: PLR0913 - one parameter a part of the stack file
         for key, id_ in found.items()
         if missing(key.partition("/")[0], *key.split("/", 2)[1:]) and id_ not in known
     }
-    return Existing(associated, adopted, new_cidrs)
+    unreserved = {
+        key: absent
+        for key, cidrs in wanted.reservations.items()
+        if (absent := [cidr for cidr in cidrs if missing("reservation", key, cidr)])
+    }
+    subnet_ids = {key: found.get(f"subnet/{key}") or _recorded_subnet_id(recorded, name, key) for key in unreserved}
+    reservations = _reservations(unreserved, subnet_ids, recorded, name, reservations_of)
+    return Existing(associated, adopted, new_cidrs, reservations)
 
 
 def moved_keys(recorded: Recorded, subnets: Mapping[str, PodSubnet], name: str) -> list[Problem]:
@@ -177,6 +221,29 @@ def moved_keys(recorded: Recorded, subnets: Mapping[str, PodSubnet], name: str) 
     return found
 
 
+def removed_cidrs(recorded: Recorded, cidrs: Sequence[str], name: str) -> list[Problem]:
+    """Protected associations of ours that the stack file asks for no more.
+
+    The engine would refuse to delete them too, but when the pod subnets in them are gone, and with no word of how.
+    """
+    # The engine tells the outputs of a resource, not its options: the record of all subnets says what they were.
+    record = recorded.get((_TYPES["record"], f"{name}-in-use"), {}).get("input")
+    if not isinstance(record, Mapping) or not record.get("protect"):
+        return []
+    made = [resource[len(name) + 1 :] for type_, resource in recorded if type_ == _TYPES["cidr"]]
+    return [
+        Problem(
+            rule="cidr-removed",
+            key="headroom:secondaryCidrs",
+            value=cidr,
+            reason="is not listed any more, was associated by this stack, and is protected.",
+            next_step="Put it back, set headroom:protect: false, run `pulumi up`, then take it out with all pod "
+            "subnets in it.",
+        )
+        for cidr in sorted(set(made) - set(cidrs))
+    ]
+
+
 def _recorded_ids(recorded: Recorded) -> AbstractSet[str]:
     """Ids that the state holds, under whatever name."""
     ids: set[str] = set()
@@ -188,30 +255,95 @@ def _recorded_ids(recorded: Recorded) -> AbstractSet[str]:
     return ids
 
 
-def _associated(vpc_id: str, new_cidrs: Sequence[str]) -> dict[str, str]:
+def _recorded_subnet_id(recorded: Recorded, name: str, key: str) -> str:
+    outputs = recorded.get((_TYPES["subnet"], f"{name}-{key}"), {})
+    return str(outputs.get("arn") or "").rpartition("/")[2]
+
+
+def _associated(wanted: Wanted, new_cidrs: Sequence[str]) -> dict[str, str]:
+    """Association id by CIDR, of every CIDR of the VPC.
+
+    Raises:
+        ProblemsError: The stack file says what is not so, or a new CIDR is associated already and not ours to take.
+    """
+    vpc_id = wanted.vpc_id
     described = _ask(
         "headroom:vpcId", vpc_id, "ec2:DescribeVpcs and ec2:DescribeVpcAttribute", lambda: ec2.get_vpc(id=vpc_id)
     )
-    associations = [item for item in described.cidr_block_associations if item.state not in GONE]
-    busy = [item for item in associations if item.cidr_block in new_cidrs and item.state != "associated"]
-    if busy:
-        raise ProblemsError(
-            Problem(
-                rule="association-in-progress",
-                key="headroom:secondaryCidrs",
-                value=item.cidr_block,
-                reason=f"is {item.state} ({item.association_id}): somebody else has begun.",
-                next_step="Repeat the command in a minute.",
-            )
-            for item in busy
+    states = {
+        item.cidr_block: (item.association_id, item.state)
+        for item in described.cidr_block_associations
+        if item.state not in GONE
+    }
+    problems = [
+        Problem(
+            rule="association-in-progress",
+            key="headroom:secondaryCidrs",
+            value=cidr,
+            reason=f"is {state} ({association_id}): somebody else has begun.",
+            next_step="Repeat the command in a minute.",
         )
-    for item in associations:
-        if item.cidr_block in new_cidrs:
-            pulumi.log.warn(
-                f"{item.cidr_block} is associated already ({item.association_id}): this stack takes the association "
-                "over, and would disassociate it when it is destroyed."
+        for cidr, (association_id, state) in states.items()
+        if cidr in new_cidrs and state != "associated"
+    ]
+    # A CIDR of both lists is one that this stack adds, and was written down where the VPC's are once it was there.
+    problems.extend(
+        Problem(
+            rule="cidr-not-associated",
+            key="headroom:vpcCidrBlocks",
+            value=cidr,
+            reason=f"is not associated with {vpc_id}, which has {', '.join(states)}.",
+            next_step="Take it out, or mend headroom:vpcId; what is to be associated belongs into secondaryCidrs.",
+            source="EC2 API reference, DescribeVpcs",
+        )
+        for cidr in wanted.vpc_cidr_blocks
+        if cidr not in states and cidr not in wanted.cidrs
+    )
+    taken = {cidr: states[cidr][0] for cidr in new_cidrs if states.get(cidr, ("", ""))[1] == "associated"}
+    problems.extend(_shared_cidrs(vpc_id, taken))
+    if problems:
+        raise ProblemsError(problems, subject="configuration")
+    for cidr, association_id in taken.items():
+        pulumi.log.warn(
+            f"{cidr} is associated already ({association_id}): this stack takes the association over, and would "
+            "disassociate it when it is destroyed."
+        )
+    unsaid = [cidr for cidr in states if cidr not in wanted.vpc_cidr_blocks and cidr not in wanted.cidrs]
+    if unsaid:
+        pulumi.log.warn(
+            f"{vpc_id} has {', '.join(unsaid)} too, which headroom:vpcCidrBlocks does not list: new CIDRs are judged "
+            "against it all the same. List it, so that a check without credentials knows it."
+        )
+    return {cidr: association_id for cidr, (association_id, _) in states.items()}
+
+
+def _shared_cidrs(vpc_id: str, taken: Mapping[str, str]) -> Iterator[Problem]:
+    """Associations that others live on: whoever destroys the stack that owns them takes away the others' CIDR."""
+    if not taken:
+        return
+    in_vpc = ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc_id])
+    ours = ec2.GetSubnetsFilterArgs(name=f"tag:{STACK_TAG}", values=[stack_tag()])
+    place, action = "headroom:secondaryCidrs", "ec2:DescribeSubnets"
+    all_ids = _ask(place, vpc_id, action, lambda: ec2.get_subnets(filters=[in_vpc])).ids
+    own_ids = _ask(place, vpc_id, action, lambda: ec2.get_subnets(filters=[in_vpc, ours])).ids if all_ids else []
+
+    def block_of(subnet_id: str) -> Block:
+        return Block.parse(_ask(place, subnet_id, action, lambda: ec2.get_subnet(id=subnet_id)).cidr_block)
+
+    blocks = {subnet_id: block_of(subnet_id) for subnet_id in sorted(set(all_ids) - set(own_ids))}
+    for cidr, association_id in taken.items():
+        whole = Block.parse(cidr)
+        inside = [f"{subnet_id} ({block})" for subnet_id, block in blocks.items() if whole.contains(block)]
+        if inside:
+            yield Problem(
+                rule="cidr-shared",
+                key=place,
+                value=cidr,
+                reason=f"is associated already ({association_id}), and subnets that this stack did not make lie in "
+                f"it: {listed(inside)}. To own it would be to take it from them at the end.",
+                next_step="Move it from secondaryCidrs to vpcCidrBlocks: pod subnets may lie in it, and the "
+                "association stays with whoever made it.",
             )
-    return {item.cidr_block: item.association_id for item in associations}
 
 
 def _table_problems(vpc_id: str, subnets: Mapping[str, PodSubnet]) -> list[Problem]:
@@ -304,6 +436,103 @@ def _ingress_rules(rule_name: str, rule: IngressRule) -> dict[str, str]:
         for found in described
         if (found.ip_protocol, found.from_port, found.to_port, found.description, found.is_egress) == wanted
     }
+
+
+def _reservations(
+    unreserved: Mapping[str, Sequence[str]],
+    subnet_ids: Mapping[str, str],
+    recorded: Recorded,
+    name: str,
+    reservations_of: ReservationsOf | None,
+) -> dict[str, str]:
+    """Import ids of reservations that the state lacks and EC2 has, by "key/CIDR".
+
+    Raises:
+        ProblemsError: EC2 has others in the way, or could not be asked.
+    """
+    # A subnet that is still to be made has none.
+    asked = {key: cidrs for key, cidrs in unreserved.items() if subnet_ids[key]}
+    reader = reservations_of or (_reader() if asked else None)
+    if reader is None:
+        return {}
+    adopted: dict[str, str] = {}
+    problems: list[Problem] = []
+    for key, cidrs in asked.items():
+        subnet_id, place = subnet_ids[key], f"headroom:prefixReservations.{key}"
+        present = _ask(place, subnet_id, "ec2:GetSubnetCidrReservations", lambda: reader(subnet_id))  # noqa: B023 - called at once
+        ours = {
+            outputs.get("cidrBlock")
+            for (type_, _), outputs in recorded.items()
+            if type_ == _TYPES["reservation"] and outputs.get("subnetId") == subnet_id
+        }
+        for cidr in cidrs:
+            same = next((item for item in present if _is_that_reservation(item, cidr, ours)), None)
+            if same is None:
+                problems.extend(_reservation_conflicts(place, cidr, present, ours))
+                continue
+            adopted[f"{key}/{cidr}"] = f"{subnet_id}:{same.reservation_id}"
+            if same.description != reservation_description(name):
+                pulumi.log.warn(
+                    f"{cidr} is reserved in {subnet_id} already ({same.reservation_id}): this stack takes the "
+                    "reservation over, and would give it back when it is destroyed."
+                )
+    if problems:
+        raise ProblemsError(problems, subject="configuration")
+    return adopted
+
+
+def _reader() -> ReservationsOf | None:
+    """Asks EC2 as the provider does; None, and a warning, where that cannot be had."""
+    settings = provider_settings()
+    others = settings_not_honoured(settings)
+    if others:
+        pulumi.log.warn(
+            f"Reservations that EC2 has already are not looked up: {', '.join(others)} would have to hold for the "
+            "look-up too, and cannot. Should EC2 refuse one because it overlaps, import what is there "
+            "(`pulumi import`, SUBNET_ID:RESERVATION_ID)."
+        )
+        return None
+    clients: list[Any] = []
+
+    def read(subnet_id: str) -> Sequence[CidrReservation]:
+        # Made at the first question, so that what is wrong with a profile or a role is told like any refusal.
+        if not clients:
+            clients.append(ec2_client(settings))
+        return read_reservations(clients[0], subnet_id)
+
+    return read
+
+
+def _is_that_reservation(found: CidrReservation, cidr: str, ours: AbstractSet[str | None]) -> bool:
+    return found.cidr_block == cidr and found.reservation_type == PREFIX and cidr not in ours
+
+
+def _reservation_conflicts(
+    place: str, cidr: str, present: Sequence[CidrReservation], ours: AbstractSet[str | None]
+) -> Iterator[Problem]:
+    """Why EC2 would refuse to reserve `cidr`."""
+    block = Block.parse(cidr)
+    for found in present:
+        if not Block.parse(found.cidr_block).overlaps(block):
+            continue
+        shown = f"{found.cidr_block} ({found.reservation_id}, {found.reservation_type})"
+        if found.cidr_block in ours:
+            reason = f"overlaps {shown}, which this stack has made, and EC2 takes it only when that one is gone."
+            step = "Leave it out, run `pulumi up`, then add it."
+        else:
+            reason = f"overlaps the reservation {shown} that EC2 has already."
+            step = (
+                "Take a block beside it, or give that one back: `aws ec2 delete-subnet-cidr-reservation "
+                f"--subnet-cidr-reservation-id {found.reservation_id}`."
+            )
+        yield Problem(
+            rule="reservation-overlap",
+            key=place,
+            value=cidr,
+            reason=reason,
+            next_step=step,
+            source="VPC user guide, subnet-cidr-reservation",
+        )
 
 
 ANY_PORT = -1

@@ -23,7 +23,7 @@ from headroom.addresses.association import CIDR_QUOTA, check_association
 from headroom.addresses.blocks import Block, parse_blocks, read_blocks, shown, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import CniVersion, check_cni_version
-from stacks.adoption import STACK_TAG, Existing, find_existing, stack_tag
+from stacks.adoption import STACK_TAG, Existing, Wanted, find_existing, stack_tag
 from stacks.pods import pods_reader
 from stacks.settings import ConfigReader
 
@@ -109,16 +109,20 @@ def deploy() -> None:
     cidrs = settings.secondary["cidr_blocks"]
     own = [cidr for cidr in settings.vpc_cidr_blocks if _holds_a_subnet(cidr, settings.subnets)]
     existing = find_existing(
-        settings.vpc_id,
-        cidrs,
-        settings.subnets,
-        rules=settings.ingress_rules,
-        rule_cidrs=list(dict.fromkeys([*cidrs, *own])),
-        name=NAME,
+        Wanted(
+            name=NAME,
+            vpc_id=settings.vpc_id,
+            vpc_cidr_blocks=settings.vpc_cidr_blocks,
+            cidrs=cidrs,
+            subnets=settings.subnets,
+            rules=settings.ingress_rules,
+            rule_cidrs=list(dict.fromkeys([*cidrs, *own])),
+            reservations={key: fields["reservations"] for key, fields in settings.reservations.items()},
+        )
     )
     args = component_args(settings, existing)
     _warn(settings, existing)
-    declare(settings, *args)
+    declare(settings, existing, *args)
 
 
 def read_settings(config: ConfigReader) -> EmergencySettings:
@@ -169,7 +173,7 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
         },
         ingress_rules=_read_rules(config),
         reservations=_read_reservations(config),
-        cni_settings=_read_cni_settings(config, cluster, cni_version, custom_networking=bool(custom)),
+        cni_settings=read_cni_settings(config, cluster, cni_version, custom_networking=bool(custom)),
         custom_networking={
             "node_zones": config.text_list("customNetworking.nodeZones", custom_fields.get("nodeZones", [])),
             "security_group_ids": config.text_list(
@@ -193,7 +197,7 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
     # What the components would refuse is asked here too, so that it comes in one answer with the rest.
     config.attempt(lambda: component_args(settings, Existing()))
     if config.problems:
-        raise ProblemsError(_without_consequences(config.problems), subject="configuration")
+        raise ProblemsError(without_consequences(config.problems), subject="configuration")
     return settings
 
 
@@ -216,7 +220,7 @@ _FOLLOW_FROM = {
 """Rules that a key breaks because another one could not be read."""
 
 
-def _without_consequences(problems: list[Problem]) -> list[Problem]:
+def without_consequences(problems: list[Problem]) -> list[Problem]:
     """Leaves out repeats, and what nobody would be told had another value been readable."""
     unreadable = [problem.key for problem in problems if problem.rule in _UNREADABLE]
 
@@ -225,8 +229,19 @@ def _without_consequences(problems: list[Problem]) -> list[Problem]:
         causes = (problem.key,) if own else _FOLLOW_FROM.get(problem.rule, ())
         return any(key == cause or key.startswith((f"{cause}.", f"{cause}[")) for cause in causes for key in unreadable)
 
-    kept = [problem for problem in problems if not follows(problem)]
+    kept = [_with_hint(problem) for problem in problems if not follows(problem)]
     return list({(problem.key, problem.rule, problem.message): problem for problem in kept}.values())
+
+
+_NUMBER = re.compile(r"'[0-9]+(?:\.[0-9]+)?'")
+
+
+def _with_hint(problem: Problem) -> Problem:
+    """Says of a version that is a number what has become of it: YAML drops the zero of 1.20, and nobody sees it."""
+    if problem.rule != "cni-version-format" or not _NUMBER.fullmatch(problem.value):
+        return problem
+    hint = "Put it in quotes: without them YAML reads a number, and 1.20 becomes 1.2."
+    return replace(problem, next_step=f"{problem.next_step} {hint}")
 
 
 def _check_id(config: ConfigReader, place: str, name: str, value: str) -> None:
@@ -380,9 +395,10 @@ def _read_reservations(config: ConfigReader) -> dict[str, Mapping[str, Any]]:
     return reservations
 
 
-def _read_cni_settings(
+def read_cni_settings(
     config: ConfigReader, cluster: str, cni_version: str, *, custom_networking: bool
 ) -> "CniSettingsArgs | None":
+    """Reads `cniSettings`; None where there are none, or where they could not be read."""
     value = config.mapping("cniSettings")
     if not value:
         return None
@@ -586,7 +602,10 @@ _CUSTOM_NETWORKING_KEYS = {
 
 
 def declare(
-    settings: EmergencySettings, secondary_args: SecondaryCidrArgs | None, pod_subnets_args: PodSubnetsArgs
+    settings: EmergencySettings,
+    existing: Existing,
+    secondary_args: SecondaryCidrArgs | None,
+    pod_subnets_args: PodSubnetsArgs,
 ) -> None:
     """Registers the components and the stack's outputs."""
     vpc_ids = dict(pod_subnets_args.vpc_ids)
@@ -603,14 +622,17 @@ def declare(
         replace(
             pod_subnets_args,
             vpc_ids=used,
-            dependents=lambda subnet_ids, guard: _declare_dependents(settings, subnet_ids, guard),
+            dependents=lambda subnet_ids, guard: _declare_dependents(settings, existing, subnet_ids, guard),
         ),
     )
     _export(settings, pod_subnets)
 
 
 def _declare_dependents(
-    settings: EmergencySettings, subnet_ids: Mapping[str, pulumi.Output[str]], guard: pulumi.ResourceHookBinding
+    settings: EmergencySettings,
+    existing: Existing,
+    subnet_ids: Mapping[str, pulumi.Output[str]],
+    guard: pulumi.ResourceHookBinding,
 ) -> list[pulumi.Resource]:
     """Registers what hangs on the subnets."""
     made: list[pulumi.Resource] = []
@@ -624,7 +646,8 @@ def _declare_dependents(
                             subnet_id=subnet_ids[key], cidr_block=settings.subnets[key].cidr_block, **fields
                         )
                         for key, fields in settings.reservations.items()
-                    }
+                    },
+                    adopt=existing.reservations,
                 ),
             )
         )

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pulumi
@@ -17,7 +18,11 @@ NAMESPACE = "headroom"
 
 
 class ConfigReader:
-    """Typed values out of `headroom:` keys; what is wrong is collected in `problems`."""
+    """Typed values out of `headroom:` keys; what is wrong is collected in `problems`.
+
+    A key of the wrong kind as a whole, such as a list where Pulumi.yaml says `object`, never comes here: Pulumi refuses
+    the stack's file before it starts the program, one key at a time. `headroom check` says them all, with their lines.
+    """
 
     def __init__(self, config: pulumi.Config | None = None) -> None:
         self._config = config or pulumi.Config(NAMESPACE)
@@ -139,9 +144,14 @@ class ConfigReader:
         """Adds a problem for every key of ours that is set and was not asked for: a misspelt one does nothing."""
         asked = sorted(self._asked | set(known))
         configured = {**get_config_env(), **CONFIG.get()}
+        defaults: Mapping[str, str] | None = None
         for full in sorted(configured):
             namespace, _, key = full.partition(":")
             if namespace == NAMESPACE and key not in asked:
+                # The engine sets every key of Pulumi.yaml, those of other remedies too.
+                defaults = _project_defaults() if defaults is None else defaults
+                if defaults.get(key) == configured[full]:
+                    continue
                 near = get_close_matches(key, asked, n=1)
                 step = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(asked)}."
                 self.problem(key, _shown(configured[full]), "is under a key that is not known here.", step)
@@ -184,3 +194,15 @@ SHOWN_CHARACTERS = 60
 def _shown(value: object) -> str:
     text = value if isinstance(value, str) and value else json.dumps(value, default=str)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def _project_defaults() -> dict[str, str]:
+    """The default of every key that Pulumi.yaml declares, as the engine hands it to the program."""
+    import yaml  # noqa: PLC0415 - only where a key is left over
+
+    project = yaml.safe_load((Path(__file__).parents[1] / "Pulumi.yaml").read_text(encoding="utf-8"))
+    return {
+        full.partition(":")[2]: entry["default"] if isinstance(entry["default"], str) else json.dumps(entry["default"])
+        for full, entry in project["config"].items()
+        if "default" in entry
+    }

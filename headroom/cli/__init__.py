@@ -10,7 +10,9 @@ from headroom.addresses.problems import ProblemsError
 COMMANDS = {
     "calc": "The arithmetic of addresses: nodes, fleets, subnets, free blocks, ranges, forecasts.",
     "check": "Judge a stack by the policies, without an engine or credentials.",
+    "collect": "Read a live EKS cluster into a snapshot: AWS, Kubernetes, the CNI.",
     "rehearse": "Play an incident on this machine, with no cloud account, and see it cured.",
+    "report": "Write a diagnosis as one HTML page, and as Markdown.",
 }
 """Commands with their one line of help; module and function have the command's name."""
 

@@ -1,209 +1,200 @@
 """`headroom check`."""
 
+import contextlib
+import gc
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from headroom.addresses.problems import Problem, ProblemsError
-from policies.capacity import zones
+from policies.capacity import ZoneCapacity, zones
+from policies.comment import counted, free_now, pod_addresses, to_markdown
 from policies.configuration import RuleConfig, read_configuration
-from policies.doors import documents, stack_file
+from policies.doors import history
+from policies.doors.source import Source, changed_stack_files, open_source, read, read_json, refused
+from policies.free import SubnetNow, by_zone, described
 from policies.pack import RULES, VERSION, Judgement, judge, schemas
-from policies.reports import Check, bar, by_rule, kind_of, place_of, to_json, to_markdown, to_sarif
-from policies.resources import Place, Resource, Resources
+from policies.reports import (
+    Check,
+    Refused,
+    Report,
+    bar,
+    by_rule,
+    kind_of,
+    place_of,
+    to_code_quality,
+    to_json,
+    to_sarif,
+)
 
 if TYPE_CHECKING:
-    from policies.doors.program import ProgramRun, Project
+    from rich.console import Console
 
 EXIT_CODES: Final = {"clean": 0, "violation": 1, "undecided": 3}
 """2, for bad input, is `headroom.cli`'s."""
 
-STDIN: Final = "-"
+SHOWN: Final = 20
+"""Findings of one rule that a terminal shows; `--json` has all of them."""
 
-
-class _Source:
-    """What was given: its resources, those before the change, what else is known, and what was not asked."""
-
-    def __init__(  # noqa: PLR0913 - what a door may know
-        self,
-        door: str,
-        resources: list[Resource],
-        *,
-        before: list[Resource] | None = None,
-        facts: Mapping[str, Mapping[str, Any]] | None = None,
-        unasked: list[str] | None = None,
-        places: Mapping[str, Place] | None = None,
-    ) -> None:
-        self.door = door
-        self.resources = Resources(resources)
-        self.before = None if before is None else Resources(before)
-        self.facts = facts or {}
-        self.unasked = unasked or []
-        self.places = places or {}
+Facts = tuple[Sequence[SubnetNow], str]
+"""Subnets with their free addresses, and where these were read."""
 
 
 @click.command()
-@click.argument("source", default=".")
+@click.argument("source", nargs=-1)
 @click.option("--stack", help="Run the program in the folder SOURCE with this stack's configuration.")
+@click.option("--base", help="Show what was before: a file, or a branch or commit. Without SOURCE: what changed since.")
 @click.option("--policy-config", type=click.Path(path_type=Path), help="What `pulumi --policy-pack-config` takes.")
+@click.option("--facts", type=click.Path(path_type=Path), help="What `aws ec2 describe-subnets` prints: free now.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 @click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF 2.1.0 here too.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the pull request's comment here too.")
+@click.option("--code-quality", type=click.Path(path_type=Path), help="Write GitLab's code quality report here too.")
 def check(  # noqa: PLR0913 - one argument for each option
-    source: str,
+    source: tuple[str, ...],
     stack: str | None,
+    base: str | None,
     policy_config: Path | None,
+    facts: Path | None,
     *,
     as_json: bool,
     sarif: Path | None,
     markdown: Path | None,
+    code_quality: Path | None,
 ) -> None:
-    """Judge a stack by the policy pack's rules, without an engine or credentials.
+    """Judge stacks by the policy pack's rules, without an engine or credentials.
 
     \b
     headroom check stacks/Pulumi.prod.yaml      an emergency stack, by its file
+    headroom check --base origin/main           every stack file that this branch changes
     headroom check . --stack prod               any Python program, run in this process
     pulumi preview --json --show-sames | headroom check -
     pulumi stack export | headroom check -      what already runs
 
     Exit code 0: clean; 1: a violation; 2: bad input; 3: something could not be decided.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
-    given = _open(source, stack)
-    configuration = _configuration(policy_config, given.facts)
+    names, since = _sources(source, stack, base, policy_config)
+    written, now = _written(policy_config), _facts(facts)
+    today = datetime.now(UTC).date()
+    checks: list[Check] = []
+    unread: list[Refused] = []
+    with _uncollected():
+        for name in names:
+            try:
+                checks.append(_checked(open_source(name, stack, base), written, now, today))
+            except ProblemsError as error:
+                unread.append(Refused(name, error.problems))
+    report = Report(checks=checks, refused=unread, since=since)
+    _write(sarif, lambda: _json(to_sarif(report, VERSION)))
+    _write(markdown, lambda: to_markdown(report))
+    _write(code_quality, lambda: _json(to_code_quality(report)))
+    _print(report, as_json=as_json)
+    if unread:
+        raise ProblemsError(
+            [problem for item in unread for problem in item.problems],
+            subject=unread[0].source if len(unread) == 1 else "check",
+        )
+    sys.exit(EXIT_CODES[report.verdict])
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leaves garbage lying: a provider's SDK makes so many objects that looking for it takes a sixth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _sources(
+    named: Sequence[str], stack: str | None, base: str | None, policy_config: Path | None
+) -> tuple[list[str], str]:
+    """What is to be checked, and the commit since which it was looked for."""
+    if not named and base is not None and stack is None:
+        if Path(base).is_file():
+            raise refused(base, "is a file, and nothing was named to compare with it.", "Name a SOURCE.")
+        commit = history.start_of_change(base)
+        return [str(path) for path in changed_stack_files(commit, policy_config)], commit
+    if len(named) > 1 and base is not None and Path(base).is_file():
+        raise refused(base, f"is one file, and {len(named)} were named.", "Name a branch or a commit, or one SOURCE.")
+    return list(named) or ["."], ""
+
+
+def _checked(given: Source, written: Mapping[str, RuleConfig], facts: Facts | None, today: date) -> Check:
+    configuration = {
+        rule.NAME: RuleConfig({**given.facts.get(rule.NAME, {}), **found.properties}, found.enforcement)
+        for rule in RULES
+        for found in (written.get(rule.NAME, RuleConfig()),)
+    }
     size = configuration.get("pod-subnet-size", RuleConfig()).properties
-    result = Check(
-        source=source if stack is None else f"{source} ({stack})",
+    subnets, free_from = facts if facts is not None else (given.subnets, given.free_from)
+    return Check(
+        source=given.name,
         door=given.door,
         resources=len(given.resources),
-        judgements=judge(given.resources, configuration, datetime.now(UTC).date()),
-        zones=zones(given.resources, given.before, size),
+        judgements=judge(given.resources, configuration, today),
+        zones=zones(given.resources, given.before, size, by_zone(subnets, given.resources)),
         unasked=given.unasked,
         places=given.places,
+        file=given.file,
+        free_from=free_from,
+        notes=given.notes,
     )
-    if sarif is not None:
-        _write(sarif, json.dumps(to_sarif(result, VERSION), indent=2, ensure_ascii=False) + "\n")
-    if markdown is not None:
-        _write(markdown, to_markdown(result))
+
+
+def _written(path: Path | None) -> dict[str, RuleConfig]:
+    """The policy configuration."""
+    if path is None:
+        return {}
+    problems: list[Problem] = []
+    found = read_configuration(read_json(path, read(path), "Write what the engine takes."), schemas(), problems)
+    if problems:
+        raise ProblemsError(problems, subject=path.name)
+    return found
+
+
+def _facts(path: Path | None) -> Facts | None:
+    if path is None:
+        return None
+    step = "Write what `aws ec2 describe-subnets --output json` prints."
+    found = described(read_json(path, read(path), step))
+    if found is None:
+        raise refused(str(path), "holds no subnets.", step)
+    return found, f"as {path.name} has it"
+
+
+def _write(path: Path | None, text: Callable[[], str]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(text(), encoding="utf-8")
+    except OSError as error:
+        raise refused(str(path), f"cannot be written: {error.strerror}.", "Name a file in a folder.") from None
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _print(report: Report, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(to_json(result), indent=2, ensure_ascii=False))
+        # A single source that cannot be read has no result.
+        if report.checks or report.since:
+            click.echo(_json(to_json(report)), nl=False)
+    elif not report.checks and not report.refused:
+        click.echo(f"clean: no stack file has changed since {report.since[:12]}.")
     elif sys.stdout.isatty():
-        _print_terminal(result)
+        _print_terminal(report)
     else:
-        _print_plain(result)
-    sys.exit(EXIT_CODES[result.verdict])
-
-
-def _open(source: str, stack: str | None) -> _Source:
-    path = Path(source)
-    if stack is not None or path.is_dir():
-        return _run(path, stack)
-    text = sys.stdin.read() if source == STDIN else _read(path)
-    if path.suffix in (".yaml", ".yml"):
-        declared = stack_file.declared(stack_file.load(path, text))
-        return _Source("stack file", declared.resources, facts=declared.facts, places=declared.places)
-    try:
-        document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        step = "Give a stack file, the output of `pulumi preview --json --show-sames`, or of `pulumi stack export`."
-        raise _refused(source, f"is not JSON: {error}.", step) from None
-    kind = documents.kind_of(document)
-    if kind == "preview":
-        resources = documents.from_preview(document)
-        before = [step["oldState"] for step in document.get("steps") or () if _has_old(step)]
-        return _Source(
-            "preview",
-            resources,
-            before=documents.from_state({"deployment": {"resources": before}}),
-        )
-    if kind == "state":
-        return _Source("state", documents.from_state(document))
-    raise _refused(source, "is neither a preview nor a state.", "Write it with `pulumi preview --json --show-sames`.")
-
-
-def _has_old(step: object) -> bool:
-    return isinstance(step, dict) and isinstance(step.get("oldState"), dict)
-
-
-def _run(folder: Path, stack: str | None) -> _Source:
-    # The Pulumi SDK costs more than all else here, and the other doors do without it.
-    from policies.doors.program import read_project, run_program  # noqa: PLC0415
-
-    project = read_project(folder)
-    if stack is None:
-        raise _refused(str(folder), "is a project: which stack is meant?", f"Add --stack: {_stacks(project)}.")
-    path = project.stack_file(stack)
-    if not path.is_file():
-        raise _refused(str(path), "does not exist.", f"There are: {_stacks(project)}.")
-    file = stack_file.load(path, _read(path))
-    run: ProgramRun = run_program(project, stack, file.config)
-    resources, facts, noted = run.resources, {}, {}
-    if file.config.get("headroom:remedy") == stack_file.EMERGENCY:
-        declared = stack_file.declared(file, project.name)
-        places = {(resource.type, resource.name): resource.place for resource in declared.resources}
-        facts, noted = dict(declared.facts), dict(declared.places)
-        resources = [_placed(resource, places) for resource in resources]
-    unasked = [
-        f"The program asks the cloud ({token}), and nobody answers here: what it makes of the answer was not judged."
-        for token in sorted(set(run.asked))
-    ]
-    return _Source("program", resources, facts=facts, unasked=unasked, places=noted)
-
-
-def _placed(resource: Resource, places: Mapping[tuple[str, str], Any]) -> Resource:
-    """The resource with its place in the stack file, where it has one: that is what a reviewer reads."""
-    return replace(resource, place=places.get((resource.type, resource.name), resource.place))
-
-
-def _stacks(project: "Project") -> str:
-    found = sorted(path.stem.removeprefix("Pulumi.") for path in project.stack_files.glob("Pulumi.*.yaml"))
-    return ", ".join(found) or "no stack file yet"
-
-
-def _configuration(path: Path | None, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, RuleConfig]:
-    """The configuration file over what the stack file knows."""
-    written: dict[str, RuleConfig] = {}
-    if path is not None:
-        try:
-            document = json.loads(_read(path))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise _refused(str(path), f"is not JSON: {error}.", "Write what the engine takes.") from None
-        problems: list[Problem] = []
-        written = read_configuration(document, schemas(), problems)
-        if problems:
-            raise ProblemsError(problems, subject=path.name)
-    names = [rule.NAME for rule in RULES]
-    return {
-        name: RuleConfig({**facts.get(name, {}), **found.properties}, found.enforcement)
-        for name in names
-        for found in (written.get(name, RuleConfig()),)
-    }
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        step = "Name a stack file, a preview, a state export, or a folder with --stack."
-        raise _refused(str(path), f"cannot be read: {error.strerror}.", step) from None
-    except UnicodeDecodeError:
-        raise _refused(str(path), "is not UTF-8 text.", "") from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise _refused(str(path), f"cannot be written: {error.strerror}.", "Name a file in a folder.") from None
-
-
-def _refused(value: str, reason: str, next_step: str) -> ProblemsError:
-    return ProblemsError([Problem(rule="check", value=value, reason=reason, next_step=next_step)], subject="check")
+        _print_plain(report)
 
 
 def _where(result: Check, judgement: Judgement) -> str:
@@ -211,56 +202,129 @@ def _where(result: Check, judgement: Judgement) -> str:
     return f"{place.file}:{place.line}" if place is not None else "-"
 
 
-def _print_plain(result: Check) -> None:
+def _print_plain(report: Report) -> None:
     """One fact a line, for grep."""
-    for judgement in result.judgements:
-        click.echo(
-            f"{kind_of(judgement)} {judgement.rule} {_where(result, judgement)} {' '.join(judgement.message.split())}"
-        )
-    for text in result.unasked:
-        click.echo(f"undecided - - {text}")
-    for zone in result.zones:
-        needed = "not known" if zone.needed is None else f"{zone.needed:,}"
-        click.echo(f"zone {zone.zone} holds {zone.after:,} needs {needed}")
-    click.echo(_summary(result))
+    several = len(report.checks) > 1
+    for result in report.checks:
+        for judgement in result.judgements:
+            message = " ".join(judgement.message.split())
+            click.echo(f"{kind_of(judgement)} {judgement.rule} {_where(result, judgement)} {message}")
+        for text in result.unasked:
+            click.echo(f"undecided - {result.source} {text}")
+        for text in result.notes:
+            click.echo(f"note - {result.source} {text}")
+        for zone in result.zones:
+            source = f" {result.source}" if several else ""
+            click.echo(f"zone {zone.zone} holds {zone.after:,} needs {_needed(zone)}{_known(zone)}{source}")
+        click.echo(_summary(result, several=several))
+    if several:
+        click.echo(_total(report))
 
 
-def _print_terminal(result: Check) -> None:
+def _needed(zone: ZoneCapacity) -> str:
+    return "not known" if zone.needed is None else f"{zone.needed:,}"
+
+
+def _known(zone: ZoneCapacity) -> str:
+    """What may be known beside it."""
+    before = "" if zone.before is None else f" before {zone.before:,}"
+    return before + ("" if zone.free is None else f" free {free_now(zone)}")
+
+
+_WORDS: Final = {
+    "violation": ("✗ violation", "bold red"),
+    "undecided": ("? undecided", "bold yellow"),
+    "advisory": ("! advisory", "yellow"),
+    "excepted": ("- let pass", "dim"),
+}
+_COLOURS: Final = {"clean": "green", "violation": "red", "undecided": "yellow"}
+
+
+def _print_terminal(report: Report) -> None:
     from rich.console import Console  # noqa: PLC0415 - only where somebody looks
-    from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False)
-    marks = {
-        "violation": ("✗ violation", "bold red"),
-        "undecided": ("? undecided", "bold yellow"),
-        "advisory": ("! advisory", "yellow"),
-        "excepted": ("- let pass", "dim"),
-    }
+    several = len(report.checks) > 1
+    for result in report.checks:
+        if several:
+            console.print(result.source, style="bold underline", markup=False)
+        _print_findings(console, result)
+        if result.zones:
+            _print_zones(console, result)
+        console.print(_summary(result), style=f"bold {_COLOURS[result.verdict]}", markup=False)
+    if several:
+        console.print(_total(report), markup=False)
+
+
+def _print_findings(console: "Console", result: Check) -> None:
+    from rich.padding import Padding  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415
+
+    def say(text: "Text | str", indent: int) -> None:
+        console.print(Padding(text, (0, 0, 0, indent), expand=False))
+
     remedies = {rule.NAME: rule.REMEDIATION for rule in RULES}
     for rule, judgements in by_rule(result.judgements):
-        console.print(Text(rule, style="bold"))
-        for judgement in judgements:
-            word, style = marks[kind_of(judgement)]
-            console.print(Text.assemble("  ", (word, style), f"  {_where(result, judgement)}"))
-            console.print(Text(f"    {judgement.message}"))
-        console.print(Text(f"    {remedies[rule]}", style="dim"))
+        say(Text(rule, style="bold"), 0)
+        for judgement in judgements[:SHOWN]:
+            say(Text.assemble(_WORDS[kind_of(judgement)], f"  {_where(result, judgement)}"), 2)
+            say(Text(judgement.message), 4)
+        if len(judgements) > SHOWN:
+            say(Text(f"… and {len(judgements) - SHOWN:,} more: --json has all of them"), 2)
+        if any(kind_of(judgement) != "excepted" for judgement in judgements):
+            say(Text(remedies[rule], style="dim"), 4)
     for text in result.unasked:
-        console.print(Text.assemble(("? undecided", "bold yellow"), f"  {text}"))
+        say(Text.assemble(_WORDS["undecided"], f"  {text}"), 0)
+    for text in result.notes:
+        say(Text(text, style="dim"), 0)
+
+
+def _print_zones(console: "Console", result: Check) -> None:
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("zone")
+    for name in ("free now", "pod addresses", "needed"):
+        table.add_column(name, justify="right")
+    table.add_column("")
     for zone in result.zones:
-        needed = "not known" if zone.needed is None else f"{zone.needed:,}"
-        console.print(Text(f"{zone.zone}  holds {zone.after:,}, needs {needed}  {bar(zone)}"))
-    colours = {"clean": "green", "violation": "red", "undecided": "yellow"}
-    console.print(Text(_summary(result), style=f"bold {colours[result.verdict]}"))
+        style = "red" if zone.needed is not None and zone.needed > zone.after else ""
+        cells = (zone.zone, free_now(zone), pod_addresses(zone), _needed(zone))
+        table.add_row(*map(Text, cells), Text(bar(zone), style=style))
+    console.print(table)
+    for basis in sorted({zone.basis for zone in result.zones} - {""}):
+        console.print(f"needed: {basis}", style="dim", markup=False)
+    if result.free_from:
+        console.print(f"free now: {result.free_from}", style="dim", markup=False)
 
 
-def _summary(result: Check) -> str:
-    violations, undecided = len(result.of_kind("violation")), len(result.of_kind("undecided")) + len(result.unasked)
-    following = {
-        "clean": "Next: open the pull request.",
-        "violation": "Next: write what each line says, and check again.",
-        "undecided": "Next: say what is missing in --policy-config, or check a preview.",
-    }[result.verdict]
+_NEXT: Final = {
+    "clean": {"state": "Next: nothing, what runs keeps to the rules.", "": "Next: open the pull request."},
+    "violation": {"": "Next: write what each line says, and check again."},
+    "undecided": {
+        "preview": "Next: say what is missing in --policy-config, or check the state after `up`.",
+        "": "Next: say what is missing in --policy-config, or check a preview.",
+    },
+}
+"""What comes next, by verdict and door."""
+
+
+def _summary(result: Check, *, several: bool = False) -> str:
+    advisory = len(result.of_kind("advisory"))
+    advised = f", {advisory:,} advisory" if advisory else ""
+    source = f" {result.source}" if several else ""
+    following = _NEXT[result.verdict].get(result.door) or _NEXT[result.verdict][""]
     return (
-        f"{result.verdict}: {violations} violation{'' if violations == 1 else 's'}, {undecided} undecided; "
-        f"{result.resources} resources, {len(RULES)} rules ({result.door}). {following}"
+        f"{result.verdict}: {counted(len(result.of_kind('violation')), 'violation')}, {result.undecided:,} undecided"
+        f"{advised}; {counted(result.resources, 'resource')}, {len(RULES)} rules ({result.door}{source}). {following}"
+    )
+
+
+def _total(report: Report) -> str:
+    violations = sum(len(result.of_kind("violation")) for result in report.checks)
+    undecided = sum(result.undecided for result in report.checks)
+    return (
+        f"{report.verdict}: {counted(violations, 'violation')}, {undecided:,} undecided in {len(report.checks)} "
+        f"of {counted(len(report.checks) + len(report.refused), 'file')}"
     )

@@ -178,6 +178,11 @@ def _write(files: Iterable[PlannedFile], folder: Path, *, dry_run: bool, force: 
     return [_diff(file, before[file.path]) for file in files]
 
 
+def difference(file: PlannedFile, folder: Path) -> str:
+    """What a file of a plan changes in a checkout, as a Git diff."""
+    return _diff(file, _present(folder / file.path))
+
+
 def _present(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")

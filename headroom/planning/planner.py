@@ -222,7 +222,7 @@ def _room_entries(situation: Situation, weighed: Weighed) -> Iterator[Entry]:
         yield Entry(key="headroom:serviceCidr", value=str(situation.service_cidr))
     if situation.cidr_quota is not None:
         yield Entry(key="headroom:cidrQuota", value=situation.cidr_quota)
-    if situation.environment.get("AWS_VPC_K8S_CNI_EXTERNALSNAT", "").lower() in ("true", "1", "t"):
+    if situation.settings.external_snat:
         yield Entry(
             key="headroom:externalSnat",
             value=True,
@@ -277,6 +277,9 @@ def _settings_entry(situation: Situation, settings: Mapping[str, str]) -> Entry:
             value["liveConfiguration"] = json.dumps({"env": dict(sorted(addon.environment.items()))})
         if isinstance(addon.service_account_role_arn, str):
             value["serviceAccountRoleArn"] = addon.service_account_role_arn
+    elif any(name in situation.environment for name in settings):
+        # They stand in the manifest, so another field manager owns them.
+        value["force"] = True
     if not situation.nitro:
         value["nitro"] = False
     kept = ", ".join(sorted(live_settings_to_keep(situation.environment))) or "none"
@@ -522,7 +525,7 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
     if room is not None and situation.stuck_pods:
         yield Postcondition(
             check=Check.INTERFACES_IN_NEW_SUBNETS,
-            title="Nodes have interfaces in the new subnets",
+            title="Nodes that need addresses have interfaces in the new subnets",
             subjects=tuple(str(block) for block in room.blocks.values()),
             patience_seconds=RETRY_SECONDS,
             source="amazon-vpc-cni-k8s, pkg/ipamd/ipamd.go: it tries again after 120 s",

@@ -1,6 +1,6 @@
 """One node's view of EC2, over HTTP: what the simulated VPC CNI calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -17,17 +17,29 @@ INSTANCE_TAG = "node.k8s.amazonaws.com/instance_id"
 """The tag by which the VPC CNI finds its own interfaces again."""
 
 
+UNAUTHORIZED = "UnauthorizedOperation"
+"""EC2 API reference, error codes."""
+
+
 class NodeEc2:
     """Implements `headroom.capacity.ec2.Ec2` for one instance with boto3."""
 
-    def __init__(
-        self, client: "EC2Client", *, vpc_id: str, zone: str, instance_id: str, security_groups: Sequence[str]
+    def __init__(  # noqa: PLR0913 - what a node knows of itself, by keyword
+        self,
+        client: "EC2Client",
+        *,
+        vpc_id: str,
+        zone: str,
+        instance_id: str,
+        security_groups: Sequence[str],
+        on_denied: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._vpc_id = vpc_id
         self._zone = zone
         self._instance_id = instance_id
         self._security_groups = list(security_groups)
+        self._on_denied = on_denied
         self._attachments: dict[str, str] = {}
         self._indices: dict[str, int] = {}
 
@@ -130,6 +142,8 @@ class NodeEc2:
             return operation(**arguments)
         except ClientError as error:
             details = error.response["Error"]
+            if details["Code"] == UNAUTHORIZED:
+                self._on_denied(error.operation_name)
             raise Ec2Error(details["Code"], details["Message"], call=error.operation_name) from error
 
 

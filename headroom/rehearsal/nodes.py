@@ -36,6 +36,9 @@ START_SECONDS = 1.0
 STATUS_WRITERS = 6
 """Threads that write to the API server."""
 
+MISSING_IMAGE = ":missing"
+"""An image with this tag cannot be pulled: a fault that has nothing to do with addresses."""
+
 AWS_NODE_LABELS = {"k8s-app": "aws-node"}
 
 
@@ -84,6 +87,7 @@ class SimulatedNode:
     environment: Mapping[str, str] = field(default_factory=dict)
     pods: dict[str, PodState] = field(default_factory=dict)
     retries: dict[str, float] = field(default_factory=dict)
+    denied: set[str] = field(default_factory=set)
 
 
 class Nodes:
@@ -159,6 +163,7 @@ class Nodes:
                 zone=zone,
                 instance_id=instance_id,
                 security_groups=self._security_groups,
+                on_denied=lambda operation: self._denied(self.nodes[name], operation),
             ),
             primary=interface_from(described),
             version=version,
@@ -181,6 +186,11 @@ class Nodes:
         self._register(node, kind)
         ipamd.start(self.clock.now())
         return node
+
+    def cordon(self, name: str) -> None:
+        """Marks a node unschedulable, for the scheduler and for its CNI."""
+        self.kube.patch(NODES, name, {"spec": {"unschedulable": True}})
+        self.nodes[name].ipamd.cordon(self.clock.now())
 
     def settle(self, seconds: float) -> None:
         """Lets the CNIs work for so long, with the clock standing still in between."""
@@ -254,7 +264,7 @@ class Nodes:
             self._take_changes()
             now = self.clock.now()
             upcoming = now + 1.0
-            for node in self.nodes.values():
+            for node in list(self.nodes.values()):  # nodes may join meanwhile
                 for key in [key for key, due in node.retries.items() if due <= now]:
                     self._try_to_start(node, key)
                 if node.ipamd.next_due <= now:
@@ -291,6 +301,7 @@ class Nodes:
         environment = {item["name"]: item.get("value", "") for item in container.get("env", [])}
         if node.aws_node_uid:
             node.environment = environment
+            node.ipamd.version = CniVersion.parse(container["image"].rpartition(":")[2])
             node.ipamd.restart(self.clock.now(), CniSettings.from_environment(environment))
         node.aws_node_uid = pod["metadata"]["uid"]
 
@@ -308,7 +319,9 @@ class Nodes:
         if address is not None:
             node.retries.pop(key, None)
             state.running = True
-            if (pod.get("status") or {}).get("podIP") != address:
+            if any(container["image"].endswith(MISSING_IMAGE) for container in pod["spec"]["containers"]):
+                self._writers.submit(self._write, self._write_image_missing, node, pod, address)
+            elif (pod.get("status") or {}).get("podIP") != address:
                 self._writers.submit(self._write, self._write_running, node, pod, address)
             return
         node.retries[key] = self.clock.now() + SANDBOX_RETRY_SECONDS
@@ -423,6 +436,39 @@ class Nodes:
             },
         )
 
+    def _write_image_missing(self, node: SimulatedNode, pod: Mapping[str, Any], address: str) -> None:
+        """A pod that has its address, and an image that nobody can pull (kubelet, images/image_manager.go)."""
+        now, image = self.clock.timestamp(), pod["spec"]["containers"][0]["image"]
+        self._patch_status(
+            pod,
+            {
+                "phase": "Pending",
+                "hostIP": node.address,
+                "podIP": address,
+                "podIPs": [{"ip": address}],
+                "startTime": now,
+                "conditions": _conditions(now, ready=False),
+                "containerStatuses": [
+                    {
+                        "name": container["name"],
+                        "image": container["image"],
+                        "imageID": "",
+                        "ready": False,
+                        "started": False,
+                        "restartCount": 0,
+                        "state": {
+                            "waiting": {
+                                "reason": "ImagePullBackOff",
+                                "message": f'Back-off pulling image "{container["image"]}"',
+                            }
+                        },
+                    }
+                    for container in pod["spec"]["containers"]
+                ],
+            },
+        )
+        self._write_event(pod, node.name, "Failed", f'Failed to pull image "{image}": not found')
+
     def _write_stuck(self, node: SimulatedNode, state: PodState, failures: int) -> None:
         pod, now = state.manifest, self.clock.timestamp()
         if failures == 1:
@@ -452,32 +498,57 @@ class Nodes:
         if state.event:
             self.kube.patch(EVENTS, state.event, {"count": failures, "lastTimestamp": now}, namespace=namespace)
             return
-        name = f"{pod['metadata']['name']}.{secrets.token_hex(8)}"
+        state.event = self._write_event(
+            pod, node.name, "FailedCreatePodSandBox", sandbox_failure(secrets.token_hex(32)), count=failures
+        )
+
+    def _write_event(  # noqa: PLR0913 - what an event says
+        self, pod: Mapping[str, Any], host: str, reason: str, message: str, *, count: int = 1, reporter: str = "kubelet"
+    ) -> str:
+        """Writes an event about a pod, and returns its name."""
+        metadata, now = pod["metadata"], self.clock.timestamp()
+        name = f"{metadata['name']}.{secrets.token_hex(8)}"
         self.kube.create(
             EVENTS,
             {
                 "apiVersion": "v1",
                 "kind": "Event",
-                "metadata": {"name": name, "namespace": namespace},
+                "metadata": {"name": name, "namespace": metadata["namespace"]},
                 "type": "Warning",
-                "reason": "FailedCreatePodSandBox",
-                "message": sandbox_failure(secrets.token_hex(32)),
-                "source": {"component": "kubelet", "host": node.name},
-                "reportingComponent": "kubelet",
-                "reportingInstance": node.name,
+                "reason": reason,
+                "message": message,
+                "source": {"component": reporter, "host": host},
+                "reportingComponent": reporter,
+                "reportingInstance": host,
                 "firstTimestamp": now,
                 "lastTimestamp": now,
-                "count": failures,
+                "count": count,
                 "involvedObject": {
                     "apiVersion": "v1",
                     "kind": "Pod",
-                    "namespace": namespace,
-                    "name": pod["metadata"]["name"],
-                    "uid": pod["metadata"]["uid"],
+                    "namespace": metadata["namespace"],
+                    "name": metadata["name"],
+                    "uid": metadata["uid"],
                 },
             },
         )
-        state.event = name
+        return name
+
+    def _denied(self, node: SimulatedNode, operation: str) -> None:
+        """aws-node says in an event, once an operation, that EC2 denied it."""
+        manifest = next((state.manifest for state in node.pods.values() if _is_aws_node(state.manifest)), None)
+        if manifest is None or operation in node.denied:
+            return
+        node.denied.add(operation)
+        text = (
+            f"Unauthorized operation: failed to call ec2:{operation} due to missing permissions. Please refer "
+            "https://github.com/aws/amazon-vpc-cni-k8s/blob/master/docs/iam-policy.md to attach relevant policy to "
+            "IAM role"
+        )
+        self._writers.submit(
+            self._write,
+            lambda: self._write_event(manifest, node.name, "MissingIAMPermissions", text, reporter="aws-node"),
+        )
 
     def _patch_status(self, pod: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         metadata = pod["metadata"]

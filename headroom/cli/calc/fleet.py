@@ -20,6 +20,7 @@ from headroom.capacity.fleet import (
     Nodes,
     TargetAdvice,
     TargetChoice,
+    UsualNode,
     ZoneNeeds,
     best_warm_targets,
     plan_fleet,
@@ -350,16 +351,33 @@ def _advice_data(advice: TargetAdvice) -> dict[str, Any]:
         "saves": advice.saves,
         "ec2CallsPerHour": _figure(best.calls_per_hour),
         "ec2CallsPerHourNow": _figure(now.calls_per_hour),
-        "burstPods": advice.burst_pods,
+        "burstPods": advice.slowest.burst_pods,
         "burstSeconds": _figure(best.burst_seconds),
         "burstSecondsNow": _figure(now.burst_seconds),
         "newNodeSeconds": _figure(best.new_node_seconds),
         "newNodeSecondsNow": _figure(now.new_node_seconds),
+        "slowest": _kind(advice.slowest),
+        "kinds": [
+            {
+                "instanceType": _kind(kind),
+                "nodes": kind.nodes,
+                "pods": kind.pods,
+                "maxPods": kind.max_pods,
+                "burstPods": kind.burst_pods,
+                "burstSeconds": _figure(seconds),
+                "burstSecondsNow": _figure(seconds_now),
+            }
+            for kind, seconds, seconds_now in zip(advice.kinds, best.bursts, now.bursts, strict=True)
+        ],
     }
 
 
-def _figure(value: float | None) -> int | float | None:
-    return None if value is None or math.isinf(value) else whole(value)
+def _kind(node: UsualNode) -> str:
+    return node.limits.instance_type or f"{node.limits.enis},{node.limits.ipv4_per_eni}"
+
+
+def _figure(value: float) -> int | float | None:
+    return None if math.isinf(value) else whole(value)
 
 
 def _facts(plan: FleetPlan, advice: TargetAdvice | None) -> list[tuple[str, str]]:
@@ -430,13 +448,13 @@ def _tables(plan: FleetPlan, advice: TargetAdvice | None) -> list[Table]:
         choices = dict.fromkeys((advice.now, *advice.considered, advice.best))
         tables.append(
             Table(
-                ("setting", "addresses", "worst", "EC2 calls/h", f"burst of {advice.burst_pods}", "new node", ""),
+                ("setting", "addresses", "worst", "EC2 calls/h", "burst", "new node", ""),
                 [
                     (
                         _names(choice),
                         choice.addresses,
                         choice.worst,
-                        _figure(choice.calls_per_hour) or 0,
+                        round(choice.calls_per_hour),
                         _seconds(choice.burst_seconds),
                         _seconds(choice.new_node_seconds),
                         " ".join(
@@ -449,12 +467,20 @@ def _tables(plan: FleetPlan, advice: TargetAdvice | None) -> list[Table]:
                 ],
             )
         )
+        bursts = zip(advice.kinds, advice.now.bursts, advice.best.bursts, strict=True)
+        tables.append(
+            Table(
+                ("nodes like", "nodes", "pods", "burst of", "served now in", "with the best in"),
+                [
+                    (_kind(kind), kind.nodes, kind.pods, kind.burst_pods, _seconds(before), _seconds(after))
+                    for kind, before, after in bursts
+                ],
+            )
+        )
     return tables
 
 
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "unknown"
+def _seconds(value: float) -> str:
     return "not served" if math.isinf(value) else f"{value:,g} s"
 
 
@@ -475,14 +501,15 @@ def _terms(plan: FleetPlan, advice: TargetAdvice | None, surge: int, seconds: in
         terms += [
             Term(
                 "best setting",
-                f"of those that serve a burst of {counted(advice.burst_pods, 'pod')} within {seconds} s, the "
-                f"thriftiest; among those within {EQUAL_SHARE:.0%} of it the ones with few EC2 calls, and then the "
-                "fastest",
+                f"of those that serve a burst within {seconds} s on every kind of node, the thriftiest; among those "
+                f"within {EQUAL_SHARE:.0%} of it the ones with few EC2 calls, and then the fastest on "
+                f"{_kind(advice.slowest)}, where a burst waits longest",
                 "amazon-vpc-cni-k8s README, and #405, #617, #873",
             ),
             Term(
                 "EC2 calls, burst, new node",
-                f"simulated on the most frequent node: {advice.instance_type or 'limits given'}, {advice.pods} pods",
+                "simulated on one node of each kind: as many interfaces and addresses, and the same maxPods; "
+                + ", ".join(f"{_kind(kind)} with {counted(kind.pods, 'pod')}" for kind in advice.kinds),
                 "amazon-vpc-cni-k8s v1.23.0",
             ),
         ]

@@ -9,8 +9,10 @@ import click
 from headroom.addresses.problems import Problem
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.limits import InstanceLimits
-from headroom.capacity.pool import RUNS, AfterPeak, node_pool
-from headroom.capacity.pool import after_peak as held_after_peak
+from headroom.capacity.peak import RUNS, AfterPeak
+from headroom.capacity.peak import after_peak as held_after_peak
+from headroom.capacity.pool import node_pool
+from headroom.capacity.prefixes import DRAWS
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.simulation import Leaving
 from headroom.cli.calc.answer import Answer, Table, Term, answers, whole
@@ -183,10 +185,10 @@ def _at_rest(
     chance = None if pool.range is None else {"least": pool.range.least, "most": pool.range.most}
     prefixes: float = pool.prefixes
     if chance is not None:
-        prefixes = (pool.expected - pool.enis) / PREFIX_ADDRESSES
+        prefixes = (pool.expected - pool.expected_enis) / PREFIX_ADDRESSES
     return _Figures(
         pods=pods,
-        enis=pool.enis,
+        enis=pool.expected_enis,
         secondary_addresses=pool.secondary_addresses,
         prefixes=prefixes,
         subnet_addresses=pool.expected,
@@ -316,8 +318,9 @@ def _terms(limits: InstanceLimits, settings: CniSettings, figures: _Figures, pea
     elif figures.range is not None:
         yield Term(
             "range",
-            "ipamd tests free addresses and asks for free prefixes, so it may take some too many; the means are those "
-            f"of {RUNS} simulated runs",
+            "ipamd tests free addresses and asks for wholly free prefixes, so it may take up to WARM_PREFIX_TARGET - 1 "
+            "more, in whatever order pods come; the means are those of a burst, its last pods spread over the last "
+            f"prefixes as Go's maps have it, {DRAWS} times",
             "amazon-vpc-cni-k8s v1.23.0, pkg/ipamd/ipamd.go",
         )
     if not figures.settles:

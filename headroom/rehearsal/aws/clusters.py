@@ -41,6 +41,7 @@ class RehearsalClusters(EKSBackend):
             "vpcId": vpc_id,
             "clusterSecurityGroupId": group.id,
         }
+        cluster.kubernetes_network_config = {"ipFamily": "ipv4", **(cluster.kubernetes_network_config or {})}
         return cluster
 
 

@@ -21,6 +21,7 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.models.elastic_network_interfaces import Attachment, NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceState, Reservation
+from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.models.network_acls import NetworkAclAssociation
 from moto.ec2.models.route_tables import RouteTable
 from moto.ec2.models.security_groups import SecurityGroupRule
@@ -216,6 +217,24 @@ class RehearsalBackend(EC2Backend):
     def _later(self, seconds: float, happen: Callable[[], None]) -> None:
         self._transitions.append(_Transition(time.monotonic() + seconds, happen))
         self.settle()
+
+    # --- interfaces of other services ---------------------------------------------------------------------
+
+    def create_nat_gateway(
+        self,
+        subnet_id: str,
+        allocation_id: str,
+        tags: dict[str, str] | None = None,
+        connectivity_type: str = "public",
+    ) -> NatGateway:
+        """A NAT gateway, whose interface is AWS's own and in use: moto's looks like one that was left behind."""
+        gateway = super().create_nat_gateway(subnet_id, allocation_id, tags, connectivity_type)
+        interface = gateway._eni  # noqa: SLF001  # moto's only way in
+        interface.interface_type = "nat_gateway"
+        interface.requester_managed = True
+        interface.description = f"Interface for NAT Gateway {gateway.id}"
+        interface.status = "in-use"
+        return gateway
 
     # --- CIDRs of a VPC -----------------------------------------------------------------------------------
 

@@ -4,15 +4,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from headroom.addresses.association import CIDR_QUOTA
+from headroom.capacity.quotas import INTERFACE_QUOTA
 
 ACCOUNT = "123456789012"
 """The account that every caller of the simulated AWS belongs to (moto's own)."""
 
 SUBNET_QUOTA = 200
 """Subnets of a VPC (VPC user guide, amazon-vpc-limits, L-407747CB)."""
-
-INTERFACE_QUOTA = 5000
-"""Network interfaces of a Region (VPC user guide, amazon-vpc-limits, L-DF5E4CA3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

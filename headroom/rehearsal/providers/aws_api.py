@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from headroom.rehearsal.providers.common import Call, Change, Found, ResourceKind, current_call
+from headroom.rehearsal.providers.common import Call, Change, Failure, Found, ResourceKind, current_call
 from headroom.rehearsal.providers.values import UNKNOWN, Difference, Properties, compare, is_empty
 
 DEFAULT_REGION = "us-east-1"
@@ -132,11 +132,14 @@ class AwsKind(ResourceKind):
     def found(self, state: Properties, inputs: Properties, *, identifier: str | None = None) -> Found:
         """What a read found, and the inputs that would make it so.
 
-        For a refresh these are the old inputs with their present values; for an import (no old inputs) all
-        that are not empty.
+        For a refresh these are the old inputs with their present values, of mappings the keys that were given
+        (pulumi-terraform-bridge, extractInputs); for an import (no old inputs) all that are not empty.
         """
         if inputs:
-            present = {name: value if name in self.write_only else state.get(name) for name, value in inputs.items()}
+            present = {
+                name: value if name in self.write_only else _of_those_given(value, state.get(name))
+                for name, value in inputs.items()
+            }
         else:
             known = self.required | self.optional | self.optional_computed
             present = {name: state[name] for name in sorted(known) if not is_empty(state.get(name))}
@@ -147,19 +150,39 @@ class AwsKind(ResourceKind):
         return api_error_text(doing, error)
 
 
+def _of_those_given(given: Any, present: Any) -> Any:
+    if isinstance(given, dict) and isinstance(present, dict):
+        return {key: present[key] for key in given if key in present}
+    return present
+
+
 class TaggedKind(AwsKind):
     """A resource type with `tags`; the provider's default tags are merged into them, as pulumi-aws does."""
 
+    def check(self, call: Call, inputs: Properties) -> list[Failure]:
+        """As any type; inputs that come back from an earlier check have `tagsAll`."""
+        return super().check(call, {name: value for name, value in inputs.items() if name != "tagsAll"})
+
     def with_defaults(self, call: Call, inputs: Properties) -> Properties:
-        """The inputs with the default tags of the provider instance below their own."""
+        """The inputs with the default tags of the provider instance below their own.
+
+        `tagsAll` becomes an input with that, though a program cannot write it (pulumi-aws, provider/tags.go,
+        applyTags).
+        """
+        if inputs.get("tags") == UNKNOWN:
+            return {**inputs, "tagsAll": UNKNOWN}
         defaults = (call.configuration.get("defaultTags") or {}).get("tags") or {}
-        if not defaults or inputs.get("tags") == UNKNOWN:
-            return inputs
-        return {**inputs, "tags": {**defaults, **(inputs.get("tags") or {})}}
+        tags = {**defaults, **(inputs.get("tags") or {})}
+        return {**inputs, **({"tags": tags} if tags else {}), "tagsAll": tags}
+
+    def differences(self, call: Call, change: Change) -> list[Difference]:
+        """As any type; the tags differ twice, as in a plan of the real provider."""
+        wanted = change.new_inputs.get("tagsAll", change.new_inputs.get("tags"))
+        return super().differences(call, change) + compare("tagsAll", change.old_state.get("tagsAll"), wanted)
 
     def all_tags(self, inputs: Mapping[str, Any]) -> dict[str, str]:
         """The tags that the resource shall have."""
-        return dict(inputs.get("tags") or {})
+        return dict(inputs.get("tagsAll", inputs.get("tags")) or {})
 
     def shown_tags(self, tags: Mapping[str, str]) -> Properties:
         """`tags` and `tagsAll` for tags that the resource has."""
@@ -167,11 +190,11 @@ class TaggedKind(AwsKind):
 
     def preview_create(self, call: Call, inputs: Properties) -> Properties:
         """The state that a creation would have; its tags are known."""
-        return {**super().preview_create(call, inputs), "tagsAll": inputs.get("tags") or {}}
+        return {**super().preview_create(call, inputs), "tagsAll": self.all_tags(inputs)}
 
     def preview_update(self, call: Call, change: Change) -> Properties:
         """The state after an update; its tags are known."""
-        return {**super().preview_update(call, change), "tagsAll": change.new_inputs.get("tags") or {}}
+        return {**super().preview_update(call, change), "tagsAll": self.all_tags(change.new_inputs)}
 
     def update_tags(self, call: Call, identifier: str, change: Change) -> None:
         """Take away the tags that are no longer wanted and set those that differ."""

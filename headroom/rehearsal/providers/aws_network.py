@@ -890,6 +890,58 @@ class SecurityGroupEgressRule(SecurityGroupRule):
     egress = True
 
 
+class Tag(AwsKind):
+    """One tag of something that somebody else makes."""
+
+    token = "aws:ec2/tag:Tag"  # noqa: S105  # no secret
+    title = "EC2 Tag"
+    required = frozenset({"key", "resourceId", "value"})
+    replaces = frozenset({"key", "resourceId"})
+
+    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        """Set it, over whatever was there."""
+        self._set(call, inputs)
+        return f"{inputs['resourceId']},{inputs['key']}", self._state(call, inputs["value"], inputs)
+
+    def read(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> Found | None:
+        """The tag as it is; its id is `RESOURCE,KEY`."""
+        resource, _, key = identifier.partition(",")
+        filters = filter_list({"resource-id": [resource], "key": [key]})
+        found = self.ec2(call, state).describe_tags(Filters=filters)["Tags"]
+        if not found:
+            return None
+        place = {**state, "resourceId": resource, "key": key}
+        return self.found(self._state(call, found[0]["Value"], place), inputs)
+
+    def update(self, call: Call, identifier: str, change: Change) -> Properties:
+        """Another value."""
+        del identifier
+        self._set(call, change.new_inputs)
+        return self._state(call, change.new_inputs["value"], change.new_inputs)
+
+    def delete(self, call: Call, identifier: str, state: Properties) -> None:
+        """Take it away; no error if it, or what it is on, has gone."""
+        del identifier
+        try:
+            self.ec2(call, state).delete_tags(Resources=[state["resourceId"]], Tags=[{"Key": state["key"]}])
+        except ClientError as error:
+            if not code_of(error).endswith(".NotFound"):
+                raise
+
+    def _set(self, call: Call, inputs: Properties) -> None:
+        tags = [{"Key": inputs["key"], "Value": inputs["value"]}]
+        self.ec2(call, inputs).create_tags(Resources=[inputs["resourceId"]], Tags=tags)
+
+    @staticmethod
+    def _state(call: Call, value: str, place: Mapping[str, Any]) -> Properties:
+        return {
+            "key": place["key"],
+            "resourceId": place["resourceId"],
+            "value": value,
+            "region": region_of(call, place),
+        }
+
+
 class SubnetCidrReservation(AwsKind):
     """A range of a subnet that is set aside."""
 
@@ -970,5 +1022,6 @@ KINDS = (
     NetworkAclAssociation(),
     SecurityGroupIngressRule(),
     SecurityGroupEgressRule(),
+    Tag(),
     SubnetCidrReservation(),
 )

@@ -30,11 +30,13 @@ from headroom.rehearsal.providers.values import (
     UNKNOWN,
     Difference,
     Properties,
+    bridged,
     compare,
     decoded,
     is_below,
     plain,
     struct,
+    with_ignored,
 )
 
 WORKERS = 64
@@ -461,10 +463,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         with self._answering(context, "PreviewUpdate" if request.preview else "Update", request.urn):
             kind = self._kind(request.urn, context)
             call = self._call(context, request.urn, request.timeout)
+            old_state = plain(request.olds)
             change = Change(
-                old_state=plain(request.olds),
+                old_state=old_state,
                 old_inputs=plain(request.old_inputs),
-                new_inputs=plain(request.news),
+                new_inputs=with_ignored(old_state, plain(request.news), request.ignoreChanges),
             )
             if request.preview:
                 return provider_pb2.UpdateResponse(properties=struct(kind.preview_update(call, change)))
@@ -569,7 +572,7 @@ def _keeping(call: Call) -> Iterator[None]:
         yield
     except PartlyDoneError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever went wrong, what exists must not be lost
         if not call.created:
             raise
         if not isinstance(error, ProviderError | NotWantedError):
@@ -584,7 +587,7 @@ def _explaining(explain: Callable[[str, Exception], str | None], doing: str) -> 
         yield
     except (ProviderError, PartlyDoneError, NotWantedError):
         raise
-    except Exception as error:
+    except Exception as error:  # which errors are the cloud's own, its package knows; the others go on as they are
         text = explain(doing, error)
         if text is None:
             raise
@@ -610,7 +613,7 @@ def _diff_response(
     differences: Iterable[Difference], *, ignored: Iterable[str], delete_before_replace: bool
 ) -> provider_pb2.DiffResponse:
     skipped = tuple(ignored)
-    kept = [difference for difference in differences if not is_below(difference.path, skipped)]
+    kept = [difference for difference in differences if not is_below(bridged(difference.path), skipped)]
     kind = provider_pb2.PropertyDiff
     detailed = {}
     for difference in kept:

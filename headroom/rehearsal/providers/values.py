@@ -1,6 +1,7 @@
 """Property values as they travel between the engine and a provider, and how two of them are compared."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,43 @@ def _without_none(value: Any) -> Any:
 def is_below(path: str, roots: Iterable[str]) -> bool:
     """Whether a property path is one of the roots or stands below one of them."""
     return any(path == root or path.startswith((f"{root}.", f"{root}[")) for root in roots)
+
+
+_QUOTED_KEY = re.compile(r'\["((?:[^"\\]|\\.)*)"\]')
+
+
+def bridged(path: str) -> str:
+    """A property path as the bridge of Terraform providers writes it, which is how it compares ignored ones.
+
+    It puts a dot before a bracket, and brackets only around a key that needs them: `ignore_changes` of
+    `tags["kubernetes.io/role/cni"]`, which the engine takes for the same, means nothing to it (pulumi-terraform-bridge
+    3.121 to 3.135, pkg/tfbridge/diff.go, visitPropertyValue).
+    """
+
+    def written(found: re.Match[str]) -> str:
+        key = json.loads(f'"{found[1]}"')
+        quoted = key.replace('"', '\\"')
+        return f'.["{quoted}"]' if any(sign in key for sign in '."[]') else f".{key}"
+
+    return _QUOTED_KEY.sub(written, path)
+
+
+def with_ignored(old: Properties, new: Properties, ignored: Iterable[str]) -> Properties:
+    """`new`, with what an update has to leave alone as it was: whole properties, and single keys of mappings."""
+    left = tuple(ignored)
+    result = dict(new)
+    for name in old.keys() | new.keys():
+        if name in left:
+            result[name] = old.get(name)
+            continue
+        before, after = old.get(name) or {}, new.get(name)
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            continue
+        kept = {key for key in before.keys() | after.keys() if bridged(_below(name, key)) in left}
+        if kept:
+            others = {key: value for key, value in after.items() if key not in kept}
+            result[name] = {**others, **{key: before[key] for key in kept & before.keys()}}
+    return {name: value for name, value in result.items() if value is not None}
 
 
 def decoded(configuration: Properties) -> Properties:

@@ -1,0 +1,94 @@
+"""`headroom report`."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.cli.facts import FactsFrom, diagnosed, read_facts, takes_facts
+from headroom.diagnosis.verdict import Diagnosis, Verdict
+from headroom.facts.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from headroom.planning.plan import Plan
+
+EXIT_CODES: Final = {Verdict.HEALTHY: 0, Verdict.FOUND: 1, Verdict.NOT_IP: 1, Verdict.UNDECIDED: 3}
+STDOUT: Final = "-"
+
+
+@click.command()
+@takes_facts
+@click.option("-o", "--output", default="report.html", show_default=True, help="The page to write; - for stdout.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write Markdown here too, for an issue or a chat.")
+@click.option("--plan/--no-plan", "with_plan", default=True, help="Whether to show the plan that follows.")
+def report(source: FactsFrom, output: str, markdown: Path | None, *, with_plan: bool) -> None:
+    """Write a diagnosis as one HTML page: evidence, impact, the map of each subnet, the plan.
+
+    \b
+    headroom report --cluster prod-use1 -o report.html
+    headroom report --facts facts.json --markdown report.md
+
+    The page is one file, needs no network and runs no script. Exit code 0: healthy; 1: a cause was found, or it is
+    not addresses; 2: bad input; 3: undecided.
+    """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
+    # The template engine costs more than all else here; the help does without it.
+    from headroom.report.markdown import to_markdown  # noqa: PLC0415
+    from headroom.report.page import render_page  # noqa: PLC0415
+
+    snapshot = read_facts(source)
+    diagnosis = diagnosed(snapshot)
+    given = f"--cluster {quote(source.cluster)}" if source.file is None else f"--facts {quote(str(source.file))}"
+    plan, no_plan = _plan(snapshot, diagnosis) if with_plan else (None, "")
+    page = render_page(
+        diagnosis,
+        snapshot=snapshot,
+        plan=plan,
+        differences=_differences(plan) if plan is not None else (),
+        no_plan=no_plan,
+        source=given,
+        version=version("headroom"),
+    )
+    if output == STDOUT:
+        click.echo(page, nl=False)
+    else:
+        _write(Path(output), page)
+        click.echo(f"{diagnosis.verdict.value}: {output} ({len(page.encode()) // 1024:,} KiB).", err=True)
+    if markdown is not None:
+        _write(markdown, to_markdown(diagnosis, source=given))
+    sys.exit(EXIT_CODES[diagnosis.verdict])
+
+
+def _plan(snapshot: Snapshot, diagnosis: Diagnosis) -> tuple["Plan | None", str]:
+    """The plan, or why there is none."""
+    if diagnosis.verdict is not Verdict.FOUND:
+        return None, ""
+    from headroom.planning.planner import make_plan  # noqa: PLC0415 - only where a cause was found
+
+    try:
+        return make_plan(snapshot, diagnosis), ""
+    except ProblemsError as error:
+        return None, "No plan: " + " ".join(problem.message for problem in error.problems)
+
+
+def _differences(plan: "Plan") -> list[str]:
+    """What the plan's files say that the checkout's do not."""
+    from headroom.cli.plan import difference  # noqa: PLC0415 - only where there is a plan
+
+    return [difference(file, Path()) for file in plan.files]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        problem = Problem(
+            rule="report-file",
+            value=str(path),
+            reason=f"cannot be written: {error.strerror}.",
+            next_step="Name a file in a folder that is there.",
+        )
+        raise ProblemsError([problem], subject="report") from None

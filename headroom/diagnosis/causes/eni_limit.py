@@ -1,0 +1,95 @@
+"""The node has all network interfaces that its type allows, and every address on them is in use."""
+
+from headroom.capacity.ec2 import PREFIX_ADDRESSES
+from headroom.capacity.limits import HOST_NETWORK_PODS
+from headroom.diagnosis.causes.cooldown import POOL_STATS
+from headroom.diagnosis.cluster import Growth
+from headroom.diagnosis.finding import NODE_INTERFACES, Finding, cause, said
+from headroom.diagnosis.reading import Reading
+from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
+from headroom.facts.values import known
+
+SOURCE = "amazon-vpc-cni-k8s, pkg/vpc/vpc_ip_resource_limit.go"
+
+
+def judge(reading: Reading) -> Finding:
+    """Every slot of every interface filled, or what EC2 and ipamd write of it."""
+    hits = reading.supporting(RootCause.ENI_LIMIT)
+    cluster = reading.cluster
+    if cluster is None:
+        seen = _said(reading)
+        if not hits and not seen:
+            return Finding(needed=(NODE_INTERFACES,) if reading.symptoms and reading.cloud in ("aws", None) else ())
+        return Finding(causes=(cause(reading, RootCause.ENI_LIMIT, hits=hits, seen=seen, summary=_summary(reading)),))
+    nodes = cluster.stuck_nodes
+    full = tuple(state for state in nodes if state.growth is Growth.LIMIT and not state.spare)
+    if full:
+        return Finding(
+            causes=(
+                cause(
+                    reading,
+                    RootCause.ENI_LIMIT,
+                    hits=tuple(hit for hit in hits if known(hit.line.node) in {state.node.name for state in full}),
+                    seen=[
+                        Evidence(
+                            what="network interfaces",
+                            where=state.node.name,
+                            value=f"{state.interfaces} of {state.max_interfaces} that {known(state.node.instance_type)} allows; "
+                            f"{state.addressed} pods have an address, {len(state.stuck)} wait",
+                            threshold=f"{state.max_interfaces}",
+                            source=SOURCE,
+                        )
+                        for state in full
+                    ],
+                    nodes=full,
+                    summary=f"{len(full)} of {len(nodes)} nodes with stuck pods have all interfaces that their type "
+                    "allows, and every address on them is in use.",
+                ),
+            )
+        )
+    if nodes and all(state.growth is not Growth.UNKNOWN for state in nodes):
+        count = len(nodes)
+        slots = "every node with stuck pods has a free slot" if count > 1 else "the node with stuck pods has a free slot"
+        if all(state.growth is not Growth.LIMIT for state in nodes):
+            return Finding(ruled_out=(RuledOut(cause=RootCause.ENI_LIMIT, by=slots),))
+        return Finding()
+    # What was not seen may still be written.
+    if hits and cluster.stuck:
+        return Finding(causes=(cause(reading, RootCause.ENI_LIMIT, hits=hits, summary=_summary(reading)),))
+    return Finding(needed=(NODE_INTERFACES,) if cluster.stuck else ())
+
+
+def _summary(reading: Reading) -> str:
+    limits = reading.limits
+    if limits is None:
+        return "The node has all network interfaces that its type allows."
+    return f"The node has all network interfaces that its type allows: {limits.instance_type} has {limits.enis}."
+
+
+def _said(reading: Reading) -> list[Evidence]:
+    """Figures that were told or logged and leave no address: as many pods as the type can give addresses."""
+    limits, settings = reading.limits, reading.settings
+    if limits is None or not reading.symptoms:
+        return []
+    prefixes = settings is not None and settings.prefix_delegation and limits.supports_prefixes
+    custom = settings is not None and settings.custom_networking
+    interfaces = limits.enis if settings is None or settings.max_eni is None else min(limits.enis, settings.max_eni)
+    capacity = (interfaces - (1 if custom else 0)) * limits.secondary_per_eni * (PREFIX_ADDRESSES if prefixes else 1)
+    found = []
+    pods = known(reading.stated.pods_on_node)
+    if pods is not None and pods >= capacity + HOST_NETWORK_PODS:
+        found.append(said("pods on the node", pods, threshold=f"{limits.instance_type} has {capacity} addresses for pods"))
+    for hit in reading.of(*POOL_STATS):
+        total, assigned = int(hit.match.groups["total"]), int(hit.match.groups["assigned"])
+        if total == assigned == capacity:
+            found.append(
+                Evidence(
+                    what=hit.match.text,
+                    where=known(hit.line.node) or hit.line.origin.value,
+                    value=f"{assigned} of {total} addresses in use",
+                    threshold=f"{limits.instance_type} has {capacity} for pods",
+                    source=SOURCE,
+                )
+            )
+            break
+    return found

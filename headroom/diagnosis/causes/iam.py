@@ -1,0 +1,45 @@
+"""aws-node lacks a permission of EC2, or valid credentials."""
+
+from typing import Final
+
+from headroom.diagnosis.finding import Finding, cause
+from headroom.diagnosis.reading import Reading, counters
+from headroom.diagnosis.verdict import Detail, Evidence
+
+ERROR_CODES: Final = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure")
+"""EC2's codes for it (EC2 API reference, error codes), as ipamd's metrics count them."""
+
+
+def judge(reading: Reading) -> Finding:
+    """A denied call of the CNI: in its log, in an event of aws-node, or counted by ipamd."""
+    hits = reading.supporting(Detail.IAM)
+    seen = ()
+    cluster = reading.cluster
+    if cluster is not None:
+        # Counters never go down: they speak only of nodes where something is wrong now.
+        failing = {state.node.name for state in cluster.stuck_nodes}
+        seen = tuple(
+            Evidence(
+                what="awscni_aws_api_error_count",
+                where=node,
+                value=f"{count:,} calls of ipamd denied",
+                count=count,
+                source="amazon-vpc-cni-k8s, metrics",
+            )
+            for node, count in sorted(counters(reading.snapshot, ERROR_CODES).items())
+            if node in failing
+        )
+    if not hits and not seen:
+        return Finding()
+    apis = sorted({api for hit in hits if (api := hit.match.groups.get("api"))})
+    return Finding(
+        causes=(
+            cause(
+                reading,
+                Detail.IAM,
+                hits=hits,
+                seen=seen,
+                summary="AWS denies the CNI " + (", ".join(apis) if apis else "its calls") + ", so it gets no addresses.",
+            ),
+        )
+    )

@@ -1,0 +1,111 @@
+"""Nodes themselves get no address: none can be launched in the subnets that they are launched in."""
+
+from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, said
+from headroom.diagnosis.reading import Reading
+from headroom.diagnosis.verdict import Detail, Evidence, Needed
+from headroom.facts.values import items, known
+
+ENOUGH_FOR_ONE = 64
+"""More than any one node asks for at once, so that a refusal beside so many free addresses contradicts itself."""
+
+AZURE_SUBNET = Needed(
+    reading="the subnet that Azure named when it refused, with its IP configurations",
+    decides="whether the free addresses that were counted are those of the subnet that is used",
+    command="az network vnet subnet show --ids SUBNET --query '{prefix:addressPrefix,used:length(ipConfigurations)}'",
+)
+
+
+def judge(reading: Reading) -> Finding:
+    """A refused launch; live also subnets of nodes that are empty while pods wait for nodes."""
+    hits = reading.supporting(Detail.NODE_SUBNET_FULL)
+    free = reading.free_addresses
+    wanted = max((int(text) for hit in hits if (text := hit.match.groups.get("wanted"))), default=None)
+    if hits and (
+        (free is not None and free >= (wanted if wanted is not None and wanted > 1 else ENOUGH_FOR_ONE))
+        or (free is None and reading.free_addresses_shown)
+    ):
+        return Finding(needed=(AZURE_SUBNET if reading.cloud == "azure" else SUBNET_FREE,), contradiction=True)
+    cluster = reading.cluster
+    if cluster is not None:
+        if not cluster.unscheduled and not _launches_fail(reading):
+            return Finding()
+        subnets = _launch_subnets(reading)
+        empty = [subnet for subnet in subnets if cluster.free(subnet) == 0]
+        counted = [subnet for subnet in subnets if cluster.free(subnet) is not None]
+        if hits and counted and not empty and len(counted) == len(subnets):
+            return Finding()  # what is written is over: addresses are free now
+        seen = [
+            Evidence(
+                what="AvailableIpAddressCount",
+                where=f"{subnet} in {cluster.zone_of(subnet) or 'an unknown zone'}",
+                value="0 free; nodes are launched here",
+                threshold="one address a node",
+                source="EC2 API reference, DescribeSubnets",
+            )
+            for subnet in empty
+        ]
+        if not hits and not (seen and len(empty) == len(subnets) and _launches_fail(reading)):
+            return Finding()
+        return Finding(
+            causes=(
+                cause(
+                    reading,
+                    Detail.NODE_SUBNET_FULL,
+                    hits=hits,
+                    seen=seen,
+                    subnets=empty,
+                    summary=f"No node can be launched: {len(empty) or 'some'} of the subnets for nodes "
+                    f"ha{'s' if len(empty) == 1 else 've'} no free address; {len(cluster.unscheduled)} pods wait for nodes.",
+                ),
+            )
+        )
+    if not hits:
+        if reading.cloud == "azure" and free == 0 and reading.of("azure-ipam-empty"):
+            return Finding(
+                causes=(
+                    cause(
+                        reading,
+                        Detail.NODE_SUBNET_FULL,
+                        hits=reading.of("azure-ipam-empty"),
+                        seen=[said("free addresses of the subnet", 0, threshold="one address")],
+                        summary="The node subnet has no free address.",
+                    ),
+                )
+            )
+        return Finding()
+    seen = [said("free addresses of the subnet", free)] if free is not None else []
+    return Finding(
+        causes=(
+            cause(
+                reading,
+                Detail.NODE_SUBNET_FULL,
+                hits=hits,
+                seen=seen,
+                summary="The subnet has too few free addresses for another node.",
+            ),
+        )
+    )
+
+
+def _launch_subnets(reading: Reading) -> list[str]:
+    """The subnets in which node groups and Karpenter launch nodes."""
+    aws, cluster = known(reading.snapshot.aws), reading.cluster
+    if aws is None or cluster is None:
+        return []
+    named = {subnet for group in items(aws.node_groups) for subnet in items(group.subnet_ids)}
+    for node_class in items(cluster.kubernetes.node_classes):
+        named.update(items(node_class.subnet_ids))
+    return sorted(named)
+
+
+def _launches_fail(reading: Reading) -> bool:
+    """Whether a node that somebody wants does not come."""
+    aws, cluster = known(reading.snapshot.aws), reading.cluster
+    if aws is None or cluster is None:
+        return False
+    claims = any(
+        condition.type == "Launched" and condition.status == "False"
+        for claim in items(cluster.kubernetes.node_claims)
+        for condition in claim.conditions
+    )
+    return claims or bool(reading.supporting(Detail.NODE_SUBNET_FULL))

@@ -1,0 +1,66 @@
+"""Pods use up the block of addresses that their node was given: a /24 under Azure CNI Overlay and kubenet."""
+
+from headroom.diagnosis.causes.host_local_leak import live_pods, node_range
+from headroom.diagnosis.finding import CNS_STATE, Finding, cause, said
+from headroom.diagnosis.reading import Reading
+from headroom.diagnosis.verdict import Detail
+from headroom.facts.values import known
+
+SOURCE = "AKS, concepts-network-azure-cni-overlay"
+
+FULL_BLOCK = 250
+"""Pods from which on a node's /24 counts as used up: what is left are its own addresses (AKS: maxPods at most 250)."""
+OVERLAY_BLOCK = 256
+"""Addresses of a node under Azure CNI Overlay, always a /24 (AKS, concepts-network-azure-cni-overlay)."""
+
+
+def judge(reading: Reading) -> Finding:
+    """A full range with as many pods; or azure-cns short of addresses under overlay."""
+    full = reading.of("host-local-range-full")
+    size = node_range(reading)
+    pods = live_pods(reading)
+    if full and size is not None and pods is not None and pods >= size - 1:
+        return Finding(
+            causes=(
+                cause(
+                    reading,
+                    Detail.OVERLAY_NODE_BLOCK,
+                    hits=full,
+                    seen=[said("pods on the node", pods, threshold=f"the range has {size} addresses")],
+                    summary=f"{pods} pods use up the node's range of {size} addresses.",
+                ),
+            )
+        )
+    cilium = reading.of("cilium-pool-empty")
+    if cilium and reading.cloud != "aws" and pods is not None and pods >= FULL_BLOCK:
+        return Finding(
+            causes=(
+                cause(
+                    reading,
+                    Detail.OVERLAY_NODE_BLOCK,
+                    hits=cilium,
+                    seen=[said("pods on the node", pods, threshold=f"a /24 has {OVERLAY_BLOCK} addresses")],
+                    summary=f"{pods} pods use up the node's range.",
+                ),
+            )
+        )
+    short = reading.of("cns-short")
+    if not short:
+        return Finding()
+    overlay = reading.said(r"\boverlay\b")
+    if overlay is None:
+        return Finding(needed=(CNS_STATE,))
+    if pods is None:
+        pods = known(reading.stated.max_pods)
+    return Finding(
+        causes=(
+            cause(
+                reading,
+                Detail.OVERLAY_NODE_BLOCK,
+                hits=short,
+                seen=[said("network", overlay, threshold=f"a node has one /24 of {OVERLAY_BLOCK} addresses")],
+                summary="Under overlay a node has one /24 and nothing more: the pods on it use it up.",
+            ),
+        ),
+        needed=(CNS_STATE,),
+    )

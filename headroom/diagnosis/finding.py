@@ -1,0 +1,154 @@
+"""What the module of one cause finds, and the words that several of them use."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from headroom.diagnosis.cluster import NodeState
+from headroom.diagnosis.reading import Hit, Reading, evidence
+from headroom.diagnosis.verdict import (
+    Cause,
+    Confidence,
+    Detail,
+    Evidence,
+    Needed,
+    RootCause,
+    RuledOut,
+    Scope,
+)
+from headroom.facts.values import known
+
+ROOTS: Final = {
+    Detail.FRAGMENTATION: RootCause.SUBNET_EXHAUSTION,
+    Detail.NODE_SUBNET_FULL: RootCause.SUBNET_EXHAUSTION,
+    Detail.LEAKED_ENIS: RootCause.SUBNET_EXHAUSTION,
+    Detail.POD_SUBNET_EXHAUSTED: RootCause.SUBNET_EXHAUSTION,
+    Detail.POD_CIDR_EXHAUSTED: RootCause.SUBNET_EXHAUSTION,
+    Detail.OVERLAY_NODE_BLOCK: RootCause.SUBNET_EXHAUSTION,
+    Detail.ROUTE_LIMIT: RootCause.SUBNET_EXHAUSTION,
+    Detail.MAX_PODS: RootCause.ENI_LIMIT,
+    Detail.REGIONAL_QUOTA: RootCause.ENI_LIMIT,
+    Detail.CNI_VERSION: RootCause.IPAMD_FAILURE,
+    Detail.IAM: RootCause.IPAMD_FAILURE,
+    Detail.THROTTLING: RootCause.IPAMD_FAILURE,
+    Detail.CONFIG: RootCause.IPAMD_FAILURE,
+    Detail.AUTO_MODE: RootCause.IPAMD_FAILURE,
+    Detail.HOST_LOCAL_LEAK: RootCause.IPAMD_FAILURE,
+    Detail.COOLDOWN: RootCause.WARM_TARGET,
+}
+"""The runbook's root cause of each detail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a module found.
+
+    Attributes:
+        causes: Causes with evidence that discriminates.
+        fallback: Causes whose evidence others may give too; they count where nothing else was found.
+        ruled_out: Causes that a reading excludes.
+        needed: Readings that would decide for or against it.
+        contradiction: Whether readings contradict each other, so that nothing may be claimed of what they say.
+    """
+
+    causes: tuple[Cause, ...] = ()
+    fallback: tuple[Cause, ...] = ()
+    ruled_out: tuple[RuledOut, ...] = ()
+    needed: tuple[Needed, ...] = ()
+    contradiction: bool = False
+
+
+NOTHING: Final = Finding()
+
+
+def cause(  # noqa: PLR0913 - the parts of a cause, by keyword
+    reading: Reading,
+    what: Detail | RootCause,
+    *,
+    hits: Iterable[Hit] = (),
+    seen: Iterable[Evidence] = (),
+    nodes: Iterable[NodeState] = (),
+    subnets: Iterable[str] = (),
+    summary: str,
+    made_by: str | None = None,
+) -> Cause:
+    """A cause with its evidence: proven where it was seen, supported where it is only written.
+
+    Args:
+        reading: The snapshot.
+        what: Which cause.
+        hits: What is written of it.
+        seen: What was read of the cloud, the cluster or the CNI's figures, or was said of them.
+        nodes: The nodes that it hits.
+        subnets: The subnets that it concerns.
+        summary: It in a sentence.
+        made_by: The name of the cause that made it.
+    """
+    hits, seen, nodes, subnets = tuple(hits), tuple(seen), tuple(nodes), tuple(subnets)
+    detail = what if isinstance(what, Detail) else None
+    return Cause(
+        root_cause=ROOTS[detail] if detail is not None else RootCause(what),
+        detail=detail,
+        scope=_scope(reading, hits, nodes, subnets),
+        evidence=(*seen, *evidence(hits)),
+        confidence=Confidence.PROVEN if seen and (reading.is_live or hits) else Confidence.SUPPORTED,
+        made_by=made_by,
+        summary=summary,
+    )
+
+
+def _scope(
+    reading: Reading, hits: tuple[Hit, ...], nodes: tuple[NodeState, ...], subnets: tuple[str, ...]
+) -> Scope:
+    names = {state.node.name for state in nodes} or {node for hit in hits if (node := known(hit.line.node))}
+    zones = {zone for state in nodes if (zone := known(state.node.zone))}
+    if reading.cluster is not None:
+        zones |= {zone for subnet in subnets if (zone := reading.cluster.zone_of(subnet))}
+        known_nodes = reading.cluster.holdings.nodes
+        zones |= {zone for name in names if name in known_nodes and (zone := known(known_nodes[name].node.zone))}
+    return Scope(nodes=tuple(sorted(names)), zones=tuple(sorted(zones)), subnets=tuple(sorted(subnets)))
+
+
+def said(what: str, value: object, *, threshold: str = "") -> Evidence:
+    """Something that a person said, as evidence."""
+    return Evidence(what=what, where="said", value=str(value), threshold=threshold)
+
+
+# Readings that decide, with the command that gets them.
+
+SUBNET_FREE: Final = Needed(
+    reading="free addresses of the failing node's subnet (AvailableIpAddressCount)",
+    decides="whether the subnet is exhausted, fragmented, or not the cause",
+    command="aws ec2 describe-subnets --filters Name=vpc-id,Values=VPC "
+    "--query 'Subnets[].[SubnetId,AvailabilityZone,AvailableIpAddressCount]' --output table",
+)
+IPAMD_LOG: Final = Needed(
+    reading="ipamd.log of a node with stuck pods (/var/log/aws-routed-eni/ipamd.log)",
+    decides="between an exhausted subnet, the interface limit, permissions, throttling and cooldown",
+    command="on the node: sudo bash /opt/cni/bin/aws-cni-support.sh, then headroom diagnose --bundle ARCHIVE",
+)
+NODE_INTERFACES: Final = Needed(
+    reading="network interfaces of the failing node, with their addresses and prefixes",
+    decides="whether the node is at the limit of its instance type",
+    command="aws ec2 describe-network-interfaces --filters Name=attachment.instance-id,Values=INSTANCE",
+)
+CNI_PODS: Final = Needed(
+    reading="the pods of aws-node",
+    decides="whether ipamd runs at all on the failing nodes",
+    command="kubectl -n kube-system get pods -l k8s-app=aws-node -o wide",
+)
+POD_EVENTS: Final = Needed(
+    reading="the events of a stuck pod",
+    decides="whether it waits for an address at all",
+    command="kubectl describe pod POD",
+)
+RESERVED_FILES: Final = Needed(
+    reading="reservations of the node's range (files in /var/lib/cni/networks/) against its running pods",
+    decides="whether pods use the range up, or reservations were left behind",
+    command="on the node: ls /var/lib/cni/networks/* | wc -l; crictl pods -q | wc -l",
+)
+CNS_STATE: Final = Needed(
+    reading="the node's NodeNetworkConfig and the pods on it",
+    decides="whether the node's block, the pod subnet, or azure-cns is the cause",
+    command="kubectl -n kube-system get nodenetworkconfig NODE -o yaml",
+)

@@ -1,0 +1,86 @@
+"""What is wrong and is not addresses: images, names, resources, volumes, other plugins, quotas for machines."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from headroom.diagnosis.reading import Hit, Reading, evidence
+from headroom.diagnosis.signatures import Kind
+from headroom.diagnosis.verdict import Evidence, NotIp
+from headroom.facts.kubernetes import Pod
+from headroom.facts.values import items, known
+
+# What may as well follow from an address problem: it decides nothing beside something that speaks for one.
+_MAY_FOLLOW: Final = frozenset({"placement", "probe", "connection", "autoscaler-bound", "traffic", "control-plane"})
+
+# Why a container waits whose pod has its address.
+_WAITING: Final = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+
+
+def not_ip(reading: Reading) -> tuple[NotIp, ...]:
+    """Everything that is wrong and is not addresses, by what it is.
+
+    Of a cluster whose pods were read only what holds pods up now counts, not what an event says of the past.
+    """
+    cluster = reading.cluster
+    hits: Iterable[Hit] = reading.of_kind(Kind.NOT_IP)
+    found = []
+    if cluster is not None:
+        current = {(pod.namespace, pod.name) for pod in (*cluster.unscheduled, *cluster.holdings.waiting)}
+        hits = [hit for hit in hits if _pod_of(hit) is None or _pod_of(hit) in current]
+        waiting: dict[str, list[Pod]] = {}
+        for pod in items(cluster.kubernetes.pods):
+            reason = known(pod.waiting)
+            if reason in _WAITING and not pod.terminating:
+                waiting.setdefault(reason, []).append(pod)
+        found += [
+            NotIp(
+                what=f"{len(pods):,} pods wait with {reason}",
+                evidence=(
+                    Evidence(
+                        what=reason, where=f"{pods[0].namespace}/{pods[0].name}", value="container waits", count=len(pods)
+                    ),
+                ),
+            )
+            for reason, pods in sorted(waiting.items())
+        ]
+    grouped: dict[str, list[Hit]] = {}
+    for hit in hits:
+        grouped.setdefault(hit.signature.means, []).append(hit)
+    found += [NotIp(what=means, evidence=evidence(group)) for means, group in grouped.items()]
+    return tuple(found)
+
+
+def speaks_against(reading: Reading) -> bool:
+    """Whether something other than addresses is shown that cannot itself follow from an address problem."""
+    return any(hit.signature.name not in _MAY_FOLLOW for hit in reading.of_kind(Kind.NOT_IP))
+
+
+def unexplained(reading: Reading) -> tuple[Hit, ...]:
+    """What is wrong for a reason that is not said: it may be addresses."""
+    explained = {hit.index for hit in reading.hits if hit.signature.kind in (Kind.NOT_IP, Kind.CAUSE)}
+    return tuple(
+        hit
+        for hit in reading.of_kind(Kind.OPEN)
+        if hit.signature.name == "node-not-ready-taint" or hit.index not in explained
+    )
+
+
+def _pod_of(hit: Hit) -> tuple[str, str] | None:
+    """The pod that an event is about; ``None`` for what is no event of a pod."""
+    where = known(hit.line.file) or ""
+    if not where.startswith("event of Pod "):
+        return None
+    namespace, _, name = where.removeprefix("event of Pod ").partition("/")
+    return (namespace, name)

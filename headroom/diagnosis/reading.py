@@ -1,0 +1,313 @@
+"""What a snapshot holds for the diagnosis: its lines with their meanings, what was said of it, and its nodes.
+
+Events, health issues and the CNI's error counters are lines like those of a log: they are matched by the same
+signatures and are evidence of the same standing.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from headroom.addresses.problems import ProblemsError
+from headroom.capacity.cni_version import CniVersion
+from headroom.capacity.limits import InstanceLimits, instance_limits
+from headroom.capacity.settings import CniSettings
+from headroom.diagnosis.cluster import Cluster, read_cluster
+from headroom.diagnosis.signatures import Kind, Match, Signature, match
+from headroom.diagnosis.verdict import Evidence
+from headroom.facts.snapshot import Line, Origin, Snapshot, Stated
+from headroom.facts.values import is_known, items, known, known_or
+
+NO_CLOUD: Final = "none"
+"""What a snapshot of neither AWS nor Azure is to the signatures."""
+LONGEST_FRAGMENT: Final = 160
+"""Characters of a line that an evidence quotes."""
+
+_LAUNCH_KINDS = ("NodeClaim", "NodePool", "EC2NodeClass", "NodeClass")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A wording found in a line.
+
+    Attributes:
+        match: What was found.
+        line: Where.
+        index: The line's place among all lines, in their order.
+        stated: Whether the line is what a person said of the cluster.
+    """
+
+    match: Match
+    line: Line
+    index: int
+    stated: bool = False
+
+    @property
+    def signature(self) -> Signature:
+        """The wording."""
+        return self.match.signature
+
+
+class Reading:
+    """A snapshot, read for the diagnosis."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    # What kind of cluster.
+
+    @cached_property
+    def cloud(self) -> str | None:
+        """aws, azure, or none; ``None``: not known."""
+        cloud = self.snapshot.cloud
+        if cloud is None:
+            return NO_CLOUD
+        if not is_known(cloud):
+            return "aws" if known(self.snapshot.aws) is not None else None
+        return known(cloud)
+
+    @cached_property
+    def stated(self) -> Stated:
+        """What a person said; empty where nobody did."""
+        return known(self.snapshot.stated) or Stated()
+
+    @cached_property
+    def environment(self) -> Mapping[str, str] | None:
+        """The settings of aws-node: live, else of the add-on, else as somebody said; ``None``: not known."""
+        kubernetes, aws = known(self.snapshot.kubernetes), known(self.snapshot.aws)
+        daemon_set = known(kubernetes.cni_daemon_set) if kubernetes is not None else None
+        addon = known(aws.addon) if aws is not None else None
+        if daemon_set is not None and (environment := known(daemon_set.environment)) is not None:
+            return environment
+        if addon is not None and (environment := known(addon.environment)) is not None:
+            return environment
+        return known(self.stated.environment)
+
+    @cached_property
+    def settings(self) -> CniSettings | None:
+        """The same as ipamd reads it; ``None``: not known."""
+        return None if self.environment is None else CniSettings.from_environment(self.environment)
+
+    @cached_property
+    def version(self) -> CniVersion | None:
+        """The VPC CNI's version: live, else of the add-on, else as somebody said; ``None``: not known."""
+        kubernetes, aws = known(self.snapshot.kubernetes), known(self.snapshot.aws)
+        daemon_set = known(kubernetes.cni_daemon_set) if kubernetes is not None else None
+        addon = known(aws.addon) if aws is not None else None
+        for text in (
+            known(daemon_set.version) if daemon_set is not None else None,
+            known(addon.version) if addon is not None else None,
+            known(self.stated.cni_version),
+        ):
+            version = _version(text)
+            if version is not None:
+                return version
+        return None
+
+    @cached_property
+    def limits(self) -> InstanceLimits | None:
+        """The limits of the instance type that somebody named; ``None``: not known."""
+        return _limits(known(self.stated.instance_type))
+
+    # What was said.
+
+    @cached_property
+    def free_addresses(self) -> int | None:
+        """Free addresses of the subnet, as somebody said."""
+        return known(self.stated.subnet_free_addresses)
+
+    @cached_property
+    def free_addresses_shown(self) -> bool:
+        """Whether somebody said that the subnet has free addresses, without a figure."""
+        words = [text for key, text in self.stated.other.items() if _squeezed(key).startswith("subnetfree")]
+        return any(_SOME_FREE.search(text) and not _NONE_FREE.search(text) for text in words)
+
+    def said(self, pattern: str) -> str | None:
+        """The first thing said of the cluster that fits the pattern, as `key: value`; ``None`` where nothing does."""
+        expression = re.compile(pattern, re.IGNORECASE)
+        return next((text for text in self.statements if expression.search(text)), None)
+
+    @cached_property
+    def statements(self) -> tuple[str, ...]:
+        """Whatever was said beside the known keys, each as `key: value`."""
+        return tuple(f"{key}: {value}" for key, value in self.stated.other.items())
+
+    # What is written.
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """Every line, events and issues and counters among them."""
+        return (*items(self.snapshot.lines), *_event_lines(self.snapshot), *_issue_lines(self.snapshot))
+
+    @cached_property
+    def hits(self) -> tuple[Hit, ...]:
+        """Every wording found, in the lines' order; then those in what was said."""
+        found = [
+            Hit(each, line, index)
+            for index, line in enumerate(self.lines)
+            for each in match(line.text, origin=line.origin, cloud=self.cloud, cut=line.cut)
+        ]
+        for text in self.statements:
+            said = Line(origin=Origin.OTHER, text=text)
+            found += [
+                Hit(each, said, len(self.lines), stated=True) for each in match(text, cloud=self.cloud, stated=True)
+            ]
+        return tuple(found)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, tuple[Hit, ...]]:
+        grouped: dict[str, list[Hit]] = {}
+        for hit in self.hits:
+            grouped.setdefault(hit.signature.name, []).append(hit)
+        return {name: tuple(hits) for name, hits in grouped.items()}
+
+    def of(self, *names: str) -> tuple[Hit, ...]:
+        """The places where any of these wordings was found."""
+        return tuple(hit for name in names for hit in self._by_name.get(name, ()))
+
+    def of_kind(self, kind: Kind) -> tuple[Hit, ...]:
+        """The places where a wording of that kind was found."""
+        return tuple(hit for hit in self.hits if hit.signature.kind is kind)
+
+    def supporting(self, cause: str, *, weak: bool = False) -> tuple[Hit, ...]:
+        """What speaks for a cause: what no other cause writes, or (``weak``) only what others write too."""
+        return tuple(hit for hit in self.hits if hit.signature.supports == cause and hit.signature.weak is weak)
+
+    @cached_property
+    def symptoms(self) -> tuple[Hit, ...]:
+        """Where it is written that a pod got no address."""
+        return self.of_kind(Kind.SYMPTOM)
+
+    # What is seen.
+
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        """The nodes, their pods and interfaces; ``None`` where the API server was not read."""
+        return read_cluster(self.snapshot, self.settings, self.version)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether pods and nodes were read, so that what is wrong now can be seen and need not be told."""
+        return self.cluster is not None
+
+
+def evidence(hits: Iterable[Hit]) -> tuple[Evidence, ...]:
+    """Hits as evidence, one for each wording, the most frequent first."""
+    grouped: dict[str, list[Hit]] = {}
+    for hit in hits:
+        grouped.setdefault(hit.signature.name, []).append(hit)
+    found = [_evidence(group) for group in grouped.values()]
+    return tuple(sorted(found, key=lambda each: -each.count))
+
+
+def _evidence(hits: list[Hit]) -> Evidence:
+    first = hits[0]
+    nodes = sorted({node for hit in hits if (node := known(hit.line.node))})
+    places = nodes or sorted({known(hit.line.file) or _word(hit) for hit in hits})
+    times = sorted(
+        time for hit in hits for time in (known(hit.line.first_seen), known(hit.line.last_seen)) if time is not None
+    )
+    fragment = first.match.text
+    return Evidence(
+        what=fragment if len(fragment) <= LONGEST_FRAGMENT else f"{fragment[: LONGEST_FRAGMENT - 1]}…",
+        where=", ".join(places[:_NAMED]) + (f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""),
+        value=first.signature.means,
+        when=" to ".join(dict.fromkeys((times[0], times[-1]))) if times else "",
+        count=sum(hit.line.count for hit in hits),
+        source=first.signature.source,
+    )
+
+
+_NAMED: Final = 3
+
+
+def _word(hit: Hit) -> str:
+    return "said" if hit.stated else hit.line.origin.value
+
+
+# Free addresses in words: somebody looked and did not count.
+_SOME_FREE = re.compile(
+    r"\b(?:ample|plenty|enough|many|lots?|sufficient|hundreds|thousands|available|free|healthy|not (?:full|exhausted))\b",
+    re.IGNORECASE,
+)
+_NONE_FREE = re.compile(r"\b(?:no|none|zero|without|exhausted|ran out|used up|full|unknown|not (?:known|given|stated))\b", re.I)
+
+
+def _squeezed(key: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", key.lower())
+
+
+def _version(text: str | None) -> CniVersion | None:
+    if text is None:
+        return None
+    found = _VERSION.search(text)
+    if found is None:
+        return None
+    try:
+        return CniVersion.parse(found.group(0))
+    except ProblemsError:
+        return None
+
+
+_VERSION = re.compile(r"v?\d{1,4}\.\d{1,4}\.\d{1,4}(?:-eksbuild\.\d{1,4})?", re.ASCII)
+
+
+def _limits(instance_type: str | None) -> InstanceLimits | None:
+    if instance_type is None:
+        return None
+    try:
+        return instance_limits(instance_type.strip().lower())
+    except ProblemsError:
+        return None
+
+
+# Events, issues and counters as lines.
+
+
+def _event_lines(snapshot: Snapshot) -> Iterator[Line]:
+    kubernetes = known(snapshot.kubernetes)
+    if kubernetes is None:
+        return
+    node_of = {(pod.namespace, pod.name): known(pod.node) for pod in items(kubernetes.pods)}
+    for event in items(kubernetes.events):
+        if event.type == "Normal" and event.reason not in ("Scheduled",):
+            continue
+        node = event.name if event.kind == "Node" else node_of.get((event.namespace, event.name))
+        yield Line(
+            origin=Origin.KARPENTER if event.kind in _LAUNCH_KINDS else Origin.POD_EVENT,
+            text=f"{event.reason} {event.reporter} {event.message}",
+            node=node or known(event.node),
+            file=f"event of {event.kind} {event.namespace}/{event.name}".replace(" /", " "),
+            first_seen=event.first_seen,
+            last_seen=event.last_seen,
+            count=event.count,
+        )
+
+
+def _issue_lines(snapshot: Snapshot) -> Iterator[Line]:
+    aws = known(snapshot.aws)
+    if aws is None:
+        return
+    addon = known(aws.addon)
+    of = [
+        ("cluster", items(aws.cluster_issues)),
+        ("add-on vpc-cni", items(addon.issues) if addon is not None else ()),
+        *((f"node group {group.name}", items(group.issues)) for group in items(aws.node_groups)),
+    ]
+    for owner, issues in of:
+        for issue in issues:
+            yield Line(origin=Origin.EKS_HEALTH, text=f"{issue.code}: {issue.message}", file=f"EKS health of {owner}")
+
+
+def counters(snapshot: Snapshot, codes: tuple[str, ...]) -> dict[str, int]:
+    """How often EC2 answered ipamd with one of these error codes, by node, as ipamd's metrics count it."""
+    found: dict[str, int] = {}
+    for pool in items(snapshot.pools):
+        count = sum(
+            times for name, times in known_or(pool.api_errors, {}).items() if name.rpartition("/")[2].rpartition(".")[2] in codes
+        )
+        if count:
+            found[pool.node] = count
+    return found
