@@ -1,30 +1,22 @@
 """The policy pack as the engine talks to it: one gRPC service for all rules.
 
-Pulumi's own `PolicyPack` turns every property into Python anew for every policy, which for eighteen rules and 300
+Pulumi's own `PolicyPack` turns every property into Python anew for every policy, which for thirty rules and 300
 resources takes seconds. This service speaks the same protocol (pulumi/pulumi, proto/pulumi/analyzer.proto), reads
 each request once and asks all rules; to the engine every rule is a policy of its own, with its name, its severity,
 its configuration and its enforcement level.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
-from concurrent import futures
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, Final
 
-import grpc  # type: ignore[import-untyped]  # no stubs in the lock
-from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]  # the same
-from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]  # no stubs in the lock
+from pulumi.runtime.proto import analyzer_pb2, plugin_pb2
 
 from policies.configuration import EXCEPTIONS, EXCEPTIONS_KEY, Enforcement, RuleConfig
 from policies.pack import PACK_NAME, RULES, VERSION, Judgement, judge_rule
-from policies.resources import Resource, Resources, plain
-
-LARGEST_MESSAGE: Final = 400 * 1024 * 1024
-"""Bytes of one gRPC message: what the engine allows too (pulumi/pulumi, sdk/go/common/util/rpcutil)."""
-
-THREADS: Final = 4
+from policies.resources import Resource, Resources, canonical_type, plain
 
 _LEVELS: Final[Mapping[str, Any]] = {
     "advisory": analyzer_pb2.ADVISORY,
@@ -45,8 +37,8 @@ _SEVERITIES: Final[Mapping[str, Any]] = {
 }
 
 
-class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
-    """Answers the engine."""
+class Analyzer:
+    """Answers the engine: the methods of its Analyzer service, as far as `policies.server` offers them."""
 
     def __init__(self, rules: tuple[ModuleType, ...] = RULES) -> None:
         self._rules = rules
@@ -57,6 +49,8 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
                     self._by_type.setdefault(type_, []).append(rule)
         self._types = frozenset(type_ for rule in rules for type_ in rule.TYPES)
         self._config: dict[str, RuleConfig] = {}
+        # What the program writes, as the engine sent it for each resource: of the stack it sends outputs only.
+        self._written: dict[str, Any] = {}
 
     def GetAnalyzerInfo(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         """The rules, as policies."""
@@ -77,30 +71,18 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         """Takes the configuration that the engine has read and checked."""
         del context
         self._config = {
-            name: RuleConfig(plain(json_format.MessageToDict(item.properties)), _LEVEL_NAMES[item.enforcementLevel])
+            name: RuleConfig(_properties(item.properties), _LEVEL_NAMES[item.enforcementLevel])
             for name, item in request.policyConfig.items()
         }
-        return empty_pb2.Empty()
-
-    def ConfigureStack(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
-        """Nothing of the stack's own settings matters to the rules."""
-        del request, context
-        return analyzer_pb2.AnalyzerStackConfigureResponse()
-
-    def Remediate(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
-        """No rule changes a resource: the value to write is said, and a person writes it."""
-        del request, context
-        return analyzer_pb2.RemediateResponse()
-
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
-        """Nothing runs that would have to be stopped."""
-        del request, context
         return empty_pb2.Empty()
 
     def Analyze(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         """Judges one resource by its inputs, before it is made."""
         del context
-        rules = self._by_type.get(request.type)
+        kind = canonical_type(request.type)
+        if kind in self._types:
+            self._written[request.urn] = request.properties
+        rules = self._by_type.get(kind)
         response = analyzer_pb2.AnalyzeResponse()
         if rules:
             resources = Resources([_resource(request, parent=request.options.parent)])
@@ -114,7 +96,9 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         """Judges all resources by their outputs, when the program has ended."""
         del context
         resources = Resources(
-            _resource(item, parent=item.parent) for item in request.resources if item.type in self._types
+            _resource(item, parent=item.parent, written=self._written.get(item.urn))
+            for item in request.resources
+            if canonical_type(item.type) in self._types
         )
         response = analyzer_pb2.AnalyzeResponse()
         for rule in self._rules:
@@ -129,18 +113,26 @@ def _today() -> Any:
     return datetime.now(UTC).date()
 
 
-def _resource(message: Any, *, parent: str) -> Resource:
-    properties = {name: _value(value) for name, value in message.properties.fields.items()}
+def _resource(message: Any, *, parent: str, written: Any = None) -> Resource:
+    properties = _properties(message.properties)
+    inputs = None if written is None else _properties(written)
     dependencies: Mapping[str, Any] = getattr(message, "propertyDependencies", {})
     return Resource(
         type=message.type,
         name=message.name,
         urn=message.urn,
-        properties=properties,
+        # As `documents` has it: what the program says wins, what only the provider knows is added.
+        properties={**properties, **(inputs or {})},
         parent=parent,
         protect=message.options.protect,
+        ignore_changes=tuple(message.options.ignoreChanges),
+        inputs=inputs,
         dependencies={name: tuple(found.urns) for name, found in dependencies.items()},
     )
+
+
+def _properties(struct: Any) -> dict[str, Any]:
+    return {name: _value(value) for name, value in struct.fields.items()}
 
 
 def _value(value: Any) -> Any:
@@ -187,18 +179,3 @@ def _policy_info(rule: ModuleType) -> Any:
         remediation_steps=rule.REMEDIATION,
         policy_type=analyzer_pb2.POLICY_TYPE_RESOURCE if rule.SCOPE == "resource" else analyzer_pb2.POLICY_TYPE_STACK,
     )
-
-
-def serve(rules: tuple[ModuleType, ...] = RULES) -> None:
-    """Serves the engine until it ends this process, and tells it the port on standard output."""
-    options = [("grpc.max_receive_message_length", LARGEST_MESSAGE)]
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=THREADS), options=options)
-    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Analyzer(rules), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
-    try:
-        server.wait_for_termination()
-    except KeyboardInterrupt:
-        server.stop(None)

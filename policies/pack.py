@@ -11,15 +11,26 @@ from policies.findings import Finding, Undecided
 from policies.resources import Resource, Resources
 from policies.rules import (
     addon_keeps_settings,
+    aks_change_in_place,
+    aks_node_subnet_size,
+    aks_ranges,
     alarm_breaches_on_silence,
     alarm_has_source,
+    authorized_ranges_include_egress,
+    cluster_protected,
     cni_settings_coherent,
     cni_version_safe,
     discovery_tags,
+    egress_address_protected,
     external_snat_route,
     max_pods_consistent,
+    nat_gateway_zones,
+    network_profile_explicit,
     network_protected,
+    no_new_kubenet,
     node_group_within_capacity,
+    overlay_capacity,
+    overlay_own_subnet,
     pod_subnet_inside_vpc,
     pod_subnet_not_for_nodes,
     pod_subnet_route,
@@ -28,6 +39,9 @@ from policies.rules import (
     prefix_delegation_has_room,
     prefix_reservation_valid,
     secondary_cidr_legal,
+    static_egress,
+    subnet_complete,
+    traffic_step_valid,
 )
 
 if TYPE_CHECKING:
@@ -39,15 +53,26 @@ VERSION: Final = "0.1.0"
 
 RULES: Final[tuple[ModuleType, ...]] = (
     addon_keeps_settings,
+    aks_change_in_place,
+    aks_node_subnet_size,
+    aks_ranges,
     alarm_breaches_on_silence,
     alarm_has_source,
+    authorized_ranges_include_egress,
+    cluster_protected,
     cni_settings_coherent,
     cni_version_safe,
     discovery_tags,
+    egress_address_protected,
     external_snat_route,
     max_pods_consistent,
+    nat_gateway_zones,
+    network_profile_explicit,
     network_protected,
+    no_new_kubenet,
     node_group_within_capacity,
+    overlay_capacity,
+    overlay_own_subnet,
     pod_subnet_inside_vpc,
     pod_subnet_not_for_nodes,
     pod_subnet_route,
@@ -56,6 +81,9 @@ RULES: Final[tuple[ModuleType, ...]] = (
     prefix_delegation_has_room,
     prefix_reservation_valid,
     secondary_cidr_legal,
+    static_egress,
+    subnet_complete,
+    traffic_step_valid,
 )
 """Every rule, in alphabetical order.
 

@@ -6,12 +6,15 @@ not set is absent.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 SUBNET: Final = "aws:ec2/subnet:Subnet"
+TAG: Final = "aws:ec2/tag:Tag"
 VPC: Final = "aws:ec2/vpc:Vpc"
 CIDR_ASSOCIATION: Final = "aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation"
 ROUTE_TABLE: Final = "aws:ec2/routeTable:RouteTable"
@@ -32,8 +35,29 @@ ENI_CONFIG: Final = "kubernetes:crd.k8s.amazonaws.com/v1alpha1:ENIConfig"
 KARPENTER_NODE_CLASS: Final = "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass"
 AUTO_MODE_NODE_CLASS: Final = "kubernetes:eks.amazonaws.com/v1:NodeClass"
 
+# Of Azure, without the version of the API that a token may name: see `canonical_type`.
+AKS_CLUSTER: Final = "azure-native:containerservice:ManagedCluster"
+AKS_AGENT_POOL: Final = "azure-native:containerservice:AgentPool"
+VNET: Final = "azure-native:network:VirtualNetwork"
+VNET_SUBNET: Final = "azure-native:network:Subnet"
+VNET_PEERING: Final = "azure-native:network:VirtualNetworkPeering"
+NAT_GATEWAY: Final = "azure-native:network:NatGateway"
+PUBLIC_IP_ADDRESS: Final = "azure-native:network:PublicIPAddress"
+PUBLIC_IP_PREFIX: Final = "azure-native:network:PublicIPPrefix"
+VNET_ROUTE_TABLE: Final = "azure-native:network:RouteTable"
+VNET_ROUTE: Final = "azure-native:network:Route"
+FRONT_DOOR_ORIGIN_GROUP: Final = "azure-native:cdn:AFDOriginGroup"
+FRONT_DOOR_ORIGIN: Final = "azure-native:cdn:AFDOrigin"
+
+STASH: Final = "pulumi:index:Stash"
+
 POD_SUBNETS_COMPONENT: Final = "headroom:index:PodSubnets"
-"""The component that refuses, in a delete hook, to delete a subnet that is in use."""
+"""The component that refuses, in a delete hook, to delete a subnet that is in use.
+
+Its record (a Stash) says whether its subnets accept new pods.
+"""
+SECONDARY_CIDR_COMPONENT: Final = "headroom:index:SecondaryCidr"
+"""The component that associates CIDRs for pod subnets."""
 
 UNKNOWN_VALUES: Final = frozenset(
     {
@@ -53,6 +77,22 @@ SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a m
 OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
 """Marks of special values on the wire (pulumi/pulumi, sdk/go/common/resource/sig)."""
+
+
+_AZURE: Final = "azure-native"
+_AZURE_TOKEN: Final = re.compile(r"azure-native(?:_[^:]+)?:([^:/]+)(?:/[^:]+)?:([^:]+)")
+
+
+@lru_cache(maxsize=4096)
+def canonical_type(token: str) -> str:
+    """A type token without the API version that azure-native puts into some of them.
+
+    `azure-native:network/v20250101:Subnet` names it in the module (version 2 of the provider), and
+    `azure-native_network_v20250101:network:Subnet` in the package: what `pulumi package add azure-native network
+    2025-01-01` makes (pulumi-azure-native, provider_parameterize.go).
+    """
+    found = _AZURE_TOKEN.fullmatch(token) if token.startswith(_AZURE) else None
+    return f"{_AZURE}:{found[1]}:{found[2]}" if found else token
 
 
 class Unknown(Enum):
@@ -91,7 +131,10 @@ class Resource:
         id: The provider's id; empty where it is not known.
         parent: URN of the parent, or empty.
         protect: Whether the engine refuses to delete it.
+        ignore_changes: Paths of the properties whose changes the engine leaves alone.
         dependencies: By property, the URNs of the resources that its value comes from.
+        inputs: What the program writes, where the door tells it from what the provider answered.
+        before: What the program wrote before this change, where the door knows it: a preview does.
         place: Where it was written, if that is known.
     """
 
@@ -102,8 +145,21 @@ class Resource:
     id: str = ""
     parent: str = ""
     protect: bool = False
+    ignore_changes: tuple[str, ...] = ()
     dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, Any] | None = None
+    before: Mapping[str, Any] | None = None
     place: Place | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its type without an API version."""
+        return canonical_type(self.type)
+
+    @property
+    def written(self) -> Mapping[str, Any]:
+        """What the program writes, as far as the door tells."""
+        return self.properties if self.inputs is None else self.inputs
 
     @property
     def parent_types(self) -> tuple[str, ...]:
@@ -113,20 +169,21 @@ class Resource:
 
 
 class Resources(Sequence[Resource]):
-    """All resources of a stack, found by type, URN and id."""
+    """All resources of a stack, found by type, URN and id; subnets with the tags that are resources of their own."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         # The engine registers side by side, so its order says nothing; a finding must not depend on it.
-        self._all = tuple(sorted(resources, key=lambda resource: resource.urn))
+        self._all = tuple(sorted(_tagged(list(resources)), key=lambda resource: resource.urn))
         self._by_type: dict[str, list[Resource]] = {}
         self.by_urn: dict[str, Resource] = {}
         self._by_id: dict[tuple[str, str], Resource] = {}
         for resource in self._all:
-            self._by_type.setdefault(resource.type, []).append(resource)
+            kind = resource.kind
+            self._by_type.setdefault(kind, []).append(resource)
             self.by_urn[resource.urn] = resource
             id_ = resource.id or resource.properties.get("id")
             if isinstance(id_, str) and id_:
-                self._by_id[resource.type, id_] = resource
+                self._by_id[kind, _id_key(kind, id_)] = resource
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]
@@ -145,11 +202,40 @@ class Resources(Sequence[Resource]):
     def sources(self, resource: Resource, name: str, *types: str) -> list[Resource]:
         """The resources of these types that a property's value comes from, as the engine recorded it."""
         found = (self.by_urn.get(urn) for urn in resource.dependencies.get(name, ()))
-        return [source for source in found if source is not None and source.type in types]
+        return [source for source in found if source is not None and source.kind in types]
 
     def with_id(self, type_: str, id_: object) -> Resource | None:
         """The resource of that type with that id, if it belongs to the stack."""
-        return self._by_id.get((type_, id_)) if isinstance(id_, str) else None
+        return self._by_id.get((type_, _id_key(type_, id_))) if isinstance(id_, str) else None
+
+
+def _tagged(resources: Sequence[Resource]) -> Iterable[Resource]:
+    """The resources, each subnet with the single tags (`aws.ec2.Tag`) that others of them put on it."""
+    tags = [resource for resource in resources if resource.type == TAG]
+    if not tags:
+        return resources
+    subnets = [resource for resource in resources if resource.type == SUBNET]
+    owners = {name: subnet.urn for subnet in subnets for name in (subnet.urn, subnet.id, subnet.properties.get("id"))}
+    added: dict[str, dict[str, Any]] = {}
+    for tag in tags:
+        key, resource_id = tag.properties.get("key"), tag.properties.get("resourceId")
+        for name in (*tag.dependencies.get("resourceId", ()), resource_id):
+            # What is not known is no text, and an id that is empty is nobody's.
+            if isinstance(key, str) and isinstance(name, str) and name and name in owners:
+                added.setdefault(owners[name], {})[key] = tag.properties.get("value")
+    return [_with_tags(resource, added[resource.urn]) if resource.urn in added else resource for resource in resources]
+
+
+def _with_tags(subnet: Resource, added: Mapping[str, Any]) -> Resource:
+    tags = subnet.properties.get("tags")
+    if not isinstance(tags, Mapping | None):
+        return subnet  # not known, or no mapping: the rules say so
+    return replace(subnet, properties={**subnet.properties, "tags": {**(tags or {}), **added}})
+
+
+def _id_key(type_: str, id_: str) -> str:
+    # Azure compares its ids without regard to case, and answers them in a case of its own.
+    return id_.casefold() if type_.startswith(_AZURE) else id_
 
 
 def plain(value: Any) -> Any:

@@ -41,6 +41,18 @@ VNET_RESERVED: Final = tuple(
 )
 """What no VNet can have: loopback, Azure's DNS, link-local, multicast, broadcast (Azure VNet FAQ)."""
 
+NAT_GATEWAY_ADDRESSES: Final = 16
+"""IPv4 addresses of a NAT gateway at most, those of its prefixes included (Azure NAT Gateway documentation,
+nat-gateway-resource)."""
+
+AUTHORIZED_RANGES: Final = 200
+"""Ranges from which a cluster's API server may be reached, at most (AKS documentation,
+api-server-authorized-ip-ranges)."""
+
+NODE_LABEL_CHARACTERS: Final = 63
+"""Characters of the names of an overlay's node subnet, its VNet and their resource group at most: nodes carry them
+as labels (AKS documentation, concepts-network-azure-cni-overlay)."""
+
 _OVERLAY: Final = "AKS documentation, concepts-network-azure-cni-overlay"
 _RESERVED: Final = "AKS documentation, concepts-network-cni-overview"
 _PLANNING: Final = "AKS documentation, concepts-network-ip-address-planning"

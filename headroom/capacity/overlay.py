@@ -29,6 +29,9 @@ KUBENET_MAXIMUM_NODES: Final = 400
 """Nodes of a kubenet cluster: each takes a route of the subnet's route table (AKS documentation,
 configure-kubenet)."""
 
+KUBENET_RETIRES: Final = "2028-03-31"
+"""Day on which AKS retires kubenet (Azure/AKS #4859)."""
+
 HOST_LOCAL_ADDRESSES: Final = 253
 """Pod addresses that host-local gives out on a node of kubenet: its /24 without the network's own, the gateway's
 and the broadcast address (containernetworking/plugins, host-local, allocator.go and range.go)."""
@@ -42,6 +45,10 @@ concepts-network-ip-address-planning)."""
 
 DEFAULT_MAX_PODS: Final[dict[NetworkMode, int]] = {"overlay": 250, "kubenet": 110}
 """A pool's maxPods unless told otherwise (AKS documentation, concepts-network-ip-address-planning)."""
+
+FLAT_DEFAULT_MAX_PODS: Final = 30
+"""A pool's maxPods unless told otherwise where pods take addresses of the nodes' subnet (AKS documentation,
+concepts-network-ip-address-planning)."""
 
 DEFAULT_SURGE: Final = "10%"
 """Nodes more during an upgrade unless told otherwise, since Kubernetes 1.32 (Azure/AKS CHANGELOG, 2025-03-16); 1
@@ -364,7 +371,7 @@ def _size_warnings(ranges: AksRanges, found: ClusterCapacity, mode: NetworkMode)
         yield Problem(
             rule="kubenet-retires",
             value="kubenet",
-            reason="is retired on 2028-03-31.",
+            reason=f"is retired on {KUBENET_RETIRES}.",
             next_step="Plan the move to Azure CNI Overlay.",
             source="Azure/AKS #4859",
         )

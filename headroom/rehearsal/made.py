@@ -371,19 +371,41 @@ def full_nodes() -> Snapshot:
     )
 
 
-def large(nodes: int = 5_000, pods: int = 30) -> Snapshot:
-    """Many nodes of m5.xlarge, for benchmarks: with 30 pods each holds four interfaces."""
+def large(nodes: int = 5_000, pods: int = 30, full: int = 0, waiting: int = 20) -> Snapshot:
+    """Many nodes of m5.xlarge, for benchmarks: with 30 pods each holds four interfaces.
+
+    Args:
+        nodes: How many, all zones together.
+        pods: Pods of each.
+        full: So many of them run as many pods as they can hold.
+        waiting: Pods that wait on each of those.
+    """
     zones = tuple(f"us-east-1{letter}" for letter in "abcdf")
-    each = nodes // len(zones)
+    each, each_full = nodes // len(zones), full // len(zones)
+    limits = instance_limits("m5.xlarge")
+    most = limits.enis * limits.secondary_per_eni
+    rows = [
+        row
+        for zone in zones
+        for row in (
+            MadeNodes(zone=zone, count=each - each_full, pods=pods, instance_type="m5.xlarge"),
+            MadeNodes(
+                zone=zone, count=each_full, pods=most, waiting=waiting, instance_type="m5.xlarge", max_pods=2 * most
+            ),
+        )
+        if row.count
+    ]
     return make_snapshot(
         MadeCluster(
             subnets=tuple(
                 MadeSubnet(subnet_id=f"subnet-{index:017x}", zone=zone, cidr=f"10.{64 + index}.0.0/16")
                 for index, zone in enumerate(zones)
             ),
-            nodes=tuple(
-                MadeNodes(zone=zone, count=each, pods=pods, instance_type="m5.xlarge", node_group=f"apps-{zone}")
-                for zone in zones
+            nodes=tuple(rows),
+            workloads=(
+                MadeWorkload(
+                    name="report", namespace="batch", replicas=nodes, priority=("batch-low", -100), service=False
+                ),
             ),
             vpc_cidrs=tuple(f"10.{64 + index}.0.0/16" for index in range(len(zones))),
         )

@@ -2,18 +2,23 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from headroom.rehearsal.engine import Engine, EngineError, EngineRun
-from headroom.rehearsal.scenarios.cluster import ZONES, Network, build_network
+from headroom.rehearsal.scenarios.cluster import SHAPE, ZONES
+from headroom.rehearsal.scenarios.shape import Network, build_network
 from headroom.rehearsal.world import REGION, World
 
 BLOCKS: Mapping[str, str] = dict(zip(ZONES, ("100.64.0.0/18", "100.64.64.0/18", "100.64.128.0/18"), strict=True))
 """A pod subnet a zone."""
 
 _numbers = itertools.count(1)
+
+
+VPC_CIDR = "10.68.0.0/16"
+"""A VPC with much free space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +108,7 @@ class Stack:
 
 def make_stack(world: World, folder: Path) -> Stack:
     """A network, and an emergency stack for it that nothing was applied of yet."""
-    network = build_network(world.ec2)
+    network = build_network(world.ec2, replace(SHAPE, vpc_cidr=VPC_CIDR))
     engine = Engine(folder, world.engine.environment)
     # The number tells the stacks of one process apart, the VPC those of several with one backend.
     name = f"stack-{next(_numbers)}-{network.vpc_id[-8:]}"
@@ -113,7 +118,7 @@ def make_stack(world: World, folder: Path) -> Stack:
         "headroom:clusterName": "prod-use1",
         "headroom:cniVersion": "1.19.2",
         "headroom:vpcId": network.vpc_id,
-        "headroom:vpcCidrBlocks": ["10.68.0.0/16"],
+        "headroom:vpcCidrBlocks": [VPC_CIDR],
         "headroom:secondaryCidrs": ["100.64.0.0/16"],
     }
     stack = Stack(world=world, network=network, engine=engine, name=name, config=config)

@@ -45,7 +45,8 @@ def from_preview(document: Mapping[str, Any]) -> list[Resource]:
             next_step="Write it with `pulumi preview --json --show-sames`.",
         )
         raise ProblemsError([problem], subject="preview")
-    return list(_resources(step.get("newState") for step in steps if step.get("op") not in GOING))
+    staying = (step for step in steps if step.get("op") not in GOING)
+    return list(_resources((step.get("newState"), step.get("oldState")) for step in staying))
 
 
 def from_state(document: Mapping[str, Any]) -> list[Resource]:
@@ -57,23 +58,24 @@ def from_state(document: Mapping[str, Any]) -> list[Resource]:
     resources = document["deployment"].get("resources") or []
     if not isinstance(resources, list) or not all(isinstance(item, Mapping) for item in resources):
         raise ProblemsError([_no_document("deployment.resources", "is no list of resources.")], subject="state")
-    return list(_resources(item for item in resources if not item.get("delete")))
+    return list(_resources((item, None) for item in resources if not item.get("delete")))
 
 
-def _resources(states: Iterator[Any]) -> Iterator[Resource]:
+def _resources(states: Iterator[tuple[Any, Any]]) -> Iterator[Resource]:
     seen: set[str] = set()
-    for state in states:
+    for state, before in states:
         if not isinstance(state, Mapping) or not isinstance(state.get("urn"), str) or state["urn"] in seen:
             continue
         seen.add(state["urn"])
-        yield _resource(state)
+        yield _resource(state, before if isinstance(before, Mapping) else None)
 
 
-def _resource(state: Mapping[str, Any]) -> Resource:
+def _resource(state: Mapping[str, Any], before: Mapping[str, Any] | None) -> Resource:
     urn: str = state["urn"]
-    inputs, outputs = plain(state.get("inputs") or {}), plain(state.get("outputs") or {})
+    inputs, outputs = _mapping(state.get("inputs")), _mapping(state.get("outputs"))
+    ignored = state.get("ignoreChanges")
     # What the program says wins; what only the provider knows is added, as in the engine's own view.
-    properties = {**(outputs if isinstance(outputs, dict) else {}), **(inputs if isinstance(inputs, dict) else {})}
+    properties = {**outputs, **inputs}
     dependencies = state.get("propertyDependencies") or {}
     return Resource(
         type=str(state.get("type", "")),
@@ -83,6 +85,9 @@ def _resource(state: Mapping[str, Any]) -> Resource:
         id=str(plain(state["id"])) if isinstance(plain(state.get("id")), str) else "",
         parent=str(state.get("parent") or ""),
         protect=state.get("protect") is True,
+        ignore_changes=tuple(path for path in ignored if isinstance(path, str)) if isinstance(ignored, list) else (),
+        inputs=inputs,
+        before=None if before is None else _mapping(before.get("inputs")),
         dependencies={
             str(name): tuple(str(item) for item in found)
             for name, found in (dependencies.items() if isinstance(dependencies, Mapping) else ())
@@ -90,6 +95,11 @@ def _resource(state: Mapping[str, Any]) -> Resource:
         },
         place=place_of(state.get("sourcePosition")),
     )
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    read = plain(value)
+    return read if isinstance(read, dict) else {}
 
 
 def place_of(position: object) -> Place | None:

@@ -5,25 +5,27 @@ by a provider, and what the program asks the cloud stays unanswered: that is sai
 """
 
 import asyncio
+import contextlib
 import contextvars
 import json
 import os
 import runpy
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
 import pulumi
 import pulumi.runtime
-import yaml
 from google.protobuf import json_format, struct_pb2  # type: ignore[import-untyped]  # no stubs in the lock
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.proto import resource_pb2
 
 from headroom.addresses.problems import Problem, ProblemsError
+from policies.doors.project import Project
+from policies.doors.sdk_imports import module_by_module
 from policies.resources import Place, Resource, plain
 
 STACK: Final = "pulumi:pulumi:Stack"
@@ -58,7 +60,7 @@ class _Monitor(mocks.MockMonitor):
 
     def __init__(self, run: ProgramRun, project: str, stack: str, base: Path) -> None:
         super().__init__(_Mocks())
-        self._run, self._prefix, self._base = run, f"urn:pulumi:{stack}::{project}::", base
+        self.run, self._prefix, self._base = run, f"urn:pulumi:{stack}::{project}::", base
 
     def make_urn(self, parent: str, type_: str, name: str) -> str:
         """The URN as the engine makes it: with the types of all components around, the stack's own left out."""
@@ -71,7 +73,7 @@ class _Monitor(mocks.MockMonitor):
             return resource_pb2.RegisterResourceResponse(urn=urn)
         properties = plain(json_format.MessageToDict(request.object))
         position = request.sourcePosition
-        self._run.resources.append(
+        self.run.resources.append(
             Resource(
                 type=request.type,
                 name=request.name,
@@ -79,6 +81,8 @@ class _Monitor(mocks.MockMonitor):
                 properties=properties,
                 parent=request.parent,
                 protect=request.protect,
+                ignore_changes=tuple(request.ignoreChanges),
+                inputs=properties if isinstance(properties, dict) else {},
                 dependencies={name: tuple(found.urns) for name, found in request.propertyDependencies.items()},
                 place=_place(position.uri, position.line, self._base) if position.uri else None,
             )
@@ -88,12 +92,12 @@ class _Monitor(mocks.MockMonitor):
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         urn = self.make_urn(request.parent, request.type, request.name)
-        self._run.asked.append(f"{request.type} {request.id}")
+        self.run.asked.append(f"{request.type} {request.id}")
         return resource_pb2.ReadResourceResponse(urn=urn, properties=request.properties)
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         if request.tok != READ_STATE:
-            self._run.asked.append(request.tok)
+            self.run.asked.append(request.tok)
         return resource_pb2.ResourceInvokeResponse(**{"return": struct_pb2.Struct()})
 
 
@@ -123,62 +127,6 @@ def _place(uri: str, line: int, base: Path) -> Place:
     return Place(file=str(file.relative_to(base) if file.is_relative_to(base) else file), line=line)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
-    """A Pulumi project's folder.
-
-    Attributes:
-        folder: Where Pulumi.yaml is.
-        name: The project's name.
-        program: The program's folder or file.
-        stack_files: Folder of the stack files.
-        defaults: Defaults of its typed configuration, by key.
-    """
-
-    folder: Path
-    name: str
-    program: Path
-    stack_files: Path
-    defaults: Mapping[str, Any]
-
-    def stack_file(self, stack: str) -> Path:
-        """The stack's file."""
-        return self.stack_files / f"Pulumi.{stack}.yaml"
-
-
-def read_project(folder: Path) -> Project:
-    """Reads Pulumi.yaml.
-
-    Raises:
-        ProblemsError: There is none, or it is not one of a Python program.
-    """
-    path = folder / "Pulumi.yaml"
-    if not path.is_file():
-        raise ProblemsError([_wrong(str(folder), "has no Pulumi.yaml.", "Name the folder of a Pulumi project.")])
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ProblemsError([_wrong(str(path), f"cannot be read as YAML: {error}.")]) from None
-    runtime = document.get("runtime") if isinstance(document, dict) else None
-    language = runtime.get("name") if isinstance(runtime, dict) else runtime
-    if not isinstance(document, dict) or language != "python" or not isinstance(document.get("name"), str):
-        step = "Use `pulumi preview --json --show-sames` and check what it writes."
-        raise ProblemsError([_wrong(str(path), "is not the project of a Python program.", step)])
-    name: str = document["name"]
-    defaults = {
-        key if ":" in key else f"{name}:{key}": item["default"]
-        for key, item in (document.get("config") or {}).items()
-        if isinstance(item, dict) and "default" in item
-    }
-    return Project(
-        folder=folder,
-        name=name,
-        program=folder / str(document.get("main") or "."),
-        stack_files=folder / str(document.get("stackConfigDir") or "."),
-        defaults=defaults,
-    )
-
-
 def run_program(project: Project, stack: str, config: Mapping[str, Any]) -> ProgramRun:
     """Runs the program of a project with a stack's configuration.
 
@@ -186,13 +134,17 @@ def run_program(project: Project, stack: str, config: Mapping[str, Any]) -> Prog
         ProblemsError: The program refused, or failed.
     """
     run = ProgramRun()
-    folder = project.program if project.program.is_dir() else project.program.parent
-    before, path = Path.cwd(), list(sys.path)
+    program = project.program.absolute()
+    folder = program if program.is_dir() else program.parent
+    before, path, loaded = Path.cwd(), list(sys.path), set(sys.modules)
     sys.path.insert(0, str(folder))
     os.chdir(folder)
     try:
-        # The SDK keeps its settings in context variables: a copy keeps ours from whoever called.
-        contextvars.copy_context().run(_run, project, stack, config, run, before)
+        # What it prints is not part of our answer. The SDK keeps its settings in context variables: a copy keeps
+        # ours from whoever called.
+        with contextlib.redirect_stdout(sys.stderr), module_by_module():
+            monitor = _Monitor(run, project.name, stack, before)
+            contextvars.copy_context().run(_run, program, project, stack, config, monitor)
     except pulumi.RunError as error:
         raise ProblemsError([_wrong("The program", f"refuses its configuration: {error}")], subject=stack) from None
     except Exception as error:
@@ -201,24 +153,33 @@ def run_program(project: Project, stack: str, config: Mapping[str, Any]) -> Prog
         reason = f"fails with {type(error).__name__}: {error} ({Path(place.filename).name} line {place.lineno}).{asked}"
         step = "Check what `pulumi preview --json --show-sames` writes instead."
         raise ProblemsError([_wrong("The program", reason, step)], subject=stack) from error
+    except SystemExit as error:
+        raise ProblemsError([_wrong("The program", f"ends itself (exit code {error.code}).")], subject=stack) from None
     finally:
         os.chdir(before)
         sys.path[:] = path
+        _forget(set(sys.modules) - loaded, folder)
     return run
 
 
-def _run(project: Project, stack: str, config: Mapping[str, Any], run: ProgramRun, base: Path) -> None:
+def _forget(names: Iterable[str], folder: Path) -> None:
+    """Takes the program's own modules out again: those that declare resources have to do so in the next run too."""
+    for name in names:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and Path(file).is_relative_to(folder) and not Path(file).is_relative_to(sys.prefix):
+            del sys.modules[name]
+
+
+def _run(path: Path, project: Project, stack: str, config: Mapping[str, Any], monitor: _Monitor) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        mocks.set_mocks(
-            _Mocks(), project=project.name, stack=stack, preview=True, monitor=_Monitor(run, project.name, stack, base)
-        )
-        settings.SETTINGS.callbacks = cast("Any", _Callbacks(run))
+        mocks.set_mocks(_Mocks(), project=project.name, stack=stack, preview=True, monitor=monitor)
+        settings.SETTINGS.callbacks = cast("Any", _Callbacks(monitor.run))
         pulumi.runtime.set_all_config(*_config(project, config))
 
         def program() -> None:
-            runpy.run_path(str(project.program), run_name="__main__")
+            runpy.run_path(str(path), run_name="__main__")
 
         # Runs it and waits for every registration.
         pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped

@@ -15,7 +15,7 @@ import yaml
 from headroom.addresses.blocks import Block, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import SUBNET_ROLE_TAG, CniVersion, cluster_tag
-from headroom.capacity.settings import live_settings_to_keep
+from headroom.capacity.settings import EXTERNAL_SNAT, live_settings_to_keep
 from policies.resources import (
     ADDON,
     CIDR_ASSOCIATION,
@@ -26,17 +26,20 @@ from policies.resources import (
     ROUTE,
     ROUTE_TABLE,
     ROUTE_TABLE_ASSOCIATION,
+    SECONDARY_CIDR_COMPONENT,
+    STASH,
     SUBNET,
+    TAG,
     UNKNOWN,
     Place,
     Resource,
 )
 
 NAMESPACE: Final = "headroom:"
+REMEDY: Final = f"{NAMESPACE}remedy"
 EMERGENCY: Final = "emergency"
 NAME: Final = "pods"
 """Logical name of the stack's components (stacks/emergency.py)."""
-EXTERNAL_SNAT: Final = "AWS_VPC_K8S_CNI_EXTERNALSNAT"
 CUSTOM_NETWORKING: Final = {
     "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true",
     "ENI_CONFIG_LABEL_DEF": "topology.kubernetes.io/zone",
@@ -174,11 +177,11 @@ def declared(file: StackFile, project: str = "headroom") -> Declared:
     Raises:
         ProblemsError: It is not one of an emergency stack, or values have the wrong type; all of them.
     """
-    remedy = file.config.get(f"{NAMESPACE}remedy")
+    remedy = file.config.get(REMEDY)
     if remedy != EMERGENCY:
         problem = Problem(
             rule="remedy",
-            key=f"{file.path.name} line {file.line(f'{NAMESPACE}remedy')}",
+            key=f"{file.path.name} line {file.line(REMEDY)}",
             value=f"headroom:remedy {shown(remedy)}" if remedy is not None else "headroom:remedy",
             reason="is not emergency: only that stack can be judged by its file."
             if remedy is not None
@@ -190,7 +193,8 @@ def declared(file: StackFile, project: str = "headroom") -> Declared:
     resources = list(_Emergency(reader, project).resources())
     facts = _facts(reader)
     if reader.problems:
-        raise ProblemsError(reader.problems, subject=file.path.name)
+        # A value that is read in two places is wrong once.
+        raise ProblemsError(dict.fromkeys(reader.problems), subject=file.path.name)
     places = {
         key: Place(file=str(file.path), line=file.line(NAMESPACE + key)) for key in ("cniVersion", "vpcCidrBlocks")
     }
@@ -205,6 +209,7 @@ class _Emergency:
         self._project = project
         self._subnets: dict[str, Resource] = {}
         self._zones: dict[str, str] = {}
+        self._accepts: bool = reader.value("acceptNewPods", bool, default=True)
 
     def resources(self) -> Iterator[Resource]:
         vpc_id = self._reader.value("vpcId", str, "")
@@ -216,7 +221,7 @@ class _Emergency:
                 f"{NAME}-{cidr}",
                 {"vpcId": vpc_id, "cidrBlock": cidr},
                 (f"{NAMESPACE}secondaryCidrs", str(index)),
-                component="headroom:index:SecondaryCidr",
+                component=SECONDARY_CIDR_COMPONENT,
                 protect=protect,
             )
             block = _block(cidr)
@@ -227,6 +232,21 @@ class _Emergency:
             yield from self._subnet(key, path, fields, vpc_id, associations)
         yield from self._reservations()
         yield from self._cni()
+        yield self._resource(
+            STASH,
+            f"{NAME}-in-use",
+            {
+                "input": {
+                    "subnetIds": dict.fromkeys(self._subnets, UNKNOWN),
+                    "acceptNewPods": self._accepts,
+                    "protect": protect,
+                }
+            },
+            (f"{NAMESPACE}podSubnets",),
+            component=POD_SUBNETS_COMPONENT,
+            protect=protect,
+            dependencies={"input": tuple(subnet.urn for subnet in self._subnets.values())},
+        )
 
     def _subnet(
         self, key: str, path: tuple[str, ...], fields: Mapping[str, Any], vpc_id: str, associations: Mapping[Block, str]
@@ -276,12 +296,19 @@ class _Emergency:
                 component=POD_SUBNETS_COMPONENT,
                 dependencies={"subnetId": (subnet.urn,), "routeTableId": table_source},
             )
+        if self._accepts:
+            yield self._resource(
+                TAG,
+                f"{NAME}-{key}",
+                {"resourceId": UNKNOWN, "key": SUBNET_ROLE_TAG, "value": "1"},
+                path,
+                component=POD_SUBNETS_COMPONENT,
+                dependencies={"resourceId": (subnet.urn,)},
+            )
 
     def _tags(self, key: str) -> dict[str, Any]:
         reader = self._reader
         tags: dict[str, Any] = {"Name": f"{NAME}-{key}", **reader.value("tags", dict, {})}
-        if reader.value("acceptNewPods", bool, default=True):
-            tags[SUBNET_ROLE_TAG] = "1"
         version = _version(reader.value("cniVersion", str, ""))
         if version is not None and reader.value("scopeToCluster", bool, default=True):
             scope = cluster_tag(version, reader.value("clusterName", str, ""))

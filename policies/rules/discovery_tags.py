@@ -18,11 +18,11 @@ from headroom.capacity.cni_version import (
 from policies import cni
 from policies.configuration import CLUSTER_NAME, CNI_VERSION
 from policies.findings import Finding, Undecided, read
-from policies.resources import SUBNET, UNKNOWN, Resources
+from policies.resources import SUBNET, TAG, UNKNOWN, Resources
 
 NAME = "discovery-tags"
 DESCRIPTION = "The subnet discovery tags mean to this version of the VPC CNI what they were written for."
-TYPES = (SUBNET, *cni.TYPES)
+TYPES = (SUBNET, TAG, *cni.TYPES)
 SCOPE = "stack"
 ENFORCEMENT = "mandatory"
 SEVERITY = "high"

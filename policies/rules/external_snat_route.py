@@ -1,9 +1,10 @@
 """Without the CNI's source NAT, pods need a way out of their own."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from headroom.addresses.problems import Problem
+from headroom.capacity.settings import EXTERNAL_SNAT, CniSettings
 from policies import cni
 from policies.configuration import ENVIRONMENT, environment, texts
 from policies.findings import Finding, Undecided, known
@@ -40,10 +41,6 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
     },
 }
 
-SETTING: Final = "AWS_VPC_K8S_CNI_EXTERNALSNAT"
-TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-"""What Go's strconv.ParseBool takes for true, and with it aws-node."""
-
 
 def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Finding]:
     """Pod subnets from which nothing outside the VPC can be reached.
@@ -67,10 +64,8 @@ def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Findin
 
 
 def _external_snat(resources: Resources, config: Mapping[str, Any]) -> bool:
-    values = [cni_.environment.get(SETTING) for cni_ in cni.cnis(resources)]
-    if not any(values):
-        values.append(environment(config).get(SETTING))
-    return any(value in TRUE for value in values)
+    found = [cni_.environment for cni_ in cni.cnis(resources) if cni_.environment.get(EXTERNAL_SNAT)]
+    return any(CniSettings.from_environment(each).external_snat for each in found or [environment(config)])
 
 
 def _verdict(
@@ -88,9 +83,9 @@ def _verdict(
         return Problem(
             rule=NAME,
             value=table.name,
-            reason=f"has no route for {EVERYWHERE} that a private address can use, and with {SETTING}=true nothing "
-            "else takes pods out of the VPC.",
-            next_step=f'Add {{"{EVERYWHERE}": {{natGatewayId: nat-…}}}}, or set {SETTING}=false.',
+            reason=f"has no route for {EVERYWHERE} that a private address can use, and with {EXTERNAL_SNAT}=true "
+            "nothing else takes pods out of the VPC.",
+            next_step=f'Add {{"{EVERYWHERE}": {{natGatewayId: nat-…}}}}, or set {EXTERNAL_SNAT}=false.',
             source="amazon-vpc-cni-k8s #1359; EKS user guide, external-snat",
         )
     outside = unlinked(resources, association, "routeTableId", ROUTE_TABLE)

@@ -9,7 +9,7 @@ from headroom.capacity.settings import CniSettings
 from policies import cni
 from policies.configuration import ENVIRONMENT
 from policies.findings import Finding, Undecided, read
-from policies.nodes import instance_types, launch_template, user_data_max_pods
+from policies.nodes import density_lost, instance_types, launch_template, user_data_max_pods
 from policies.resources import (
     KARPENTER_NODE_CLASS,
     LAUNCH_TEMPLATE,
@@ -112,9 +112,9 @@ def _value(
     elif not told and value > single.uncapped:
         reason = f"are not known here, and {value} pods fit a {kind} with prefix delegation only: set environment."
         yield Finding(resource, Undecided("aws-node's settings", reason))
-    elif settings.prefix_delegation and limits.supports_prefixes and value <= single.value < most.value:
+    elif (denser := density_lost(limits, value, settings)) is not None:
         reason = f"is what a {kind} has without prefix delegation, which then takes addresses and adds no pod."
-        yield _finding(resource, f"maxPods {value}", reason, f"Write {most.value}, or switch prefix delegation off.")
+        yield _finding(resource, f"maxPods {value}", reason, f"Write {denser.value}, or switch prefix delegation off.")
 
 
 def _finding(resource: Resource, value: str, reason: str, next_step: str) -> Finding:

@@ -11,6 +11,8 @@ from policies.resources import (
     ADDON,
     CIDR_ASSOCIATION,
     POD_SUBNETS_COMPONENT,
+    SECONDARY_CIDR_COMPONENT,
+    STASH,
     SUBNET,
     VPC,
     Resource,
@@ -19,14 +21,15 @@ from policies.resources import (
 
 NAME = "network-protected"
 DESCRIPTION = "VPCs, CIDR associations and pod subnets are protected, and the CNI outlives its add-on."
-TYPES = (VPC, CIDR_ASSOCIATION, SUBNET, ADDON)
-SCOPE = "resource"
+TYPES = (VPC, CIDR_ASSOCIATION, SUBNET, ADDON, STASH)
+SCOPE = "stack"
 ENFORCEMENT = "mandatory"
 SEVERITY = "medium"
 TAGS = ("eks", "safety")
 REMEDIATION = (
-    "Write ResourceOptions(protect=True), on the vpc-cni add-on preserve: true. To take something back on purpose, "
-    "let it pass with an exception that has a date."
+    "Write ResourceOptions(protect=True), on the vpc-cni add-on preserve: true. An emergency stack is taken back by "
+    "headroom:acceptNewPods: false first, with which protect: false passes; let anything else pass with an exception "
+    "that has a date."
 )
 CONFIG_SCHEMA: Mapping[str, Any] = {}
 
@@ -38,8 +41,11 @@ def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Findin
     subnets themselves.
     """
     del config
+    closed = _is_closed(resources)
     for resource in resources.of_type(VPC, CIDR_ASSOCIATION):
-        if not resource.protect:
+        # A stack that takes no new pods is on its way out, and its component refuses to go while any are left.
+        retired = closed and SECONDARY_CIDR_COMPONENT in resource.parent_types
+        if not resource.protect and not retired:
             yield _finding(resource, "is not protected: a destroy, or a rename in the program, would delete it.")
     for subnet in resources.of_type(SUBNET):
         # The component refuses a deletion while anything uses the subnet, which is better than protection.
@@ -53,6 +59,12 @@ def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Findin
     for found in cni.cnis(resources):
         if found.resource.type == ADDON:
             yield from _addon(found.resource)
+
+
+def _is_closed(resources: Resources) -> bool:
+    """Whether the pod subnets of the component take no new pods: the record of all of them says so."""
+    records = [record for record in resources.of_type(STASH) if POD_SUBNETS_COMPONENT in record.parent_types]
+    return bool(records) and all(read(record.properties, "input.acceptNewPods", bool) is False for record in records)
 
 
 def _addon(addon: Resource) -> Iterator[Finding]:

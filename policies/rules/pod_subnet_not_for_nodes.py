@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from headroom.addresses.problems import Problem
+from headroom.capacity.subnet_tags import tag_of_others
 from policies.findings import Finding, read
 from policies.network import known_pod_subnets, linked, pod_subnets
 from policies.resources import (
@@ -29,17 +30,6 @@ REMEDIATION = (
 )
 CONFIG_SCHEMA: Mapping[str, Any] = {}
 
-FORBIDDEN_TAGS: Final[Mapping[str, str]] = {
-    "kubernetes.io/role/elb": "would let load balancers take addresses from the pods",
-    "kubernetes.io/role/internal-elb": "would let load balancers take addresses from the pods",
-    "karpenter.sh/discovery": "would let Karpenter launch nodes into the subnet",
-    "eks:nodegroup-name": "marks subnets of node groups",
-    "alpha.eksctl.io/nodegroup-name": "marks subnets of node groups",
-    "k8s.io/cluster-autoscaler/": "would let the Cluster Autoscaler count the subnet as one for nodes",
-}
-"""Tag keys, or prefixes that end in a slash, that bring others into the subnet (Karpenter concepts, nodeclasses; AWS
-Load Balancer Controller, subnet discovery; CAPA PR #4800)."""
-
 _SELECTING: Final = ((NODE_GROUP, "subnetIds", "node group"), (AUTO_SCALING_GROUP, "vpcZoneIdentifiers", "group"))
 
 
@@ -56,7 +46,7 @@ def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Findin
             continue
         tags = read(subnet.properties, "tags", dict)
         for tag in tags if isinstance(tags, dict) else ():
-            reason = _forbidden(tag)
+            reason = tag_of_others(tag)
             if reason:
                 yield _finding(subnet, tag, f"must not be on a pod subnet: it {reason}.", "Take the tag off.", "tags")
     for_pods = {subnet.urn: subnet for subnet in known_pod_subnets(resources)}
@@ -68,13 +58,6 @@ def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Findin
                     yield _finding(group, subnet.name, reason, "Name subnets for nodes only.", path)
     for node_class in resources.of_type(KARPENTER_NODE_CLASS):
         yield from _selected(node_class, for_pods.values())
-
-
-def _forbidden(tag: str) -> str:
-    for forbidden, reason in FORBIDDEN_TAGS.items():
-        if tag == forbidden or tag.startswith(forbidden if forbidden.endswith("/") else f"{forbidden}/"):
-            return reason
-    return ""
 
 
 def _selected(node_class: Resource, subnets: Any) -> Iterator[Finding]:

@@ -6,6 +6,8 @@ from typing import Any
 from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, shown, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.demand import ZoneDemand, least_demand, zone_demand
+from headroom.capacity.fleet import DEFAULT_SURGE
+from policies.configuration import EXPECTED_NODES, INSTANCE_TYPE, PODS_PER_NODE, SURGE
 from policies.findings import Finding, Undecided, known
 from policies.network import is_for_pods
 from policies.resources import SUBNET, Resources
@@ -21,22 +23,11 @@ REMEDIATION = (
     "Write a larger block: a /18 of 100.64.0.0/16 holds 16,379 addresses a zone. `expectedNodes`, `podsPerNode`, "
     "`instanceType` and `surge` in the policy's configuration say what the zone has to hold."
 )
-DEFAULT_SURGE = 1
-"""Nodes more during a rolling upgrade, where the configuration does not say."""
 CONFIG_SCHEMA: Mapping[str, Any] = {
-    "expectedNodes": {
-        "type": "object",
-        "additionalProperties": {"type": "integer", "minimum": 0},
-        "description": "Nodes by availability zone at their most",
-    },
-    "podsPerNode": {"type": "integer", "minimum": 0, "description": "Pods on the pod network of one node, at most"},
-    "instanceType": {"type": "string", "description": "Instance type of the nodes"},
-    "surge": {
-        "type": "integer",
-        "minimum": 0,
-        "default": DEFAULT_SURGE,
-        "description": "Nodes more during a rolling upgrade",
-    },
+    "expectedNodes": EXPECTED_NODES,
+    "podsPerNode": PODS_PER_NODE,
+    "instanceType": INSTANCE_TYPE,
+    "surge": SURGE,
     "environment": {
         "type": "object",
         "additionalProperties": {"type": "string"},

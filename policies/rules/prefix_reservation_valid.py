@@ -1,11 +1,12 @@
 """A reservation has to hold prefixes, and leave room for everything else."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, DELEGATED_PREFIX_LENGTH, Block, usable_addresses
+from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.addresses.subnet_map import Reservation, subnet_map
+from headroom.addresses.reservations import SOURCE, addresses_outside, reservation_shape_problems
 from policies.findings import Finding, Undecided, read
 from policies.network import block_of, linked, unlinked
 from policies.nodes import whole_number
@@ -38,7 +39,6 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
     },
 }
 
-_SOURCE: Final = "VPC user guide, subnet-cidr-reservation"
 _KINDS: Final = ("prefix", "explicit")
 
 
@@ -94,14 +94,11 @@ def _kind(reservation: Resource) -> Iterator[Finding]:
 def _shapes(whole: Block, reserved: Sequence[tuple[Resource, Block]]) -> Iterator[Finding]:
     last: tuple[Resource, Block] | None = None
     for reservation, block in sorted(reserved, key=lambda item: item[1]):
-        if not whole.contains(block):
-            yield _finding(reservation, str(block), f"does not lie in the subnet {whole}.", "Take a block inside it.")
-        prefix = read(reservation.properties, "reservationType", str) == "prefix"
-        if prefix and block.prefix_length > DELEGATED_PREFIX_LENGTH:
-            yield _finding(reservation, str(block), "cannot hold a /28 prefix.", "Reserve a /28 or more.")
-        if last is not None and last[1].overlaps(block):
-            reason = f"overlaps the reservation {last[1]} of {last[0].name}."
-            yield _finding(reservation, str(block), reason, "Take a block beside it.")
+        for_prefixes = read(reservation.properties, "reservationType", str) == "prefix"
+        # Of those that begin before it only the one that reaches furthest can be in its way.
+        others = [] if last is None else [(last[1], last[0].name)]
+        for problem in reservation_shape_problems(block, whole, others, for_prefixes=for_prefixes):
+            yield Finding(reservation, replace(problem, rule=NAME), "cidrBlock")
         if last is None or block.last > last[1].last:
             last = (reservation, block)
 
@@ -115,7 +112,7 @@ def _primary(subnet: Resource, config: Mapping[str, Any]) -> int:
 
 
 def _room(subnet: Resource, whole: Block, blocks: Sequence[Block], wanted: int) -> Iterator[Finding]:
-    left = subnet_map(whole, reservations=[Reservation(block, "prefix") for block in blocks]).free_addresses
+    left = addresses_outside(whole, blocks)
     if left < wanted:
         reason = (
             f"has {left:,} of {usable_addresses(whole):,} addresses outside its reservations; network interfaces need "
@@ -125,5 +122,5 @@ def _room(subnet: Resource, whole: Block, blocks: Sequence[Block], wanted: int) 
 
 
 def _finding(resource: Resource, value: str, reason: str, next_step: str, property_: str = "cidrBlock") -> Finding:
-    problem = Problem(rule=NAME, value=value, reason=reason, next_step=next_step, source=_SOURCE)
+    problem = Problem(rule=NAME, value=value, reason=reason, next_step=next_step, source=SOURCE)
     return Finding(resource, problem, property_)

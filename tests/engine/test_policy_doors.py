@@ -37,6 +37,7 @@ import json
 import pulumi
 import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
+from pulumi_azure_native import cdn, containerservice, network
 
 ROLE = "kubernetes.io/role/cni"
 config = pulumi.Config()
@@ -109,6 +110,52 @@ kubernetes.apiextensions.CustomResource(
     metadata={"name": "default"},
     spec={"subnetSelectorTerms": [{"tags": {"karpenter.sh/discovery": "prod"}}]},
 )
+
+address = network.PublicIPAddress("egress", resource_group_name="rg", ip_address="20.9.9.9", sku={"name": "Basic"})
+gateway = network.NatGateway(
+    "egress", resource_group_name="rg", sku={"name": "Standard"}, public_ip_addresses=[{"id": address.id}]
+)
+vnet = network.VirtualNetwork("hub", resource_group_name="rg", address_space={"address_prefixes": ["10.20.0.0/16"]})
+snet = network.Subnet(
+    "aks",
+    resource_group_name="rg",
+    virtual_network_name=vnet.name,
+    address_prefix="10.20.4.0/28",
+    nat_gateway={"id": gateway.id},
+)
+containerservice.ManagedCluster(
+    "overlay",
+    resource_group_name="rg",
+    network_profile=containerservice.ContainerServiceNetworkProfileArgs(
+        network_plugin="azure",
+        network_plugin_mode="overlay",
+        outbound_type="userAssignedNATGateway",
+        pod_cidr="172.30.0.0/22",
+    ),
+    api_server_access_profile={"authorized_ip_ranges": ["203.0.113.0/24"]},
+    agent_pool_profiles=[{"name": "apps", "count": 30, "vnet_subnet_id": snet.id}],
+)
+containerservice.ManagedCluster(
+    "kubenet",
+    resource_group_name="rg",
+    network_profile={
+        "network_plugin": "kubenet",
+        "pod_cidr": vnet.id.apply(lambda _: "10.200.0.0/16"),
+        "outbound_type": "none",
+    },
+    agent_pool_profiles=[{"name": "apps", "count": 9, "vnet_subnet_id": snet.id}],
+    opts=pulumi.ResourceOptions(protect=True, ignore_changes=["networkProfile"]),
+)
+cdn.AFDOriginGroup("checkout", resource_group_name="rg", profile_name="fd", origin_group_name="checkout")
+for name, weight in (("old", 0), ("new", 100)):
+    cdn.AFDOrigin(
+        name,
+        resource_group_name="rg",
+        profile_name="fd",
+        origin_group_name="checkout",
+        host_name=f"{name}.example.com",
+        weight=weight,
+    )
 """
 
 CONFIG = {
@@ -180,7 +227,10 @@ def engine(world: World, echo: int, tmp_path_factory: pytest.TempPathFactory) ->
     (program / "Pulumi.yaml").write_text(yaml.safe_dump(description), encoding="utf-8")
     (program / "__main__.py").write_text(PROGRAM, encoding="utf-8")
     (program / "policy.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    environment = {**world.engine.environment, "PULUMI_DEBUG_PROVIDERS": f"aws:{echo},kubernetes:{echo}"}
+    environment = {
+        **world.engine.environment,
+        "PULUMI_DEBUG_PROVIDERS": f"aws:{echo},kubernetes:{echo},azure-native:{echo}",
+    }
     folder = tmp_path_factory.mktemp("engine")
     engine = Engine(folder, environment, program=program)
     engine.init(STACK, {"aws:region": "us-east-1"})
@@ -256,7 +306,8 @@ def test_the_engine_and_check_say_the_same_finding_by_finding(engine: Engine, tm
     by_check = of_check(check(engine, ".", "--stack", STACK), *ALL)
     assert said == by_check
     assert {rule for rule, *_ in said} == {rule.NAME for rule in RULES}, "the program violates every rule"
-    assert any(text.endswith("undecided: cidrBlock is not known before `up`.") for *_, text in said)
+    for unknown in ("cidrBlock", "networkProfile.podCidr"):
+        assert any(text.endswith(f"undecided: {unknown} is not known before `up`.") for *_, text in said)
 
 
 def test_a_preview_and_a_state_say_the_same_as_the_program(engine: Engine, tmp_path: Path) -> None:
@@ -272,3 +323,25 @@ def test_a_preview_and_a_state_say_the_same_as_the_program(engine: Engine, tmp_p
     by_state = of_check(check(engine, str(state)), "violations")
     missing = of_check(by_program, "violations") - by_state
     assert missing == set(), "what is known before `up` is known after it too"
+
+
+def test_a_preview_knows_what_a_cluster_was_and_what_changes_the_engine_leaves_alone(
+    engine: Engine, tmp_path: Path
+) -> None:
+    engine.must("up", "--yes", "--skip-preview", "--stack", STACK)
+    program = program_of(engine) / "__main__.py"
+    changed = PROGRAM.replace("userAssignedNATGateway", "userDefinedRouting").replace(
+        '"10.200.0.0/16"', '"10.201.0.0/16"'
+    )
+    program.write_text(changed, encoding="utf-8")
+    preview = tmp_path / "preview.json"
+    try:
+        text = engine.must("preview", "--stack", STACK, "--json", "--show-sames").output
+    finally:
+        program.write_text(PROGRAM, encoding="utf-8")
+    preview.write_text(text, encoding="utf-8")
+    said = [item for item in check(engine, str(preview))["violations"] if item["rule"] == "aks-change-in-place"]
+    assert [item["resource"] for item in said] == ["overlay", "overlay"], "the other one ignores its changes"
+    assert said[0]["message"].startswith(
+        "networkProfile.outboundType from userAssignedNATGateway to userDefinedRouting is planned as delete and create"
+    )

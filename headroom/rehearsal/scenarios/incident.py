@@ -15,6 +15,7 @@ from headroom.collect.snapshot import collect_from
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.signatures import match
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause, Verdict
+from headroom.facts.document import dump
 from headroom.facts.snapshot import Line, Origin, Snapshot
 from headroom.facts.values import known_or
 from headroom.planning.conditions import State, evaluate
@@ -105,13 +106,20 @@ class Played:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def play(incident: Incident, world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
-    """Plays it; returns what `--json` prints beside the phases.
+def play(
+    incident: Incident, world: World, narrator: Narrator, clock: Clock, *, save: Path | None = None
+) -> dict[str, Any]:
+    """Plays it; returns what `--json` prints beside the phases. Facts and verdict are written below `save`.
 
     Raises:
         RehearsalFailedError: The verdict is wrong, or the cure does not cure.
     """
     played = play_through(incident, world, narrator, clock)
+    if save is not None:
+        folder = save / incident.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "facts.json").write_text(dump(played.snapshot), encoding="utf-8")
+        (folder / "expected.json").write_text(_expected(played), encoding="utf-8")
     return {
         "scenario": incident.name,
         "verdict": played.diagnosis.verdict.value,
@@ -330,13 +338,7 @@ def _made_of(shape: Shape) -> str:
     return f"{groups}, {pods:,} pods, subnets {', '.join(shape.zones.values())}"
 
 
-def as_json(incident: Incident, played: Played) -> str:
-    """What a test of the classifier needs of it: the expected verdict."""
-    return json.dumps(
-        {
-            "scenario": incident.name,
-            "verdict": played.diagnosis.verdict.value,
-            "causes": [cause.name for cause in played.diagnosis.causes],
-        },
-        indent=1,
-    )
+def _expected(played: Played) -> str:
+    """What a diagnosis of these facts must come to."""
+    causes = [cause.name for cause in played.diagnosis.causes]
+    return json.dumps({"verdict": played.diagnosis.verdict.value, "causes": causes}, indent=1) + "\n"

@@ -294,7 +294,7 @@ def _upgrade(world: World, running: Cluster, plan: Plan) -> str:
 OLD_CNI = Incident(
     name="eks-old-cni",
     title="Tagged subnets have room, and the CNI is too old to look there",
-    shape=_shape(_SMALL_ZONES, nodes=9, pods=18, cni_version="1.16.4"),
+    shape=_shape(_SMALL_ZONES, nodes=9, pods=18, cni_version="1.18.1"),
     before_nodes=_tagged_subnets,
     happen=_scaled_to(150),
     by_hand=_upgrade,
