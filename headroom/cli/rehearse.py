@@ -1,6 +1,5 @@
 """`headroom rehearse`."""
 
-import importlib
 import json
 import os
 import resource
@@ -9,6 +8,9 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,10 +21,25 @@ from rich.console import Console
 from headroom.addresses.problems import ProblemsError
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.narration import Narrator, Phase
-from headroom.rehearsal.tools import find_tools
+from headroom.rehearsal.tools import Tools, find_tools
 from headroom.rehearsal.world import World, start_world
 
-SCENARIOS = {"eks-exhausted": "headroom.rehearsal.scenarios.eks_exhausted"}
+EXHAUSTED = "eks-exhausted"
+SCENARIOS = (
+    EXHAUSTED,
+    "eks-fragmented",
+    "eks-eni-limit",
+    "eks-cooldown",
+    "eks-warm-pool",
+    "eks-leaked-enis",
+    "eks-old-cni",
+    "eks-iam",
+    "eks-throttled",
+    "eks-node-subnet-full",
+    "eks-healthy",
+    "eks-not-ip",
+)
+"""By name; the first has a module of its own, the others are `headroom.rehearsal.scenarios.incidents`."""
 
 FAILED = 1
 PLAIN_WIDTH = 160
@@ -30,50 +47,48 @@ PLAIN_WIDTH = 160
 
 
 @click.command()
-@click.option(
-    "--scenario", type=click.Choice(list(SCENARIOS)), default="eks-exhausted", show_default=True, help="What to play."
-)
+@click.option("--scenario", type=click.Choice(SCENARIOS), default=EXHAUSTED, show_default=True, help="What to play.")
+@click.option("--all", "play_all", is_flag=True, help="Play every scenario, and end with a table of verdicts.")
+@click.option("--save", type=click.Path(path_type=Path), help="Write each scenario's facts and verdict here.")
 @click.option("--keep", is_flag=True, help="Leave it running at the end, and say how to reach it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead; the story goes to stderr.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to keep logs and state (else removed).")
-def rehearse(scenario: str, *, keep: bool, as_json: bool, folder: Path | None) -> None:
+def rehearse(  # noqa: PLR0913 - one argument for each option
+    scenario: str, *, play_all: bool, save: Path | None, keep: bool, as_json: bool, folder: Path | None
+) -> None:
     """Play an incident on this machine, with no cloud account, and see it cured.
 
     \b
     headroom rehearse
     headroom rehearse --keep      then look around with kubectl, aws and pulumi
+    headroom rehearse --all       every scenario, and a table of verdicts
 
     The Pulumi engine, etcd, the Kubernetes API server, scheduler and controllers are the real ones. Simulated are
     the AWS API, the providers, the kubelets and the VPC CNI; whether pods get addresses is not scripted.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
-    started = time.monotonic()
+    if play_all and (keep or scenario != EXHAUSTED):
+        raise click.UsageError("--all plays every scenario and keeps none. Leave --keep and --scenario out.")
     terminal = (sys.stderr if as_json else sys.stdout).isatty()
     console = Console(stderr=as_json, highlight=False, width=None if terminal else PLAIN_WIDTH)
-    narrator = Narrator(console)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     tools = find_tools()
-    module = importlib.import_module(SCENARIOS[scenario])
-    place = folder or Path(tempfile.mkdtemp(prefix="headroom-rehearsal-"))
-    place.mkdir(parents=True, exist_ok=True)
-    if any(place.iterdir()):
-        raise click.UsageError(f"--folder {place} is not empty. Name a new folder, or leave the option out.")
+    place = _place(folder)
     kept = folder is not None
     try:
+        if play_all:
+            failed = _play_all(console, place, tools, save, as_json=as_json)
+            kept = kept or failed
+            if failed:
+                console.print(f"Logs are in {place}", markup=False)
+                sys.exit(FAILED)
+            return
         console.print(
             f"Rehearsing {scenario} with Pulumi {tools.pulumi_version}, Kubernetes {tools.kubernetes_version} "
             "and a simulated AWS"
         )
-        world, phase_seconds = _start(place, tools)
-        with world:
-            clock = Clock(module.START, module.SPEED)
-            narrator.simulated_now = clock.now
-            result = module.play(world, narrator, clock)
-            result |= {
-                "phases": [{"name": "start", "seconds": phase_seconds}, *(_phase(phase) for phase in narrator.phases)],
-                "seconds": round(time.monotonic() - started, 1),
-                "peakMemoryMiB": round(_peak_memory(world)),
-            }
+        narrator = Narrator(console)
+        with _playing(scenario, place, tools, narrator, save) as (world, result):
             _finish(narrator, result)
             if as_json:
                 click.echo(json.dumps(result, indent=2))
@@ -94,6 +109,86 @@ def rehearse(scenario: str, *, keep: bool, as_json: bool, folder: Path | None) -
             shutil.rmtree(place, ignore_errors=True)
 
 
+def _place(folder: Path | None) -> Path:
+    place = folder or Path(tempfile.mkdtemp(prefix="headroom-rehearsal-"))
+    place.mkdir(parents=True, exist_ok=True)
+    if any(place.iterdir()):
+        raise click.UsageError(f"--folder {place} is not empty. Name a new folder, or leave the option out.")
+    return place
+
+
+@contextmanager
+def _playing(
+    scenario: str, place: Path, tools: Tools, narrator: Narrator, save: Path | None
+) -> Iterator[tuple[World, dict[str, Any]]]:
+    """Plays a scenario; the world lives on until the block ends."""
+    started = time.monotonic()
+    world, phase_seconds = _start(place, tools)
+    with world:
+        clock, play = _scenario(scenario, save)
+        narrator.simulated_now = clock.now
+        result = play(world, narrator, clock)
+        result |= {
+            "phases": [{"name": "start", "seconds": phase_seconds}, *(_phase(phase) for phase in narrator.phases)],
+            "seconds": round(time.monotonic() - started, 1),
+            "peakMemoryMiB": round(_peak_memory(world)),
+        }
+        yield world, result
+
+
+def _scenario(name: str, save: Path | None) -> tuple[Clock, Callable[[World, Narrator, Clock], dict[str, Any]]]:
+    """A scenario's clock, and what plays it; imported here, for `--help` needs neither."""
+    if name == EXHAUSTED:
+        from headroom.rehearsal.scenarios import eks_exhausted, incident  # noqa: PLC0415
+
+        return Clock(incident.START, incident.SPEED), eks_exhausted.play
+    from headroom.rehearsal.scenarios import incident  # noqa: PLC0415
+    from headroom.rehearsal.scenarios.incidents import INCIDENTS  # noqa: PLC0415
+
+    return Clock(incident.START, incident.SPEED), partial(incident.play, INCIDENTS[name], save=save)
+
+
+def _play_all(console: Console, place: Path, tools: Tools, save: Path | None, *, as_json: bool) -> bool:
+    """Plays every scenario, each with its story in a file, and shows the table; returns whether one failed."""
+    rows: list[dict[str, Any]] = []
+    for name in SCENARIOS:
+        folder = place / name
+        folder.mkdir()
+        with (folder / "story.txt").open("w", encoding="utf-8") as file:
+            narrator = Narrator(Console(file=file, highlight=False, width=PLAIN_WIDTH))
+            try:
+                with _playing(name, folder, tools, narrator, save) as (_, result):
+                    rows.append(result)
+            except RuntimeError as error:
+                rows.append({"scenario": name, "failed": str(error)})
+        console.print(_line(rows[-1]), markup=False, soft_wrap=True)
+    table = Narrator(console)
+    table.table(
+        ("SCENARIO", "VERDICT", "CAUSES", "SECONDS", "PAGE TO PREVIEW", "AWS CALLS"),
+        [
+            (
+                row["scenario"],
+                row.get("verdict", "failed" if "failed" in row else "found"),
+                ", ".join(row.get("causes", [])),
+                row.get("seconds", ""),
+                row.get("pageToPreview", ""),
+                row.get("callsOfDiagnosis", ""),
+            )
+            for row in rows
+        ],
+    )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    return any("failed" in row for row in rows)
+
+
+def _line(row: dict[str, Any]) -> str:
+    if "failed" in row:
+        return f"✗ {row['scenario']}: {row['failed'].splitlines()[0]}"
+    causes = f", {', '.join(row['causes'])}" if row.get("causes") else ""
+    return f"✓ {row['scenario']}: {row.get('verdict', 'found')}{causes} ({row['seconds']} s)"
+
+
 def _phase(phase: Phase) -> dict[str, Any]:
     return {
         "name": phase.name,
@@ -103,7 +198,7 @@ def _phase(phase: Phase) -> dict[str, Any]:
     }
 
 
-def _start(place: Path, tools: Any) -> tuple[World, float]:
+def _start(place: Path, tools: Tools) -> tuple[World, float]:
     started = time.monotonic()
     return start_world(place, tools), round(time.monotonic() - started, 1)
 

@@ -104,7 +104,8 @@ class Reading:
             version = _version(text)
             if version is not None:
                 return version
-        return None
+        logged = self.of("ipamd-version")
+        return _version(logged[-1].match.groups["version"]) if logged else None
 
     @cached_property
     def limits(self) -> InstanceLimits | None:
@@ -209,7 +210,8 @@ def _evidence(hits: list[Hit]) -> Evidence:
     times = sorted(
         time for hit in hits for time in (known(hit.line.first_seen), known(hit.line.last_seen)) if time is not None
     )
-    fragment = first.match.text
+    # Every quote became a double one; between letters it was an apostrophe.
+    fragment = _APOSTROPHE.sub("'", first.match.text)
     return Evidence(
         what=fragment if len(fragment) <= LONGEST_FRAGMENT else f"{fragment[: LONGEST_FRAGMENT - 1]}…",
         where=", ".join(places[:_NAMED]) + (f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""),
@@ -221,6 +223,7 @@ def _evidence(hits: list[Hit]) -> Evidence:
 
 
 _NAMED: Final = 3
+_APOSTROPHE = re.compile(r'(?<=\w)"(?=\w)')
 
 
 def _word(hit: Hit) -> str:

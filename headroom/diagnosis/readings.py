@@ -23,6 +23,10 @@ LEAKED_AFTER: Final = timedelta(minutes=5)
 ADDRESS_FAILURE: Final = "failed to assign an IP address to container"
 """What nearly every failure of the VPC CNI reads like in a pod's events (amazon-vpc-cni-k8s, cni.go of the plugin)."""
 
+NO_SANDBOX: Final = frozenset({"ContainerCreating", "PodInitializing"})
+"""Why containers wait before the pod's sandbox, and with it its address, is there; the second where there are init
+containers (Kubernetes, pkg/kubelet/kubelet_pods.go)."""
+
 MOUNT_FAILURES: Final = frozenset({"FailedMount", "FailedAttachVolume"})
 """Events of pods that wait for a volume, before any address is asked for."""
 
@@ -135,7 +139,7 @@ def waiting_pods(snapshot: Snapshot) -> list[Pod]:
         and not pod.terminating
         and pod.ip is None
         and known(pod.node) is not None
-        and known_or(pod.waiting, "ContainerCreating") == "ContainerCreating"
+        and known_or(pod.waiting, "ContainerCreating") in NO_SANDBOX
         and ((pod.namespace, pod.name) in sandbox or (pod.namespace, pod.name) not in mount)
     ]
 

@@ -56,6 +56,7 @@ class Signature:
         versions: Versions of the VPC CNI that write it; for people.
         beats: Signatures that do not count in the same line.
         stated: Whether it also counts in what a person says of the cluster.
+        quiet: How ipamd's message begins, where it writes it below a warning.
         example: A line that it matches.
     """
 
@@ -72,6 +73,7 @@ class Signature:
     versions: str = ""
     beats: tuple[str, ...] = ()
     stated: bool = False
+    quiet: tuple[str, ...] = ()
     example: str = ""
 
     def counts_for(self, origin: Origin | None, cloud: str | None) -> bool:
@@ -132,6 +134,7 @@ def _signature(entry: Mapping[str, Any]) -> Signature:
         versions=entry.get("versions", ""),
         beats=tuple(entry.get("beats", ())),
         stated=entry.get("stated", False),
+        quiet=tuple(entry.get("quiet", ())),
         example=entry.get("example", ""),
     )
 
@@ -161,7 +164,9 @@ def normalise(text: str) -> str:
     Logs quote one another: backslashes before quotes go, every quote becomes a double one, escaped line ends and all
     white space become a single space, colours of terminals go.
     """
-    text = _COLOURS.sub("", text[:LONGEST_LINE])
+    text = text[:LONGEST_LINE]
+    if "\x1b" in text:
+        text = _COLOURS.sub("", text)
     if "\\" in text:
         text = _ESCAPED_SIGN.sub(lambda found: chr(int(found.group(1), 16)), text)
         text = _ESCAPED_QUOTE.sub(r"\1", text)
@@ -231,3 +236,17 @@ def _cut_matches(normal: str, found: Sequence[Match], origin: Origin | None, clo
                 cut[signature.name] = Match(signature, tail[-length:], {}, cut=True)
     # A beginning that several wordings share says nothing.
     return list(cut.values()) if len(cut) == 1 else []
+
+
+def interesting(text: str) -> bool:
+    """Whether a line of a log or an event means something to the diagnosis, wherever it comes from."""
+    return any(noteworthy(each) for each in match(text))
+
+
+def noteworthy(found: Match) -> bool:
+    """Whether a line is worth keeping for this wording: of a pool's figures only those where nothing is to be had."""
+    groups = found.groups
+    if "total" not in groups or "assigned" not in groups:
+        return True
+    free = int(groups["total"]) - int(groups["assigned"])
+    return free <= int(groups.get("cooldown", 0))

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from headroom.addresses.problems import Problem
 from headroom.capacity.cni_version import check_cni_version
-from headroom.capacity.fleet import TargetAdvice, best_warm_targets
-from headroom.capacity.settings import DEFAULT_IP_COOLDOWN_SECONDS
+from headroom.capacity.fleet import TargetAdvice, best_warm_targets, plan_fleet
+from headroom.capacity.settings import DEFAULT_IP_COOLDOWN_SECONDS, CniSettings
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
 from headroom.planning.plan import Option
 from headroom.planning.room import Room, further_space, needs, own_space
-from headroom.planning.situation import Situation
+from headroom.planning.situation import Situation, Zone
 
 _CNI = "amazon-vpc-cni-k8s"
 _BEST_PRACTICES = "EKS best practices, networking"
@@ -53,10 +53,15 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
         growth_per_day: Addresses a day by zone, as observed; empty: no history was read.
     """
     causes = {(cause.root_cause, cause.detail) for cause in diagnosis.causes}
-    short = any(root is RootCause.SUBNET_EXHAUSTION and detail in _SHORT_OF_ADDRESSES for root, detail in causes)
-    fragmented = (RootCause.SUBNET_EXHAUSTION, Detail.FRAGMENTATION) in causes
+    advice = _advice(situation)
     idle = (RootCause.WARM_TARGET, None) in causes
     hit = [zone for zone in situation.zones.values() if zone.stuck] or list(situation.zones.values())
+    # Targets that give back what is short cure what they made, and no subnet is needed.
+    retuned = idle and _gives_enough(situation, advice, hit)
+    short = not retuned and any(
+        root is RootCause.SUBNET_EXHAUSTION and detail in _SHORT_OF_ADDRESSES for root, detail in causes
+    )
+    fragmented = (RootCause.SUBNET_EXHAUSTION, Detail.FRAGMENTATION) in causes
 
     leaked = {zone.name: sum(zone.leaked.values()) for zone in situation.zones.values() if zone.leaked}
     leaks = (RootCause.SUBNET_EXHAUSTION, Detail.LEAKED_ENIS) in causes
@@ -64,8 +69,7 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
     delete_leaked = bool(leaked) and (short or leaks)
     options = [_leaked_option(leaked, kept=delete_leaked, enough=freed_enough)]
 
-    advice = _advice(situation) if short or idle else None
-    options.append(_retune_option(advice, kept=idle and not short))
+    options.append(_retune_option(advice if short or idle else None, kept=idle and not short))
     options.append(_cooldown_option(situation, kept=_has(causes, Detail.COOLDOWN) and not short))
 
     need = needs(situation) if situation.zones else {}
@@ -120,6 +124,16 @@ def _leaked_option(leaked: Mapping[str, int], *, kept: bool, enough: bool) -> Op
 def _advice(situation: Situation) -> TargetAdvice | None:
     nodes = [node for zone in situation.zones.values() for node in zone.nodes]
     return best_warm_targets(nodes, situation.settings) if nodes else None
+
+
+def _gives_enough(situation: Situation, advice: TargetAdvice | None, hit: Iterable[Zone]) -> bool:
+    """Whether all that the zones' nodes need with the best warm targets, and one node more, fits what is there."""
+    if advice is None:
+        return False
+    nodes = [node for zone in situation.zones.values() for node in zone.nodes]
+    changed = {**situation.environment, **{name: str(value) for name, value in advice.best.environment}}
+    best = {zone.zone: zone.with_upgrade for zone in plan_fleet(nodes, CniSettings.from_environment(changed)).zones}
+    return all(zone.free is not None and zone.held + zone.free >= best.get(zone.name, 0) for zone in hit)
 
 
 def _retune_option(advice: TargetAdvice | None, *, kept: bool) -> Option:

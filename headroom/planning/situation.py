@@ -34,6 +34,7 @@ class Zone:
         free: Free addresses of its node subnets and of its subnets tagged for pods; ``None``: unknown.
         stuck: Pods on its nodes that have no address.
         short: Addresses that the nodes with stuck pods miss by the capacity model, and one more node beside them.
+        held: Addresses that the interfaces of its nodes hold.
         leaked: Interfaces in its subnets that hang on nothing and were made by the CNI, with their addresses.
     """
 
@@ -44,6 +45,7 @@ class Zone:
     free: int | None = None
     stuck: int = 0
     short: int = 0
+    held: int = 0
     leaked: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -328,6 +330,7 @@ def _zone(  # noqa: PLR0913 - what a zone is made of
             ),
             settings,
         ),
+        held=sum(counts.held.get(known_or(node.instance_id, ""), 0) for node in nodes),
         leaked={
             interface.interface_id: held_addresses(interface)
             for interface in sorted(items(aws.interfaces), key=lambda found: found.interface_id)

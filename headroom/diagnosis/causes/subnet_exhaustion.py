@@ -157,7 +157,7 @@ def _told(reading: Reading) -> list[Evidence]:
         said(
             "free addresses of the subnet",
             free,
-            threshold="one address" if wanted == 1 else f"the next step of ipamd asks for {wanted} at once",
+            threshold="one address" if wanted == 1 or free == 0 else f"a new interface asks for {wanted} at once",
         )
     ]
 

@@ -1,6 +1,6 @@
 """Warm targets that keep a pool from growing, or that hold more than the pods use."""
 
-from headroom.capacity.settings import check_settings
+from headroom.capacity.settings import DEFAULT_WARM_ENI_TARGET, MANIFEST_VALUES, CniSettings, check_settings
 from headroom.diagnosis.cluster import Cluster, Growth
 from headroom.diagnosis.finding import Finding, cause, said
 from headroom.diagnosis.owners import COOLDOWN, PODS, WARM
@@ -76,8 +76,25 @@ def _is_capped(reading: Reading, addressed: int) -> bool:
     )
 
 
+def _are_raised(settings: CniSettings | None) -> bool:
+    """Whether the warm targets ask for more than the stock manifest's: one interface, or one prefix."""
+    if settings is None:
+        return False
+    if settings.ip_targets_set:
+        return True
+    if settings.prefix_delegation:
+        return settings.warm_prefix_target > int(MANIFEST_VALUES["WARM_PREFIX_TARGET"])
+    return settings.warm_eni_target > DEFAULT_WARM_ENI_TARGET
+
+
 def _idle(reading: Reading, cluster: Cluster) -> tuple:  # type: ignore[type-arg]
-    """Pools that hold more idle addresses than pods use, in subnets that are exhausted."""
+    """Pools that hold more idle addresses than pods use, in subnets that are exhausted, because somebody chose so.
+
+    What the stock manifest's targets hold is no setting's fault: then the subnets are too small, and `history` says how
+    much is idle.
+    """
+    if not _are_raised(reading.settings):
+        return ()
     short = tuple(state for state in cluster.stuck_nodes if state.growth is Growth.SUBNET)
     subnets = sorted({subnet for state in short for subnet in state.subnets})
     if not subnets or not cluster.interfaces_known:

@@ -3,39 +3,37 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from headroom.addresses.blocks import Block, usable_addresses
 from headroom.capacity.cni_version import SUBNET_ROLE_TAG
+from headroom.diagnosis.verdict import RootCause
 from headroom.rehearsal.clock import Clock
-from headroom.rehearsal.engine import CHECKOUT, EngineRun
+from headroom.rehearsal.engine import CHECKOUT
 from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS
-from headroom.rehearsal.narration import Narrator, engine_summary
+from headroom.rehearsal.narration import Narrator
 from headroom.rehearsal.scenarios import cluster as reference
 from headroom.rehearsal.scenarios import sight
 from headroom.rehearsal.scenarios.cluster import NAMESPACE, ZONES, Cluster, wait_for
+from headroom.rehearsal.scenarios.incident import (
+    CANNOT_SHOW,
+    Expected,
+    RehearsalFailedError,
+    find_out,
+    make,
+    pulumi,
+    result_of,
+    until_met,
+    write_plan,
+)
 from headroom.rehearsal.world import REGION, World
 
 NAME = "eks-exhausted"
-SPEED = 20.0
-"""Simulated seconds a wall second: the CNI's 120 s pause takes 6."""
-START = datetime(2026, 3, 3, 20, 20, tzinfo=UTC)
 STACK = f"{reference.CLUSTER}-emergency"
+BY_HAND = f"{reference.CLUSTER}-by-hand"
 SCALED, BEFORE, AFTER = "checkout-api", 120, 360
 
-CANNOT_SHOW = (
-    "How long AWS takes: associations and interfaces take fixed short times here.",
-    "The hour in which an EKS control plane may not know the new CIDR yet: exec, logs and webhooks.",
-    "Packets: routes, security groups and network ACLs are checked for existence, not with traffic.",
-    "IAM: the simulated AWS allows every call.",
-    "Other users of the VPC: load balancers, Lambda and endpoints that take addresses meanwhile.",
-)
-
-
-class RehearsalFailedError(RuntimeError):
-    """The rehearsal did not go as the remedy promises; the text says where."""
+EXPECTED = Expected(causes=((RootCause.SUBNET_EXHAUSTION, None),), also=((RootCause.WARM_TARGET, None),))
 
 
 def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
@@ -56,33 +54,37 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
         phase.facts = {"pods that hang": stuck}
     with narrator.phase("refused", "What not to do: the commands of a published rule (CRE-2025-0112), judged") as phase:
         phase.facts = _refused(world, running, narrator)
-    with narrator.phase("preview", "The emergency stack, previewed with the policies") as phase:
-        _configure(world, running, _subnets(running, [f"100.64.{third * 64}.0/18" for third in range(3)]))
-        preview = _pulumi(
-            world, narrator, "preview", "--policy-pack", str(_policies()), "--policy-pack-config", _policy_config(world)
-        )
-        phase.facts = {"took (s)": round(preview.seconds, 2)}
+    with narrator.phase("diagnose", "Why pods get no address, whom it hits, how it came to this") as phase:
+        played = find_out(EXPECTED, world, narrator, running)
+        phase.facts = {"verdict": ", ".join(cause.name for cause in played.diagnosis.causes), "AWS calls": played.calls}
+    with narrator.phase("plan", "The smallest change that cures it, as files for review"):
+        plan = make(narrator, played)
+        if plan.stack != STACK:
+            raise RehearsalFailedError(f"the plan writes {plan.stack or 'no stack'}, not {STACK}")
+        narrator.output(plan.files[0].text)
     aws_nodes = sight.aws_nodes(running)
+    with narrator.phase("preview", "The emergency stack, previewed with the policies") as phase:
+        policies = write_plan(world, plan)
+        preview = pulumi(world, narrator, "preview", *policies)
+        played.seconds["preview"] = preview.seconds
+        phase.facts = {"took (s)": round(preview.seconds, 2), "page to preview (s)": played.page_to_preview}
     with narrator.phase("up", "Applied") as phase:
-        up = _pulumi(
-            world,
-            narrator,
-            "up",
-            "--yes",
-            "--skip-preview",
-            "--policy-pack",
-            str(_policies()),
-            "--policy-pack-config",
-            _policy_config(world),
-        )
+        up = pulumi(world, narrator, "up", "--yes", "--skip-preview", *policies)
         phase.facts = {"took (s)": round(up.seconds, 2)}
     with narrator.phase("recovery", f"{clock.text()}  Nobody touches the cluster; the CNI finds the subnets") as phase:
         phase.facts = _recovery(world, running, narrator, aws_nodes)
+    with narrator.phase("verify", "Every postcondition of the plan") as phase:
+        phase.facts = {"conditions": until_met(world, narrator, running, plan)}
     with narrator.phase("destroy", "A premature destroy is refused, and nothing is deleted") as phase:
         phase.facts = _destroy(world, running, narrator)
     if running.nodes.errors:
         raise RehearsalFailedError("the simulated nodes met errors:\n" + "\n".join(running.nodes.errors[:5]))
-    return {"scenario": NAME, "awsCalls": world.endpoint.calls(), "cannotShow": list(CANNOT_SHOW)}
+    return {
+        **result_of(played),
+        "scenario": NAME,
+        "awsCalls": world.endpoint.calls(),
+        "cannotShow": list(CANNOT_SHOW),
+    }
 
 
 def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
@@ -121,20 +123,13 @@ def _incident(world: World, running: Cluster, narrator: Narrator) -> int:
 def _refused(world: World, running: Cluster, narrator: Narrator) -> dict[str, Any]:
     narrator.say("The rule's loop, run in bash, asks for these subnets:")
     loop = [f"100.64.{word}.0/24" for word in ("1", "b", "c")]
-    _configure(world, running, _subnets(running, loop))
-    first = _pulumi(world, narrator, "preview", must_fail=True)
+    world.engine.init(BY_HAND, configuration(running, _subnets(running, loop)))
+    first = pulumi(world, narrator, "preview", must_fail=True)
     narrator.say("\nWith the letters mended they are valid, and still /24s. The policy pack judges them:")
-    _configure(world, running, _subnets(running, [f"100.64.{number}.0/24" for number in (1, 2, 3)]))
-    second = _pulumi(
-        world,
-        narrator,
-        "preview",
-        "--policy-pack",
-        str(_policies()),
-        "--policy-pack-config",
-        _policy_config(world),
-        must_fail=True,
-    )
+    mended = [f"100.64.{number}.0/24" for number in (1, 2, 3)]
+    world.engine.configure(BY_HAND, configuration(running, _subnets(running, mended)))
+    judged = ["--policy-pack", str(CHECKOUT / "policies"), "--policy-pack-config", _policy_config(world)]
+    second = pulumi(world, narrator, "preview", *judged, must_fail=True)
     if "pod-subnet-size" not in second.output:
         raise RehearsalFailedError("the policy pack did not refuse the /24s")
     return {"invalid (s)": round(first.seconds, 2), "undersized (s)": round(second.seconds, 2)}
@@ -183,16 +178,11 @@ def _recovery(
 
 
 def _destroy(world: World, running: Cluster, narrator: Narrator) -> dict[str, Any]:
-    plain = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", must_fail=True, lines=-1)
+    plain = pulumi(world, narrator, "destroy", "--yes", "--skip-preview", must_fail=True, lines=-1)
     narrator.say("\nProtection taken away on purpose, and the program run, so that its guard is asked:")
-    _configure(
-        world,
-        running,
-        _subnets(running, [f"100.64.{third * 64}.0/18" for third in range(3)]),
-        **{"headroom:protect": False},
-    )
-    _pulumi(world, narrator, "up", "--yes", "--skip-preview", lines=0)
-    guarded = _pulumi(world, narrator, "destroy", "--yes", "--skip-preview", "--run-program", must_fail=True, lines=30)
+    pulumi(world, narrator, "config", "set", "headroom:protect", "false", lines=0)
+    pulumi(world, narrator, "up", "--yes", "--skip-preview", lines=0)
+    guarded = pulumi(world, narrator, "destroy", "--yes", "--skip-preview", "--run-program", must_fail=True, lines=30)
     subnets = _pod_subnets(world, running)
     associated = [
         table
@@ -232,18 +222,6 @@ def configuration(running: Cluster, subnets: Mapping[str, Mapping[str, str]]) ->
     }
 
 
-def _configure(world: World, running: Cluster, subnets: Mapping[str, Mapping[str, str]], **more: object) -> None:
-    config = {**configuration(running, subnets), **more}
-    if world.engine.stack_file(STACK).exists():
-        world.engine.configure(STACK, config)
-    else:
-        world.engine.init(STACK, config)
-
-
-def _policies() -> Path:
-    return CHECKOUT / "policies"
-
-
 def _policy_config(world: World) -> str:
     per_zone = (reference.SERVICE_NODES + reference.ANALYTICS_NODES) // len(ZONES)
     file = world.folder / "policy.json"
@@ -257,19 +235,6 @@ def _policy_config(world: World) -> str:
     }
     file.write_text(json.dumps(content), encoding="utf-8")
     return str(file)
-
-
-def _pulumi(world: World, narrator: Narrator, *arguments: str, must_fail: bool = False, lines: int = 40) -> EngineRun:
-    shown = [str(Path(word).relative_to(CHECKOUT)) if word.startswith(str(CHECKOUT)) else word for word in arguments]
-    shown = [Path(word).name if word.startswith(str(world.folder)) else word for word in shown]
-    narrator.command(" ".join(["pulumi", *shown]))
-    result = world.engine.run(*arguments)
-    narrator.engine_output(engine_summary(result.output), lines)
-    narrator.say(f"  ({result.seconds:.1f} s)")
-    if must_fail != (result.code != 0):
-        expected = "to be refused" if must_fail else "to succeed"
-        raise RehearsalFailedError(f"{result.command} was expected {expected}:\n{result.output}")
-    return result
 
 
 # What can be seen

@@ -98,12 +98,16 @@ class Incident:
 class Played:
     """What came of an incident: for the table, and for tests."""
 
-    incident: Incident
     snapshot: Snapshot
     diagnosis: Diagnosis
     plan: Plan | None = None
     calls: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def page_to_preview(self) -> float:
+        """Seconds of collecting, diagnosing, planning and previewing."""
+        return round(sum(self.seconds.values()), 1)
 
 
 def play(
@@ -121,13 +125,20 @@ def play(
         (folder / "facts.json").write_text(dump(played.snapshot), encoding="utf-8")
         (folder / "expected.json").write_text(_expected(played), encoding="utf-8")
     return {
+        **result_of(played),
         "scenario": incident.name,
+        "awsCalls": world.endpoint.calls(),
+        "cannotShow": list(CANNOT_SHOW),
+    }
+
+
+def result_of(played: Played) -> dict[str, Any]:
+    """What `--json` prints of the diagnosis."""
+    return {
         "verdict": played.diagnosis.verdict.value,
         "causes": [cause.name for cause in played.diagnosis.causes],
-        "awsCalls": world.endpoint.calls(),
         "callsOfDiagnosis": played.calls,
-        "pageToPreview": round(sum(played.seconds.values()), 1),
-        "cannotShow": list(CANNOT_SHOW),
+        "pageToPreview": played.page_to_preview,
     }
 
 
@@ -147,7 +158,7 @@ def play_through(incident: Incident, world: World, narrator: Narrator, clock: Cl
         if incident.stuck:
             phase.facts = {"pods that hang": _until_stuck(running)}
     with narrator.phase("diagnose", "Why") as phase:
-        played = _diagnose(incident, world, narrator, running)
+        played = find_out(incident.expected, world, narrator, running)
         phase.facts = {"verdict": _told(played.diagnosis), "calls": played.calls}
     if played.diagnosis.verdict is Verdict.FOUND:
         _cure(incident, world, narrator, running, played)
@@ -191,7 +202,12 @@ def log_lines(folder: Path) -> tuple[Line, ...]:
     return tuple(found.values())
 
 
-def _diagnose(incident: Incident, world: World, narrator: Narrator, running: Cluster) -> Played:
+def find_out(expected: Expected, world: World, narrator: Narrator, running: Cluster) -> Played:
+    """Collects and diagnoses, and tells it.
+
+    Raises:
+        RehearsalFailedError: The verdict is not the expected one.
+    """
     narrator.command(f"headroom diagnose --cluster {CLUSTER} --log …/ipamd.log")
     world.endpoint.forget_calls()
     started = time.monotonic()
@@ -199,7 +215,6 @@ def _diagnose(incident: Incident, world: World, narrator: Narrator, running: Clu
     collected = time.monotonic()
     diagnosis = diagnose(snapshot)
     played = Played(
-        incident=incident,
         snapshot=snapshot,
         diagnosis=diagnosis,
         calls=sum(source.calls for source in snapshot.sources if source.name.startswith(_AWS)),
@@ -207,7 +222,7 @@ def _diagnose(incident: Incident, world: World, narrator: Narrator, running: Clu
     )
     for line in told(diagnosis):
         narrator.say(line)
-    _judge(incident.expected, diagnosis)
+    _judge(expected, diagnosis)
     return played
 
 
@@ -245,34 +260,40 @@ def _told(diagnosis: Diagnosis) -> str:
 
 def _cure(incident: Incident, world: World, narrator: Narrator, running: Cluster, played: Played) -> None:
     with narrator.phase("plan", "The smallest change that cures it"):
-        started = time.monotonic()
-        plan = make_plan(played.snapshot, played.diagnosis)
-        played.plan, played.seconds["plan"] = plan, time.monotonic() - started
-        narrator.command(f"headroom plan --cluster {CLUSTER}")
-        for option in plan.options:
-            if option.kept:
-                narrator.say(f"  ✓ {option.title}. {option.reason}")
-        for decision in plan.decisions:
-            narrator.say(f"  ? {decision}")
+        plan = make(narrator, played)
     if incident.by_hand is not None:
         with narrator.phase("by hand", "What a person does"):
             narrator.say(incident.by_hand(world, running, plan))
     if plan.stack:
         with narrator.phase("preview", "Previewed with the policies") as phase:
-            arguments = _write(world, plan)
+            arguments = write_plan(world, plan)
             preview = pulumi(world, narrator, "preview", *arguments)
             played.seconds["preview"] = preview.seconds
-            phase.facts = {"page to preview (s)": round(sum(played.seconds.values()), 1)}
+            phase.facts = {"page to preview (s)": played.page_to_preview}
         with narrator.phase("up", "Applied"):
             pulumi(world, narrator, "up", "--yes", "--skip-preview", *arguments)
     if incident.afterwards is not None:
         with narrator.phase("afterwards", "What a person does next"):
             narrator.say(incident.afterwards(world, running, plan))
     with narrator.phase("verify", "Until every condition holds") as phase:
-        phase.facts = {"conditions": _verify(world, narrator, running, plan)}
+        phase.facts = {"conditions": until_met(world, narrator, running, plan)}
 
 
-def _write(world: World, plan: Plan) -> list[str]:
+def make(narrator: Narrator, played: Played) -> Plan:
+    """Makes the plan, and tells it."""
+    narrator.command(f"headroom plan --cluster {CLUSTER}")
+    started = time.monotonic()
+    plan = make_plan(played.snapshot, played.diagnosis)
+    played.plan, played.seconds["plan"] = plan, time.monotonic() - started
+    for option in plan.options:
+        if option.kept:
+            narrator.say(f"  ✓ {option.title}. {option.reason}")
+    for decision in plan.decisions:
+        narrator.say(f"  ? {decision}")
+    return plan
+
+
+def write_plan(world: World, plan: Plan) -> list[str]:
     """Writes the plan's files into the engine's project; returns the options that name the policies."""
     arguments = ["--policy-pack", str(CHECKOUT / "policies")]
     folder = world.engine.stack_file(plan.stack).parent
@@ -285,23 +306,29 @@ def _write(world: World, plan: Plan) -> list[str]:
     return arguments
 
 
-def pulumi(world: World, narrator: Narrator, *arguments: str, lines: int = 40) -> EngineRun:
+def pulumi(world: World, narrator: Narrator, *arguments: str, must_fail: bool = False, lines: int = 40) -> EngineRun:
     """Runs the engine, and shows what it says.
 
     Raises:
-        RehearsalFailedError: It failed.
+        RehearsalFailedError: It failed, or did not where it had to.
     """
     shown = [Path(word).name if word.startswith("/") else word for word in arguments]
     narrator.command(" ".join(["pulumi", *shown]))
     result = world.engine.run(*arguments)
     narrator.engine_output(engine_summary(result.output), lines)
     narrator.say(f"  ({result.seconds:.1f} s)")
-    if result.code != 0:
-        raise RehearsalFailedError(f"{result.command} was expected to succeed:\n{result.output}")
+    if must_fail != (result.code != 0):
+        expected = "to be refused" if must_fail else "to succeed"
+        raise RehearsalFailedError(f"{result.command} was expected {expected}:\n{result.output}")
     return result
 
 
-def _verify(world: World, narrator: Narrator, running: Cluster, plan: Plan) -> str:
+def until_met(world: World, narrator: Narrator, running: Cluster, plan: Plan) -> str:
+    """Judges the plan's postconditions again and again, and tells each change.
+
+    Raises:
+        RehearsalFailedError: One does not come to hold.
+    """
     clock = running.nodes.clock
     started = clock.now()
     said: dict[str, str] = {}
