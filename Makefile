@@ -39,6 +39,12 @@ lock: ## resolve the dependencies anew into the lock files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
 		--no-header --no-emit-index-url --constraint toolchain/constraints.txt \
 		--quiet --output-file requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --constraint requirements.lock \
+		--quiet --output-file templates/ci/requirements.txt templates/ci/requirements.in
+	uv pip compile --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-annotate \
+		--quiet --output-file benchmarks/peers.lock benchmarks/peers.in
 	for tool in uv-command go; do uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate --quiet --upgrade \
 		--output-file toolchain/$$tool.lock toolchain/$$tool.in; done

@@ -1,6 +1,5 @@
 """The policy pack: `pulumi preview --policy-pack policies`. Every rule is mandatory unless its configuration says."""
 
-from policies.analyzer import serve
-from policies.pack import RULES
+from policies.server import serve
 
-serve(RULES)
+serve()

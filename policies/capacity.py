@@ -7,10 +7,11 @@ from typing import Any
 from headroom.addresses.blocks import usable_addresses
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.demand import ZoneDemand, least_demand, zone_demand
+from headroom.capacity.fleet import DEFAULT_SURGE
+from policies.free import Free
 from policies.network import known_block, known_pod_subnets, zone_of
 from policies.nodes import whole_number
 from policies.resources import Resources
-from policies.rules.pod_subnet_size import DEFAULT_SURGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,27 +23,41 @@ class ZoneCapacity:
         before: Addresses of its pod subnets before the change; None where that is not known.
         after: Addresses of its pod subnets as the stack declares them.
         needed: Addresses that its nodes need; None where the configuration does not let that be told.
+        basis: What was taken for its nodes, in words; empty where `needed` is None.
+        free: Addresses that are free there now; None where that was not read.
     """
 
     zone: str
     before: int | None
     after: int
     needed: int | None
+    basis: str = ""
+    free: Free | None = None
 
 
-def zones(resources: Resources, before: Resources | None, config: Mapping[str, Any]) -> list[ZoneCapacity]:
+def zones(
+    resources: Resources,
+    before: Resources | None,
+    config: Mapping[str, Any],
+    free: Mapping[str, Free] | None = None,
+) -> list[ZoneCapacity]:
     """Every zone with pod subnets, in order; `config` is that of the rule pod-subnet-size."""
     after = _addresses(resources)
     earlier = _addresses(before) if before is not None else None
-    return [
-        ZoneCapacity(
-            zone=zone,
-            before=None if earlier is None else earlier.get(zone, 0),
-            after=after.get(zone, 0),
-            needed=_needed(zone, config),
+    found: list[ZoneCapacity] = []
+    for zone in sorted({*after, *(earlier or ())}):
+        demand = _demand(zone, config)
+        found.append(
+            ZoneCapacity(
+                zone=zone,
+                before=None if earlier is None else earlier.get(zone, 0),
+                after=after.get(zone, 0),
+                needed=None if demand is None else demand.addresses,
+                basis="" if demand is None else demand.text.rstrip(","),
+                free=(free or {}).get(zone),
+            )
         )
-        for zone in sorted({*after, *(earlier or ())})
-    ]
+    return found
 
 
 def _addresses(resources: Resources) -> dict[str, int]:
@@ -52,11 +67,6 @@ def _addresses(resources: Resources) -> dict[str, int]:
         if isinstance(zone, str) and block is not None:
             found[zone] = found.get(zone, 0) + usable_addresses(block)
     return found
-
-
-def _needed(zone: str, config: Mapping[str, Any]) -> int | None:
-    demand = _demand(zone, config)
-    return None if demand is None else demand.addresses
 
 
 def _demand(zone: str, config: Mapping[str, Any]) -> ZoneDemand | None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from headroom.addresses.blocks import Block, read_blocks, shown
 from headroom.addresses.problems import Problem
+from headroom.capacity.fleet import DEFAULT_SURGE
 from policies.resources import Resource
 
 Enforcement = Literal["mandatory", "advisory", "disabled"]
@@ -50,6 +51,23 @@ ENVIRONMENT: Final[Mapping[str, Any]] = {
     "description": "aws-node's settings as they are live, such as WARM_IP_TARGET",
 }
 CIDR_BLOCKS: Final[Mapping[str, Any]] = {"type": "array", "items": {"type": "string"}}
+EXPECTED_NODES: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "additionalProperties": {"type": "integer", "minimum": 0},
+    "description": "Nodes by availability zone at their most",
+}
+PODS_PER_NODE: Final[Mapping[str, Any]] = {
+    "type": "integer",
+    "minimum": 0,
+    "description": "Pods on the pod network of one node, at most",
+}
+INSTANCE_TYPE: Final[Mapping[str, Any]] = {"type": "string", "description": "Instance type of the nodes"}
+SURGE: Final[Mapping[str, Any]] = {
+    "type": "integer",
+    "minimum": 0,
+    "default": DEFAULT_SURGE,
+    "description": "Nodes more during a rolling upgrade",
+}
 
 
 @dataclass(frozen=True, slots=True)

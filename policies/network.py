@@ -10,6 +10,7 @@ from policies.findings import Undecided, known, read
 from policies.resources import (
     CIDR_ASSOCIATION,
     ENI_CONFIG,
+    POD_SUBNETS_COMPONENT,
     ROUTE,
     ROUTE_TABLE,
     ROUTE_TABLE_ASSOCIATION,
@@ -40,7 +41,11 @@ WAYS_OUT: Final = (
 
 
 def is_for_pods(subnet: Resource) -> bool | Undecided:
-    """Whether the VPC CNI takes addresses from it: the role tag is set and is not 0."""
+    """Whether the VPC CNI takes addresses from it: the role tag is set and is not 0.
+
+    Headroom's component sets it by a resource of its own, which a rule that is asked about the subnet alone does not
+    see; that the subnet leaves the key alone tells it.
+    """
     tags = known(subnet.properties, "tags")
     if isinstance(tags, Undecided):
         return tags
@@ -49,6 +54,8 @@ def is_for_pods(subnet: Resource) -> bool | Undecided:
     role = known(tags, SUBNET_ROLE_TAG) if tags else None
     if isinstance(role, Undecided):
         return Undecided(f"tag {SUBNET_ROLE_TAG}")
+    if role is None and POD_SUBNETS_COMPONENT in subnet.parent_types:
+        return any(SUBNET_ROLE_TAG in path for path in subnet.ignore_changes)
     return role is not None and role != SUBNET_EXCLUDED
 
 

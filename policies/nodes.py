@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from headroom.capacity.limits import InstanceLimits, MaxPods, max_pods
+from headroom.capacity.settings import CniSettings
 from policies.findings import Undecided, read
 from policies.network import linked
 from policies.resources import LAUNCH_TEMPLATE, UNKNOWN, Resource, Resources
@@ -63,3 +65,17 @@ def whole_number(config: Mapping[str, Any], key: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0 or value % 1:
         return None
     return int(value)
+
+
+def density_lost(limits: InstanceLimits, value: int, settings: CniSettings) -> MaxPods | None:
+    """The pods that prefix delegation would allow a node whose maxPods has stayed at what single addresses allow.
+
+    None where it is off, where the type has no prefixes, or where `value` is more than that. Growth stops once maxPods
+    addresses are there (amazon-vpc-cni-k8s, pkg/ipamd/ipamd.go, isDatastorePoolTooLow), so prefixes then take
+    addresses and add not one pod.
+    """
+    custom = settings.custom_networking
+    single = max_pods(limits, custom_networking=custom)
+    most = max_pods(limits, prefix_delegation=settings.prefix_delegation, custom_networking=custom)
+    lost = settings.prefix_delegation and limits.supports_prefixes and value <= single.value < most.value
+    return most if lost else None

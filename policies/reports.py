@@ -1,28 +1,31 @@
-"""A check's result as JSON, as SARIF 2.1.0 and as the comment on a pull request."""
+"""A check's result as JSON, as SARIF 2.1.0 and as GitLab's code quality report."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from headroom.addresses.problems import Problem
 from policies.capacity import ZoneCapacity
 from policies.pack import RULES, Judgement
 from policies.resources import Place
 
-Verdict = Literal["clean", "violation", "undecided"]
+Verdict = Literal["clean", "violation", "undecided", "invalid"]
 
 SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 SARIF_VERSION: Final = "2.1.0"
+SOURCE_ROOT: Final = "%SRCROOT%"
+"""What SARIF readers take for the root of the repository (sarif-v2.1.0, 3.14.14)."""
 BAR: Final = 10
 """Characters of a bar."""
-FOLDED_AFTER: Final = 20
-"""Findings that a comment shows; the others are folded beneath."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What a check found.
+    """What a check of one source found.
 
     Attributes:
         source: What was checked, as the user named it.
@@ -32,6 +35,9 @@ class Check:
         zones: Addresses by zone.
         unasked: What could not be looked at, in words.
         places: Where single values of the configuration were written, by their key.
+        file: The file that a finding without a place of its own is shown at.
+        free_from: Where the free addresses were read, in words; empty where they were not.
+        notes: What the reader should know and decides nothing.
     """
 
     source: str
@@ -41,17 +47,59 @@ class Check:
     zones: Sequence[ZoneCapacity] = ()
     unasked: Sequence[str] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
+    file: str = ""
+    free_from: str = ""
+    notes: Sequence[str] = ()
 
     def of_kind(self, kind: str) -> list[Judgement]:
         """The judgements of one kind: violation, undecided, advisory or excepted."""
         return [judgement for judgement in self.judgements if kind_of(judgement) == kind]
 
     @property
+    def undecided(self) -> int:
+        """How much could not be decided: by a rule, or because nobody could be asked."""
+        return len(self.of_kind("undecided")) + len(self.unasked)
+
+    @property
     def verdict(self) -> Verdict:
         """A violation outweighs what could not be decided."""
         if self.of_kind("violation"):
             return "violation"
-        return "undecided" if self.of_kind("undecided") or self.unasked else "clean"
+        return "undecided" if self.undecided else "clean"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A source that could not be checked at all."""
+
+    source: str
+    problems: Sequence[Problem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was found in everything that was checked.
+
+    Attributes:
+        checks: One for each source.
+        refused: The sources that could not be read.
+        since: The commit since which stack files were looked for; empty where sources were named.
+    """
+
+    checks: Sequence[Check]
+    refused: Sequence[Refused] = ()
+    since: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst: what cannot be read, then a violation, then what could not be decided."""
+        verdicts = {check.verdict for check in self.checks}
+        if self.refused:
+            return "invalid"
+        return next((verdict for verdict in _WORST_FIRST if verdict in verdicts), "clean")
+
+
+_WORST_FIRST: Final[tuple[Verdict, ...]] = ("violation", "undecided")
 
 
 def kind_of(judgement: Judgement) -> str:
@@ -66,16 +114,30 @@ def kind_of(judgement: Judgement) -> str:
 def place_of(check: Check, judgement: Judgement) -> Place | None:
     """File and line of what the finding is about, the property's own line where it is known."""
     resource = judgement.finding.resource
-    if resource is None:
-        return check.places.get(judgement.finding.key)
-    if resource.place is None:
+    place = check.places.get(judgement.finding.key) if resource is None else resource.place
+    if place is None:
         return None
-    place = resource.place
     return Place(file=place.file, line=place.lines.get(judgement.finding.key, place.line))
 
 
-def to_json(check: Check) -> dict[str, Any]:
-    """The result as one JSON document."""
+def to_json(report: Report) -> dict[str, Any]:
+    """The result as one JSON document: of one named source its own, else of each one."""
+    if not report.since and not report.refused and len(report.checks) == 1:
+        return _check_json(report.checks[0])
+    return {
+        "verdict": report.verdict,
+        "checks": [_check_json(check) for check in report.checks],
+        "refused": [
+            {
+                "source": item.source,
+                "problems": [{"rule": problem.rule, "message": problem.message} for problem in item.problems],
+            }
+            for item in report.refused
+        ],
+    }
+
+
+def _check_json(check: Check) -> dict[str, Any]:
     return {
         "verdict": check.verdict,
         "source": check.source,
@@ -92,8 +154,15 @@ def to_json(check: Check) -> dict[str, Any]:
             )
         },
         "notChecked": list(check.unasked),
+        "notes": list(check.notes),
         "zones": [
-            {"zone": zone.zone, "before": zone.before, "after": zone.after, "needed": zone.needed}
+            {
+                "zone": zone.zone,
+                "before": zone.before,
+                "after": zone.after,
+                "needed": zone.needed,
+                "freeNow": None if zone.free is None else zone.free.addresses,
+            }
             for zone in check.zones
         ],
     }
@@ -122,9 +191,11 @@ def _finding(check: Check, judgement: Judgement) -> dict[str, Any]:
 _SARIF_LEVELS: Final = {"violation": "error", "advisory": "note", "undecided": "none", "excepted": "error"}
 
 
-def to_sarif(check: Check, version: str) -> dict[str, Any]:
-    """The result as SARIF 2.1.0 (OASIS, sarif-v2.1.0)."""
+def to_sarif(report: Report, version: str) -> dict[str, Any]:
+    """The result as SARIF 2.1.0 (OASIS, sarif-v2.1.0): one run, since GitHub takes one of a tool in an upload."""
     indexes = {rule.NAME: index for index, rule in enumerate(RULES)}
+    told = [("warning", text) for check in report.checks for text in check.unasked]
+    told += [("error", item.message) for each in report.refused for item in each.problems]
     return {
         "$schema": SARIF_SCHEMA,
         "version": SARIF_VERSION,
@@ -138,6 +209,7 @@ def to_sarif(check: Check, version: str) -> dict[str, Any]:
                             {
                                 "id": rule.NAME,
                                 "shortDescription": {"text": rule.DESCRIPTION},
+                                "fullDescription": {"text": rule.DESCRIPTION},
                                 "help": {"text": rule.REMEDIATION},
                                 "defaultConfiguration": {"level": "error"},
                                 "properties": {"tags": list(rule.TAGS), "severity": rule.SEVERITY},
@@ -147,12 +219,16 @@ def to_sarif(check: Check, version: str) -> dict[str, Any]:
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_sarif_result(check, judgement, indexes) for judgement in check.judgements],
+                "results": [
+                    _sarif_result(check, judgement, indexes)
+                    for check in report.checks
+                    for judgement in check.judgements
+                ],
                 "invocations": [
                     {
-                        "executionSuccessful": True,
+                        "executionSuccessful": not report.refused,
                         "toolExecutionNotifications": [
-                            {"level": "warning", "message": {"text": text}} for text in check.unasked
+                            {"level": level, "message": {"text": text}} for level, text in told
                         ],
                     }
                 ],
@@ -161,14 +237,24 @@ def to_sarif(check: Check, version: str) -> dict[str, Any]:
     }
 
 
+def _artifact(file: str) -> dict[str, str]:
+    """A file as SARIF names it: relative to the root of the repository, where the command is given."""
+    path = Path(file)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    if path.is_absolute():
+        return {"uri": path.as_uri()}
+    return {"uri": quote(path.as_posix()), "uriBaseId": SOURCE_ROOT}
+
+
 def _sarif_result(check: Check, judgement: Judgement, indexes: dict[str, int]) -> dict[str, Any]:
-    kind, place, resource = kind_of(judgement), place_of(check, judgement), judgement.finding.resource
+    kind, place, resource = kind_of(judgement), _shown_at(check, judgement), judgement.finding.resource
     location: dict[str, Any] = {}
     if resource is not None:
         location["logicalLocations"] = [{"name": resource.name, "fullyQualifiedName": resource.urn, "kind": "resource"}]
     if place is not None:
         location["physicalLocation"] = {
-            "artifactLocation": {"uri": place.file.replace("\\", "/")},
+            "artifactLocation": _artifact(place.file),
             "region": {"startLine": place.line},
         }
     result: dict[str, Any] = {
@@ -178,6 +264,7 @@ def _sarif_result(check: Check, judgement: Judgement, indexes: dict[str, int]) -
         "kind": "open" if kind == "undecided" else "fail",
         "level": _SARIF_LEVELS[kind],
         "message": {"text": judgement.message},
+        "partialFingerprints": {"headroomFinding/v1": _fingerprint(judgement)},
     }
     if location:
         result["locations"] = [location]
@@ -186,66 +273,43 @@ def _sarif_result(check: Check, judgement: Judgement, indexes: dict[str, int]) -
     return result
 
 
-_MARKS: Final = {"violation": "❌", "undecided": "❔", "advisory": "⚠️", "excepted": "⏭️"}
+def _shown_at(check: Check, judgement: Judgement) -> Place | None:
+    """Where a forge shows a finding: GitHub takes none without a file and a line (SARIF support for code scanning)."""
+    return place_of(check, judgement) or (Place(file=check.file, line=1) if check.file else None)
 
 
-def to_markdown(check: Check) -> str:
-    """The comment on a pull request: the verdict first, readable on a phone; the rest folded beneath."""
-    violations, undecided = check.of_kind("violation"), check.of_kind("undecided")
-    plural = "" if len(violations) == 1 else "s"
-    lines = [
-        f"**Headroom: {len(violations)} violation{plural}, {len(undecided)} undecided** · `{check.source}`",
-        "",
-    ]
-    shown = [*violations, *check.of_kind("advisory")]
-    lines += _bullets(check, shown[:FOLDED_AFTER])
-    if len(shown) > FOLDED_AFTER:
-        lines += _folded(f"{len(shown) - FOLDED_AFTER} more", _bullets(check, shown[FOLDED_AFTER:]))
-    if not shown:
-        lines.append(f"✅ {check.resources} resources, {len(RULES)} rules, no violation.")
-    lines += ["", *_zone_table(check.zones)] if check.zones else []
-    open_ends = [*_bullets(check, undecided), *(f"- {text}" for text in check.unasked)]
-    if open_ends:
-        lines += _folded(f"{len(open_ends)} could not be checked", open_ends)
-    excepted = check.of_kind("excepted")
-    if excepted:
-        lines += _folded(f"{len(excepted)} let pass by an exception", _bullets(check, excepted))
-    names = sorted({judgement.rule for judgement in shown})
-    if names:
-        remedies = {rule.NAME: rule.REMEDIATION for rule in RULES}
-        lines += _folded("What to write instead", [f"- `{name}`: {remedies[name]}" for name in names])
-    return "\n".join(lines) + "\n"
+def _fingerprint(judgement: Judgement, *more: str) -> str:
+    """What makes a finding the same one in the next run: not its line, nor its figures."""
+    resource = judgement.finding.resource
+    parts = (judgement.rule, resource.urn if resource is not None else "", judgement.finding.key, *more)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _bullets(check: Check, judgements: Sequence[Judgement]) -> list[str]:
-    lines = []
-    for judgement in judgements:
-        place = place_of(check, judgement)
-        where = f" {place.file} line {place.line}" if place is not None else ""
-        until = ""
-        if judgement.excepted is not None:
-            until = f" (until {judgement.excepted.expires}: {_plain(judgement.excepted.reason)})"
-        lines.append(f"- {_MARKS[kind_of(judgement)]} `{judgement.rule}`{where}: {_plain(judgement.message)}{until}")
-    return lines
+_CODE_QUALITY: Final = {"critical": "blocker", "high": "critical", "medium": "major", "low": "minor"}
+"""Our severities in GitLab's words (GitLab documentation, Code Quality, report format)."""
+SEVERITIES: Final = tuple(_CODE_QUALITY)
+"""The severities of rules, the worst first."""
 
 
-def _plain(text: str) -> str:
-    """Text that a stack's author chose, so that it stays text in Markdown."""
-    flat = " ".join(text.split())
-    return "".join(f"\\{mark}" if mark in "<>|[]*_`@#!" else mark for mark in flat)
+def to_code_quality(report: Report) -> list[dict[str, Any]]:
+    """The findings as GitLab's code quality report has them; it has no word for an exception, so these are left out."""
+    return [item for check in report.checks for item in _code_quality(check)]
 
 
-def _folded(title: str, lines: Sequence[str]) -> list[str]:
-    return ["", f"<details><summary>{title}</summary>", "", *lines, "", "</details>"]
-
-
-def _zone_table(zones: Sequence[ZoneCapacity]) -> list[str]:
-    lines = ["| zone | holds before | holds after | needed | |", "|---|---:|---:|---:|---|"]
-    for zone in zones:
-        before = "" if zone.before is None else f"{zone.before:,}"
-        needed = "not known" if zone.needed is None else f"{zone.needed:,}"
-        lines.append(f"| {_plain(zone.zone)} | {before} | {zone.after:,} | {needed} | {bar(zone)} |")
-    return lines
+def _code_quality(check: Check) -> Iterator[dict[str, Any]]:
+    severities = {rule.NAME: _CODE_QUALITY[rule.SEVERITY] for rule in RULES}
+    for judgement in check.judgements:
+        kind, place = kind_of(judgement), _shown_at(check, judgement)
+        if kind == "excepted" or place is None:
+            continue
+        yield {
+            "check_name": judgement.rule,
+            "description": judgement.message,
+            # GitLab drops a finding whose fingerprint it has seen.
+            "fingerprint": _fingerprint(judgement, check.source, judgement.message),
+            "severity": severities[judgement.rule] if kind == "violation" else "info",
+            "location": {"path": Path(place.file).as_posix(), "lines": {"begin": place.line}},
+        }
 
 
 def bar(zone: ZoneCapacity) -> str:

@@ -2,88 +2,37 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import re
 import subprocess
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
 
 from headroom.addresses.problems import ProblemsError
 from headroom.cli import COMMANDS
-from headroom.cli.check import check
 from policies.pack import RULES
-from policies.reports import BAR, bar, to_sarif
+from tests.policies.conftest import (
+    CHECKOUT,
+    EXAMPLE,
+    INSIDE,
+    POLICY,
+    SUBNET,
+    UNKNOWN,
+    policy,
+    route_table,
+    run,
+    small,
+    stack_file,
+    state,
+    subnet,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-CHECKOUT = Path(__file__).parents[2]
-EXAMPLE = CHECKOUT / "stacks" / "Pulumi.example-emergency.yaml"
-POLICY = CHECKOUT / "stacks" / "policy.example-emergency.json"
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-SUBNET = "aws:ec2/subnet:Subnet"
-ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
-
-
-def run(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(check, list(arguments), input=stdin)
-
-
-def stack_file(folder: Path, *, name: str = "prod", **changes: Any) -> Path:
-    config: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["config"]
-    config |= {f"headroom:{key}": value for key, value in changes.items()}
-    path = folder / f"Pulumi.{name}.yaml"
-    path.write_text(yaml.safe_dump({"config": config}, sort_keys=False), encoding="utf-8")
-    return path
-
-
-def small(folder: Path) -> Path:
-    zone = {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-1"}
-    return stack_file(folder, podSubnets={"us-east-1a": zone})
-
-
-def state(*resources: Mapping[str, Any]) -> str:
-    return json.dumps({"version": 3, "deployment": {"resources": list(resources)}})
-
-
-def subnet(cidr: str = "100.64.0.0/18", **more: Any) -> dict[str, Any]:
-    inputs = {
-        "vpcId": "vpc-1",
-        "cidrBlock": cidr,
-        "availabilityZone": "us-east-1a",
-        "tags": {"kubernetes.io/role/cni": "1"},
-    }
-    return {
-        "urn": f"urn:pulumi:prod::p::{SUBNET}::pods",
-        "type": SUBNET,
-        "id": "subnet-1",
-        "inputs": inputs,
-        "protect": True,
-        **more,
-    }
-
-
-def route_table() -> dict[str, Any]:
-    return {
-        "urn": f"urn:pulumi:prod::p::{ASSOCIATION}::pods",
-        "type": ASSOCIATION,
-        "id": "rtbassoc-1",
-        "inputs": {"subnetId": "subnet-1", "routeTableId": "rtb-1"},
-    }
-
-
-INSIDE = {"pod-subnet-inside-vpc": {"vpcCidrBlocks": ["100.64.0.0/16"]}}
-
-
-def policy(folder: Path, document: object) -> str:
-    path = folder / "policy.json"
-    path.write_text(json.dumps(document), encoding="utf-8")
-    return str(path)
-
+    from pathlib import Path
 
 # Exit codes.
 
@@ -92,7 +41,8 @@ def test_a_clean_stack_file_exits_with_0_and_says_what_comes_next() -> None:
     done = run(str(EXAMPLE), "--policy-config", str(POLICY))
     assert done.exit_code == 0, done.output
     assert "zone us-east-1a holds 16,379 needs 1,650" in done.output
-    assert done.output.splitlines()[-1].startswith("clean: 0 violations, 0 undecided; 7 resources, 18 rules")
+    said = rf"clean: 0 violations, 0 undecided; \d+ resources, {len(RULES)} rules \(stack file\)\. Next: .+"
+    assert re.fullmatch(said, done.output.splitlines()[-1])
 
 
 def test_a_violation_exits_with_1_and_names_rule_file_and_line(tmp_path: Path) -> None:
@@ -193,7 +143,8 @@ def test_a_preview_is_judged_as_it_will_be_with_the_capacity_before(tmp_path: Pa
     done = run("-", "--json", "--policy-config", policy(tmp_path, INSIDE), stdin=json.dumps(document))
     result = json.loads(done.output)
     assert (done.exit_code, result["verdict"], result["door"], result["resources"]) == (0, "clean", "preview", 2)
-    assert result["zones"] == [{"zone": "us-east-1a", "before": 251, "after": 16379, "needed": 500}]
+    zone = {"zone": "us-east-1a", "before": 251, "after": 16379, "needed": 500, "freeNow": None}
+    assert result["zones"] == [zone]
 
 
 def program(folder: Path, text: str, **config: object) -> Path:
@@ -278,89 +229,136 @@ def test_a_stack_file_is_checked_without_the_pulumi_sdk() -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-# Outputs.
+def test_a_program_is_found_in_a_folder_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    program(tmp_path / "project", RAW, size="24")
+    monkeypatch.chdir(tmp_path)
+    done = run("project", "--stack", "dev", "--policy-config", policy(tmp_path, INSIDE))
+    assert done.exit_code == 1, done.output
+    assert "project/__main__.py:15 100.64.0.0/24 holds 251 addresses" in done.output
 
 
-def outputs(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
-    sarif, markdown = folder / "c.sarif", folder / "c.md"
-    done = run(str(small(folder)), "--json", "--sarif", str(sarif), "--markdown", str(markdown))
-    return (
-        json.loads(done.output),
-        json.loads(sarif.read_text(encoding="utf-8")),
-        markdown.read_text(encoding="utf-8"),
-    )
+def test_what_a_program_prints_is_no_part_of_the_answer(tmp_path: Path) -> None:
+    folder = str(program(tmp_path, f"print('hello')\n{RAW}", size="24"))
+    done = run(folder, "--stack", "dev", "--json", "--policy-config", policy(tmp_path, INSIDE))
+    assert json.loads(done.stdout)["verdict"] == "violation"
+    assert "hello" in done.stderr
 
 
-def test_json_carries_verdict_findings_and_zones(tmp_path: Path) -> None:
-    document, _, _ = outputs(tmp_path)
-    assert document["verdict"] == "violation"
-    assert document["rules"] == len(RULES)
-    (violation,) = document["violations"]
-    assert (violation["rule"], violation["resource"]) == ("pod-subnet-size", "pods-us-east-1a")
-    assert violation["line"] > 1
-    assert document["zones"] == [{"zone": "us-east-1a", "before": None, "after": 251, "needed": 500}]
+def test_a_program_that_ends_itself_is_refused(tmp_path: Path) -> None:
+    done = run(str(program(tmp_path, "import sys\nsys.exit(0)\n")), "--stack", "dev")
+    assert "The program ends itself (exit code 0)." in str(done.exception)
 
 
-def test_sarif_has_what_the_standard_asks_for(tmp_path: Path) -> None:
-    _, sarif, _ = outputs(tmp_path)
-    assert sarif["version"] == "2.1.0"
-    (run_,) = sarif["runs"]
-    driver = run_["tool"]["driver"]
-    assert [rule["id"] for rule in driver["rules"]] == [rule.NAME for rule in RULES]
-    assert len({rule["id"] for rule in driver["rules"]}) == len(RULES)
-    for result in run_["results"]:
-        assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-        assert result["message"]["text"]
-        assert result["level"] in ("none", "note", "warning", "error")
-        assert result["kind"] == "fail" or result["level"] == "none", "sarif-v2.1.0, 3.27.10"
-        for location in result["locations"]:
-            assert location["physicalLocation"]["region"]["startLine"] >= 1
-            assert location["physicalLocation"]["artifactLocation"]["uri"]
-    assert all(set(invocation) >= {"executionSuccessful"} for invocation in run_["invocations"])
+def test_resources_of_imported_modules_are_seen_in_every_run(tmp_path: Path) -> None:
+    program(tmp_path, "import network_of_the_test\n", size="24")
+    (tmp_path / "network_of_the_test.py").write_text(RAW, encoding="utf-8")
+    (tmp_path / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": {"size": "18"}}), encoding="utf-8")
+    config = policy(tmp_path, INSIDE)
+    files = [str(tmp_path / f"Pulumi.{stack}.yaml") for stack in ("dev", "prod")]
+    done = run(*files, "--json", "--policy-config", config)
+    result = json.loads(done.stdout)
+    assert [check["verdict"] for check in result["checks"]] == ["violation", "clean"]
+    assert [check["resources"] for check in result["checks"]] == [2, 2]
 
 
-def test_the_comment_begins_with_the_verdict_and_draws_the_zone(tmp_path: Path) -> None:
-    _, _, comment = outputs(tmp_path)
-    lines = comment.splitlines()
-    assert lines[0].startswith("**Headroom: 1 violation, 0 undecided** · `")
-    assert lines[2].startswith("- ❌ `pod-subnet-size` ")
-    assert f"{'▓' * BAR} short by 249" in comment
-    assert "<details><summary>What to write instead</summary>" in comment
+def test_the_stack_file_of_any_program_is_judged_by_running_it(tmp_path: Path) -> None:
+    file = program(tmp_path, RAW, size="24") / "Pulumi.dev.yaml"
+    done = run(str(file), "--policy-config", policy(tmp_path, INSIDE))
+    assert done.exit_code == 1
+    assert "(program)" in done.output
 
 
-def test_a_name_that_is_markup_stays_text_in_the_comment(tmp_path: Path) -> None:
-    zone = {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-1", "zone": "<b>|x\n# @all"}
-    path = stack_file(tmp_path, podSubnets={"<img src=x>\n": zone})
-    run(str(path), "--markdown", str(tmp_path / "c.md"), "--sarif", str(tmp_path / "c.sarif"))
+def test_a_program_that_cannot_run_here_is_said_to_be_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "policies.doors.program", None)
+    done = run(str(program(tmp_path, RAW, size="24") / "Pulumi.dev.yaml"))
+    assert "can only be judged by running its program" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name: {", "Pulumi.yaml cannot be read as YAML"),
+        ("name: p\nruntime: nodejs\n", "is not the project of a Python program"),
+        ("5", "is not the project of a Python program"),
+    ],
+)
+def test_a_project_that_is_none_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    folder = program(tmp_path, RAW, size="18")
+    (folder / "Pulumi.yaml").write_text(text, encoding="utf-8")
+    assert sentence in str(run(str(folder), "--stack", "dev").exception)
+
+
+def test_a_project_with_a_strange_config_is_still_run(tmp_path: Path) -> None:
+    folder = program(tmp_path, RAW, size="18")
+    (folder / "Pulumi.yaml").write_text("{name: p, runtime: python, config: [5]}", encoding="utf-8")
+    assert run(str(folder), "--stack", "dev", "--policy-config", policy(tmp_path, INSIDE)).exit_code == 0
+
+
+def test_the_garbage_collector_works_again_afterwards(tmp_path: Path) -> None:
+    run(str(small(tmp_path)))
+    assert gc.isenabled()
+
+
+def test_standard_input_is_called_by_its_name() -> None:
+    assert "Standard input is not JSON" in str(run("-", stdin="hello").exception)
+
+
+# Several sources.
+
+
+def test_several_sources_are_judged_together_and_the_worst_decides(tmp_path: Path) -> None:
+    good, bad = stack_file(tmp_path, name="good"), small(tmp_path)
+    done = run(str(good), str(bad))
+    assert done.exit_code == 1
+    assert f"zone us-east-1b holds 16,379 needs 500 {good}" in done.output
+    assert done.output.splitlines()[-1] == "violation: 1 violation, 0 undecided in 2 of 2 files"
+
+
+def test_a_source_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    broken = tmp_path / "Pulumi.broken.yaml"
+    broken.write_text("config: {", encoding="utf-8")
+    done = run(str(broken), str(small(tmp_path)), "--json", "--markdown", str(tmp_path / "c.md"))
+    assert isinstance(done.exception, ProblemsError), "bad input outweighs a violation"
+    result = json.loads(done.stdout)
+    assert result["verdict"] == "invalid"
+    assert [check["verdict"] for check in result["checks"]] == ["violation"]
+    assert result["refused"][0]["source"] == str(broken)
     comment = (tmp_path / "c.md").read_text(encoding="utf-8")
-    assert "<img" not in comment.replace("\\<img", "")
-    assert "\n#" not in comment
-    json.loads((tmp_path / "c.sarif").read_text(encoding="utf-8"))
+    assert "**Headroom: 1 cannot be read, 1 violation, 0 undecided** · 2 files" in comment
 
 
-def test_a_bar_is_as_long_as_the_zone_is_full() -> None:
-    from policies.capacity import ZoneCapacity  # noqa: PLC0415 - one use
-
-    def drawn(after: int, needed: int | None) -> str:
-        return bar(ZoneCapacity(zone="a", before=None, after=after, needed=needed))
-
-    assert drawn(1000, 100) == "▓░░░░░░░░░ 900 to spare"
-    assert drawn(1000, 1000) == "▓▓▓▓▓▓▓▓▓▓ 0 to spare"
-    assert drawn(0, 0) == "░░░░░░░░░░ 0 to spare"
-    assert drawn(10, 11) == "▓▓▓▓▓▓▓▓▓▓ short by 1"
-    assert drawn(10, None) == ""
+def test_one_source_that_cannot_be_read_still_gets_its_comment(tmp_path: Path) -> None:
+    broken = tmp_path / "Pulumi.broken.yaml"
+    broken.write_text("config: {", encoding="utf-8")
+    done = run(str(broken), "--json", "--markdown", str(tmp_path / "c.md"))
+    assert isinstance(done.exception, ProblemsError)
+    assert done.stdout == ""
+    assert "cannot be read as YAML" in (tmp_path / "c.md").read_text(encoding="utf-8")
 
 
-def test_a_terminal_gets_the_remedy_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headroom.cli.check._print_plain", sys.modules["headroom.cli.check"]._print_terminal)
-    done = run(str(small(tmp_path)))
-    assert "✗ violation" in done.output
-    assert "Write a larger block" in " ".join(done.output.split())
+# For people.
 
 
-def test_the_sarif_of_a_clean_check_has_no_result() -> None:
-    from policies.reports import Check  # noqa: PLC0415 - one use
+def test_a_terminal_gets_findings_remedies_and_zones_within_its_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = sys.modules["headroom.cli.check"]
+    monkeypatch.setattr(command, "_print_plain", command._print_terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run(str(small(tmp_path)), str(stack_file(tmp_path, name="good"))).output.splitlines()
+    assert max(map(len, lines)) <= 80 or all(str(tmp_path) in line for line in lines if len(line) > 80)
+    text = " ".join(" ".join(lines).split())
+    assert "✗ violation" in text
+    assert "Write a larger block" in text
+    assert "needed: the pods of 2 full nodes, at EKS's cap of 250 each" in text
+    assert "us-east-1a not read 251 500 ▓▓▓▓▓▓▓▓▓▓ short by 249" in text
 
-    clean = Check(source="x", door="state", resources=0, judgements=())
-    assert to_sarif(clean, "1")["runs"][0]["results"] == []
-    assert clean.verdict == "clean"
+
+def test_a_terminal_shows_the_first_of_very_many_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = sys.modules["headroom.cli.check"]
+    monkeypatch.setattr(command, "_print_plain", command._print_terminal)
+    subnets = [subnet(urn=f"urn:pulumi:prod::p::{SUBNET}::pods-{number}") for number in range(25)]
+    done = run("-", "--policy-config", policy(tmp_path, INSIDE), stdin=state(*subnets))
+    assert done.output.count("pods-1 ") < done.output.count("pods-")
+    assert "… and 5 more: --json has all of them" in done.output

@@ -14,17 +14,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headroom.addresses.problems import Problem
+from headroom.capacity.fleet import Nodes, plan_fleet
+from headroom.capacity.limits import instance_limits
+from headroom.capacity.settings import CniSettings
 from policies import resources as types
 from policies.findings import Finding, Undecided
+from policies.network import is_for_pods
 from policies.pack import RULES, judge
 from policies.resources import UNKNOWN, Resource, Resources
-from policies.rules.pod_subnet_not_for_nodes import FORBIDDEN_TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-BY_NAME = {rule.NAME: rule for rule in RULES}
+EKS_RULES = [rule for rule in RULES if "eks" in rule.TAGS]
+BY_NAME = {rule.NAME: rule for rule in EKS_RULES}
 ROLE = "kubernetes.io/role/cni"
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 
@@ -70,6 +74,19 @@ def associated(name: str = "pods-a", table: Any = "rtb-1", *, own: str = "") -> 
 
 def cidr(block: Any = "100.64.0.0/16", vpc: Any = "vpc-1", name: str = "cidr", **more: Any) -> Resource:
     return make(types.CIDR_ASSOCIATION, name, {"vpcId": vpc, "cidrBlock": block}, **more)
+
+
+def record(*, accepts: Any) -> Resource:
+    """What the component of pod subnets writes down of them."""
+    return make(
+        types.STASH, "pods-in-use", {"input": {"acceptNewPods": accepts}}, component=types.POD_SUBNETS_COMPONENT
+    )
+
+
+def tag(value: Any = "1", key: Any = ROLE, *, on: str = "pods-a", **more: Any) -> Resource:
+    """A tag that is a resource of its own."""
+    properties = {"resourceId": UNKNOWN, "key": key, "value": value, **more}
+    return make(types.TAG, on, properties, sources={"resourceId": [f"{types.SUBNET}::{on}"]})
 
 
 def vpc(block: Any = "10.68.0.0/16") -> Resource:
@@ -231,7 +248,31 @@ VIOLATIONS: list[Case] = [
         "prefix-delegation-has-room",
         [subnet(cidr="100.64.0.0/24"), addon(PREFIXES)],
         {"expectedNodes": {"us-east-1a": 10}, "podsPerNode": 100, "instanceType": "m5.8xlarge"},
-        "10 m5.8xlarge need",
+        "has 14 /28s that can become prefixes; 10 m5.8xlarge need 80 in us-east-1a (8 each for 100 pods)",
+    ),
+    (
+        "prefix-delegation-has-room",
+        [subnet(cidr="100.64.0.0/25"), subnet("pods-a2", "100.64.1.0/25"), addon(PREFIXES)],
+        {"expectedNodes": {"us-east-1a": 2}, "podsPerNode": 100, "instanceType": "m5.8xlarge"},
+        "have 12 /28s that can become prefixes together; 2 m5.8xlarge need 16",
+    ),
+    (
+        "prefix-delegation-has-room",
+        [subnet(), group(launchTemplate={"id": "lt-1"}), template("--max-pods=29"), addon(PREFIXES)],
+        {},
+        "growth stops once 29 addresses are there. A full node takes 33 addresses with prefixes and 30 without.",
+    ),
+    (
+        "prefix-delegation-has-room",
+        [subnet(), node_class({"kubelet": {"maxPods": 58}}), addon(PREFIXES)],
+        {"instanceType": "c5.xlarge"},
+        "maxPods 58 is what c5.xlarge runs without prefix delegation, which adds no density then",
+    ),
+    (
+        "prefix-delegation-has-room",
+        [subnet()],
+        {**PREFIX_MODE, "instanceType": "m5.large", "maxPods": 29},
+        "Write 110 for maxPods, or ENABLE_PREFIX_DELEGATION=false.",
     ),
     ("cni-settings-coherent", [addon({"MINIMUM_IP_TARGET": "10"})], {}, "without WARM_IP_TARGET is a ceiling"),
     ("cni-settings-coherent", [addon({"ENABLE_IPv6": "true", "ENABLE_IPv4": "true"})], {}, "exactly one of them"),
@@ -281,7 +322,30 @@ VIOLATIONS: list[Case] = [
         {"environment": {}, "instanceType": "m5.large"},
         "maxPods 110 is more than the 29",
     ),
-    ("node-group-within-capacity", [nodes("10.68.0.0/24"), group(50)], {}, "in us-east-1a, where the subnets hold 251"),
+    (
+        "node-group-within-capacity",
+        [nodes("10.68.0.0/24"), group(50)],
+        {},
+        "50 m5.large x 30 (3 network interfaces + 27 addresses for 29 pods) + 1 more in a rolling upgrade x 30",
+    ),
+    (
+        "node-group-within-capacity",
+        [nodes("10.68.0.0/24"), group(50)],
+        {},
+        "lets nodes need 1,530 addresses in us-east-1a, where the subnets hold 251",
+    ),
+    (
+        "node-group-within-capacity",
+        [nodes("10.68.0.0/24"), group(4), addon(PREFIXES)],
+        {"podsPerNode": 29},
+        "lets nodes need 15 whole /28s in us-east-1a, where the subnets have 14",
+    ),
+    (
+        "node-group-within-capacity",
+        [nodes("10.68.0.0/26"), subnet(), group(20), addon(dict(SNAT["environment"]))],
+        {"podsPerNode": 29},
+        "are missing where they have to come from (nodes-a (10.68.0.0/26) needs",
+    ),
     (
         "node-group-within-capacity",
         [group(50, subnets=["subnet-9"])],
@@ -306,6 +370,19 @@ VIOLATIONS: list[Case] = [
     ("alarm-breaches-on-silence", [alarm(treatMissingData="notBreaching")], {}, "stays quiet"),
     ("alarm-breaches-on-silence", [alarm("X", "Ours", treatMissingData=None)], {"namespaces": ["Ours"]}, "quiet"),
     ("network-protected", [cidr(protect=False)], {}, "cidr is not protected"),
+    (
+        "network-protected",
+        [cidr(protect=False, component=types.SECONDARY_CIDR_COMPONENT), record(accepts=True)],
+        {},
+        "cidr is not protected",
+    ),
+    ("network-protected", [cidr(protect=False), record(accepts=False)], {}, "cidr is not protected"),
+    (
+        "network-protected",
+        [cidr(protect=False, component=types.SECONDARY_CIDR_COMPONENT), record(accepts=UNKNOWN)],
+        {},
+        "cidr is not protected",
+    ),
     ("network-protected", [subnet(protect=False)], {}, "pods-a is a pod subnet and not protected"),
     ("network-protected", [make(types.ADDON, "cni", {"addonName": "vpc-cni"}, protect=False)], {}, "with aws-node"),
 ]
@@ -340,6 +417,21 @@ CLEAN: list[tuple[str, list[Resource], dict[str, Any]]] = [
     ("prefix-reservation-valid", [subnet(), reservation()], {}),
     ("prefix-delegation-has-room", [subnet()], PREFIX_MODE),
     ("prefix-delegation-has-room", [subnet(cidr="100.64.0.0/27")], {}),
+    (
+        "prefix-delegation-has-room",
+        [subnet(cidr="100.64.0.0/25"), subnet("pods-a2", "100.64.1.0/25"), addon(PREFIXES)],
+        {"expectedNodes": {"us-east-1a": 1}, "podsPerNode": 100, "instanceType": "m5.8xlarge"},
+    ),
+    (
+        "prefix-delegation-has-room",
+        [subnet(), group(launchTemplate={"id": "lt-1"}), template("--max-pods=110"), addon(PREFIXES)],
+        {"instanceType": "m5.large", "maxPods": 110},
+    ),
+    (
+        "prefix-delegation-has-room",
+        [subnet(cidr="100.64.0.0/26"), addon(PREFIXES)],
+        {"expectedNodes": {"us-east-1a": 1}, "podsPerNode": 100, "instanceType": "m5.large", "maxPods": 30},
+    ),
     ("cni-settings-coherent", [addon()], {}),
     ("cni-settings-coherent", [daemon_set(PREFIXES)], {}),
     ("cni-settings-coherent", [make(types.ADDON, "dns", {"addonName": "coredns", "configurationValues": "["})], {}),
@@ -353,12 +445,34 @@ CLEAN: list[tuple[str, list[Resource], dict[str, Any]]] = [
     ),
     ("max-pods-consistent", [group(), addon(PREFIXES)], {}),
     ("node-group-within-capacity", [nodes(), group()], {}),
+    # Under custom networking a node takes one address of its own subnet, and the rest from the ENIConfig's.
+    (
+        "node-group-within-capacity",
+        [
+            nodes("10.68.0.0/26"),
+            subnet(),
+            eni_config("us-east-1a", "pods-a"),
+            group(50),
+            addon({"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true"}),
+        ],
+        {},
+    ),
+    (
+        "node-group-within-capacity",
+        [nodes(), subnet("pods-a2", UNKNOWN), group()],
+        {},
+    ),
     ("alarm-has-source", [alarm(), publisher()], {}),
     ("alarm-has-source", [alarm()], {"publishedNamespaces": ["Headroom"]}),
     ("alarm-has-source", [alarm("CPUUtilization", "AWS/EC2")], {}),
     ("alarm-breaches-on-silence", [alarm()], {}),
     ("alarm-breaches-on-silence", [alarm("CPUUtilization", "AWS/EC2", treatMissingData=None)], {}),
     ("network-protected", [vpc(), cidr(), subnet(), addon()], {}),
+    (
+        "network-protected",
+        [cidr(protect=False, component=types.SECONDARY_CIDR_COMPONENT), record(accepts=False)],
+        {},
+    ),
     ("network-protected", [subnet(protect=False, component=types.POD_SUBNETS_COMPONENT)], {}),
 ]
 
@@ -389,6 +503,12 @@ UNDECIDED: list[Case] = [
     ("prefix-reservation-valid", [subnet(cidr=UNKNOWN), reservation()], {}, "cidrBlock of pods-a"),
     ("prefix-delegation-has-room", [subnet(cidr=UNKNOWN)], PREFIX_MODE, "cidrBlock"),
     ("prefix-delegation-has-room", [subnet(zone=UNKNOWN)], PREFIX_MODE, "availabilityZone"),
+    (
+        "prefix-delegation-has-room",
+        [subnet(cidr="100.64.0.0/27"), subnet("pods-a2", UNKNOWN)],
+        PREFIX_MODE,
+        "cidrBlock",
+    ),
     ("cni-settings-coherent", [addon(configurationValues=UNKNOWN)], {}, "configurationValues"),
     ("cni-settings-coherent", [addon(addonName=UNKNOWN)], {}, "addonName"),
     ("cni-version-safe", [addon(addonVersion=UNKNOWN)], {}, "addonVersion"),
@@ -411,6 +531,35 @@ UNDECIDED: list[Case] = [
     ("node-group-within-capacity", [nodes(), group(UNKNOWN)], {}, "scalingConfig.maxSize"),
     ("node-group-within-capacity", [nodes(), group(kinds=UNKNOWN)], {}, "instanceTypes"),
     ("node-group-within-capacity", [group(subnets=["subnet-9"])], {}, "the zones"),
+    ("node-group-within-capacity", [subnet("nodes-a", UNKNOWN, tags={}), group()], {}, "cidrBlock of nodes-a"),
+    (
+        "node-group-within-capacity",
+        [nodes("10.68.0.0/24"), subnet("pods-a2", UNKNOWN), group(50)],
+        {},
+        "cidrBlock of pods-a2",
+    ),
+    (
+        "node-group-within-capacity",
+        [subnet(), group(subnets=["subnet-9"])],
+        {"nodeZones": ["us-east-1a"]},
+        "the nodes' own subnets",
+    ),
+    (
+        "node-group-within-capacity",
+        [nodes(), group(), addon({"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true"})],
+        {},
+        "the subnets",
+    ),
+    (
+        "node-group-within-capacity",
+        [
+            nodes(),
+            group(launchTemplate={"id": "lt-1"}),
+            make(types.LAUNCH_TEMPLATE, "t", {"id": "lt-1", "userData": UNKNOWN}),
+        ],
+        {},
+        "userData",
+    ),
     ("alarm-has-source", [alarm(UNKNOWN)], {}, "metricName"),
     ("alarm-has-source", [alarm(namespace=UNKNOWN)], {}, "namespace"),
     ("alarm-breaches-on-silence", [alarm(treatMissingData=UNKNOWN)], {}, "treatMissingData"),
@@ -420,8 +569,8 @@ UNDECIDED: list[Case] = [
 ]
 
 
-def said(name: str, stack: Sequence[Resource], config: Mapping[str, Any]) -> list[Finding]:
-    return list(BY_NAME[name].findings(Resources(stack), config))
+def said(name: str, stack: Sequence[Resource], config: Mapping[str, Any] | None = None) -> list[Finding]:
+    return list(BY_NAME[name].findings(Resources(stack), config or {}))
 
 
 @pytest.mark.parametrize(("name", "stack", "config", "sentence"), VIOLATIONS)
@@ -451,6 +600,40 @@ def test_what_only_up_will_show_is_undecided_and_named(
 @pytest.mark.parametrize("cases", [VIOLATIONS, CLEAN, UNDECIDED], ids=["violating", "clean", "unknown"])
 def test_every_rule_has_a_case(cases: Sequence[Sequence[Any]]) -> None:
     assert {case[0] for case in cases} == set(BY_NAME)
+
+
+# Tags that are resources of their own.
+
+
+def test_a_subnet_is_for_pods_by_a_tag_that_is_a_resource_of_its_own() -> None:
+    bare = subnet(tags={"team": "platform"})
+    rule = "pod-subnet-route"
+    assert said(rule, [bare]) == []
+    assert [finding.resource.name for finding in said(rule, [bare, tag()]) if finding.resource] == ["pods-a"]
+    assert said(rule, [bare, tag("0")]) == [], "0 keeps pods out"
+    assert said(rule, [bare, tag(on="another")]) == []
+    by_id = make(types.TAG, "by-id", {"resourceId": "subnet-1", "key": ROLE, "value": "1"})
+    assert len(said(rule, [subnet(tags=None, id="subnet-1"), by_id])) == 1
+    assert said(rule, [subnet(tags=None, id=""), make(types.TAG, "x", {"resourceId": "", "key": ROLE})]) == []
+    (unknown,) = said(rule, [bare, tag(UNKNOWN)])
+    assert isinstance(unknown.verdict, Undecided)
+    (unread,) = said("discovery-tags", [subnet(tags=UNKNOWN), tag()])
+    assert isinstance(unread.verdict, Undecided)
+
+
+def test_the_value_of_a_tag_that_is_a_resource_of_its_own_is_judged_too() -> None:
+    found = said("discovery-tags", [subnet(tags={}), tag("")], {"cniVersion": "1.22.4"})
+    assert ["counts as no tag" in str(finding.verdict) for finding in found] == [True]
+
+
+@pytest.mark.parametrize(("ignored", "expected"), [((f'tags.["{ROLE}"]',), True), ((), False), (("tags",), False)])
+def test_asked_about_a_subnet_of_the_component_alone_a_rule_sees_by_what_it_leaves_alone(
+    ignored: tuple[str, ...], *, expected: bool
+) -> None:
+    """Its tag is another resource, which the engine asks about later; a closed subnet leaves nothing alone."""
+    own = replace(subnet(tags={}, component=types.POD_SUBNETS_COMPONENT), ignore_changes=ignored)
+    assert is_for_pods(own) is expected
+    assert is_for_pods(replace(subnet(tags={}), ignore_changes=ignored)) is False, "of others it tells nothing"
 
 
 # These judge a resource, or a zone, by what belongs to it; the others look at all of a VPC or at the one CNI.
@@ -527,16 +710,26 @@ def test_an_eni_config_makes_a_subnet_one_for_pods() -> None:
     assert len(said("pod-subnet-route", [untagged, eni_config("us-east-1a", "pods-a")], {})) == 1
 
 
+def test_node_groups_are_held_to_what_calc_fleet_prints_for_them() -> None:
+    """Two groups share a zone: one upgrade at a time, and the arithmetic names both."""
+    stack = [nodes("10.68.0.0/24"), group(6), replace(group(2, ("m5.8xlarge",)), name="large", urn="urn:large")]
+    (finding,) = said("node-group-within-capacity", stack, {"podsPerNode": 20, "surge": 2})
+    rows = [
+        Nodes(limits=instance_limits("m5.large"), zone="us-east-1a", pods=20, count=6),
+        Nodes(limits=instance_limits("m5.8xlarge"), zone="us-east-1a", pods=20, count=2),
+    ]
+    (zone,) = plan_fleet(rows, CniSettings(), surge=2).zones
+    assert finding.resource is not None
+    assert finding.resource.name == "workers", "the group that takes most"
+    assert f"lets nodes need {zone.with_upgrade:,} addresses" in finding.message
+    assert "6 m5.large x 30" in finding.message
+    assert "2 m5.8xlarge x 60" in finding.message
+    assert "2 more in a rolling upgrade x 60" in finding.message
+
+
 def test_subnets_of_different_vpcs_may_overlap() -> None:
     stack = [vpc(), cidr(), subnet(), subnet("other", vpcId="vpc-2", tags={})]
     assert said("pod-subnet-inside-vpc", stack, {}) == []
-
-
-def test_the_forbidden_tags_are_those_that_the_component_refuses() -> None:
-    pytest.importorskip("pulumi_aws")
-    from components import pod_subnets  # noqa: PLC0415 - loads an SDK
-
-    assert dict(FORBIDDEN_TAGS).items() <= dict(pod_subnets.FORBIDDEN_TAGS).items()
 
 
 # Hostile values.
@@ -597,7 +790,7 @@ PROPERTIES = [
     "values",
     "chart",
 ]
-TYPES = sorted({type_ for rule in RULES for type_ in rule.TYPES})
+TYPES = sorted({type_ for rule in EKS_RULES for type_ in rule.TYPES})
 
 
 @settings(deadline=None, max_examples=150)
@@ -607,7 +800,7 @@ TYPES = sorted({type_ for rule in RULES for type_ in rule.TYPES})
         max_size=5,
     ),
     config=st.dictionaries(
-        st.sampled_from(sorted({key for rule in RULES for key in rule.CONFIG_SCHEMA})), anything, max_size=4
+        st.sampled_from(sorted({key for rule in EKS_RULES for key in rule.CONFIG_SCHEMA})), anything, max_size=4
     ),
 )
 @example(stack=[], config={"zoneAddresses": {"": float("inf")}})
@@ -615,7 +808,7 @@ def test_nothing_that_can_be_written_makes_a_rule_fall_over(
     stack: list[tuple[str, dict[str, Any]]], config: dict[str, Any]
 ) -> None:
     made = [make(type_, f"r{number}", properties) for number, (type_, properties) in enumerate(stack)]
-    for rule in RULES:
+    for rule in EKS_RULES:
         for finding in rule.findings(Resources(made), config):
             assert isinstance(finding.verdict, Problem | Undecided)
             assert str(finding.message)
@@ -644,10 +837,10 @@ def test_ten_thousand_resources_are_judged_in_a_moment_and_each_of_them_is() -> 
     assert spent < 10, "a preview must not wait for the rules"
 
 
-RULE_NAMES = [rule.NAME for rule in RULES]
+RULE_NAMES = [rule.NAME for rule in EKS_RULES]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=RULE_NAMES)
+@pytest.mark.parametrize("rule", EKS_RULES, ids=RULE_NAMES)
 def test_a_rule_says_the_same_twice_and_leaves_its_input_alone(rule: ModuleType) -> None:
     case = next(case for case in VIOLATIONS if case[0] == rule.NAME)
     before = repr(case[1])

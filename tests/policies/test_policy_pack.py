@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import inspect
 import json
 import re
@@ -16,10 +17,9 @@ import grpc  # type: ignore[import-untyped]  # no stubs in the lock
 import pytest
 import yaml
 from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]  # the same
-from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
-from policies import analyzer as analyzer_module
-from policies import cni, resources, rules
+from policies import cni, resources, rules, server
 from policies.analyzer import Analyzer
 from policies.configuration import EXCEPTIONS_KEY, RuleConfig, read_configuration
 from policies.findings import Finding, Undecided
@@ -68,7 +68,7 @@ def test_a_rule_says_what_it_is_for_how_hard_it_holds_and_which_incident_it_woul
     assert rule.SCOPE in ("resource", "stack")
     assert rule.DESCRIPTION.endswith(".")
     assert len(rule.REMEDIATION) > 30, "what to write instead"
-    assert "eks" in rule.TAGS
+    assert len({"eks", "aks"} & set(rule.TAGS)) == 1
     assert rule.TYPES
     assert rule.__doc__
     assert "\n    Stops: " in (rule.findings.__doc__ or ""), "the incident"
@@ -86,7 +86,7 @@ def test_a_rule_looks_at_no_resource_type_that_it_does_not_list(rule: ModuleType
     used = {
         node.id
         for node in ast.walk(ast.parse(inspect.getsource(rule)))
-        if isinstance(node, ast.Name) and node.id in constants and node.id != "POD_SUBNETS_COMPONENT"
+        if isinstance(node, ast.Name) and node.id in constants and not node.id.endswith("_COMPONENT")
     }
     assert {constants[name] for name in used} <= {*rule.TYPES, *cni.TYPES}
 
@@ -103,7 +103,8 @@ def test_importing_the_rules_and_the_pack_starts_no_server_and_loads_no_provider
         "import sys, grpc\n"
         "def refuse(*_, **__): raise SystemExit('a server was built')\n"
         "grpc.server = refuse\n"
-        "import policies, policies.analyzer, policies.pack, policies.reports, policies.doors.stack_file\n"
+        "import policies, policies.analyzer, policies.pack, policies.reports, policies.server\n"
+        "import policies.doors.stack_file\n"
         "print(sorted(name for name in sys.modules if name.startswith(('pulumi_', 'boto')) and '.' not in name))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=CHECKOUT)  # noqa: S603 - our own program
@@ -112,10 +113,22 @@ def test_importing_the_rules_and_the_pack_starts_no_server_and_loads_no_provider
 
 def test_running_the_folder_serves_all_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Any] = []
-    monkeypatch.setattr(analyzer_module, "serve", served.append)
+    monkeypatch.setattr(server, "serve", lambda: served.append(server.load()))
     runpy.run_path(str(CHECKOUT / "policies" / "__main__.py"), run_name="__main__")
-    assert served == [RULES]
+    (analyzer_,) = served
+    info = analyzer_.GetAnalyzerInfo(empty_pb2.Empty(), None)
+    assert [policy.name for policy in info.policies] == [rule.NAME for rule in RULES]
+    assert gc.isenabled()
     assert len((CHECKOUT / "policies" / "__main__.py").read_text(encoding="utf-8").splitlines()) <= 15
+
+
+def test_what_the_process_waits_for_before_its_port_holds_no_rule() -> None:
+    """The engine is waiting: what is imported after the port is said overlaps with its connecting."""
+    program = (
+        "import sys, policies.server; print(sorted(n for n in sys.modules if n.startswith(('policies.', 'headroom'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)  # noqa: S603 - our own program
+    assert done.stdout.strip() == "['policies.server']"
 
 
 def test_the_version_that_the_engine_shows_is_that_of_the_packs_own_file() -> None:
@@ -142,15 +155,18 @@ def struct(properties: Mapping[str, Any]) -> Any:
     return json_format.ParseDict(dict(properties), struct_pb2.Struct())
 
 
-def judged(servicer: Analyzer, properties: Mapping[str, Any], type_: str = SUBNET) -> list[Any]:
-    request = analyzer_pb2.AnalyzeRequest(
+def analyze_request(properties: Mapping[str, Any], type_: str = SUBNET) -> Any:
+    return analyzer_pb2.AnalyzeRequest(
         type=type_,
         name="pods-us-east-1a",
         urn=f"urn:pulumi:prod::headroom::headroom:index:PodSubnets${type_}::pods-us-east-1a",
         properties=struct(properties),
         options=analyzer_pb2.AnalyzerResourceOptions(),
     )
-    return list(servicer.Analyze(request, None).diagnostics)
+
+
+def judged(servicer: Analyzer, properties: Mapping[str, Any], type_: str = SUBNET) -> list[Any]:
+    return list(servicer.Analyze(analyze_request(properties, type_), None).diagnostics)
 
 
 SMALL = {"cidrBlock": "100.64.1.0/24", "availabilityZone": "us-east-1a", "tags": {ROLE: "1"}}
@@ -240,6 +256,12 @@ def test_resources_are_joined_by_what_the_engine_knows_of_their_dependencies() -
     assert alone.urn == urn
 
 
+def test_every_method_of_the_engines_service_is_answered_but_for_changing_resources() -> None:
+    service = analyzer_pb2.DESCRIPTOR.services_by_name["Analyzer"]
+    assert {*server.JUDGED, *server.ACKNOWLEDGED, "Remediate"} == set(service.methods_by_name)
+    assert all(callable(getattr(Analyzer, name)) for name in server.JUDGED)
+
+
 def test_the_pack_is_ready_in_time_and_answers_over_the_wire() -> None:
     begun = time.monotonic()
     with subprocess.Popen(  # noqa: S603 - our own program
@@ -254,11 +276,37 @@ def test_the_pack_is_ready_in_time_and_answers_over_the_wire() -> None:
             seconds = time.monotonic() - begun
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 stub = analyzer_pb2_grpc.AnalyzerStub(channel)
-                info = stub.GetAnalyzerInfo(empty_pb2.Empty(), timeout=5)
+                greeting = stub.Handshake(analyzer_pb2.AnalyzerHandshakeRequest(), timeout=10)
+                stub.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(), timeout=10)
+                info = stub.GetAnalyzerInfo(empty_pb2.Empty(), timeout=10)
+                plugin = stub.GetPluginInfo(empty_pb2.Empty(), timeout=10)
+                with pytest.raises(grpc.RpcError) as refused:
+                    stub.Remediate(analyzer_pb2.AnalyzeRequest(), timeout=10)
+                answer = stub.Analyze(analyze_request(SMALL), timeout=10)
         finally:
             process.terminate()
+    assert greeting == analyzer_pb2.AnalyzerHandshakeResponse()
     assert len(info.policies) == len(RULES)
+    assert plugin == plugin_pb2.PluginInfo(version=VERSION)
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED, "the engine takes it for: nothing to change"
+    assert [diagnostic.policyName for diagnostic in answer.diagnostics] == ["pod-subnet-size"]
     assert seconds < 5, "0.4 s is asked for on a quiet machine: benchmarks/check.py measures it"
+
+
+def test_rules_that_do_not_load_are_an_answer_to_the_engine_and_no_silence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load() -> Analyzer:
+        port = int(capsys.readouterr().out)
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        waiting.append(analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo.future(empty_pb2.Empty(), timeout=10))
+        raise ImportError("a rule is broken")
+
+    waiting: list[Any] = []
+    monkeypatch.setattr(server, "load", load)
+    with pytest.raises(ImportError):
+        server.serve()
+    assert isinstance(waiting[0].exception(), grpc.RpcError)
 
 
 # Exceptions.
