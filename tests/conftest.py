@@ -66,6 +66,7 @@ class Registration:
     depends_on: frozenset[str]
     before_create: Sequence[str]
     before_delete: Sequence[str]
+    ignore_changes: Sequence[str]
     wire: bytes
 
     @property
@@ -190,6 +191,7 @@ class Recorder:
                 depends_on=_labels(request.dependencies),
                 before_create=tuple(request.hooks.before_create),
                 before_delete=tuple(request.hooks.before_delete),
+                ignore_changes=tuple(request.ignoreChanges),
                 wire=wire.SerializeToString(deterministic=True),
             )
         )

@@ -36,6 +36,7 @@ ROUTE = "aws:ec2/route:Route"
 TABLE_ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
 ACL_ASSOCIATION = "aws:ec2/networkAclAssociation:NetworkAclAssociation"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+TAG = "aws:ec2/tag:Tag"
 STASH = "pulumi:index:Stash"
 RESERVATION = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
 
@@ -78,13 +79,15 @@ def declare(recorder: Recorder, **more: Any) -> None:
 # What is registered.
 
 
-def test_a_subnet_and_its_route_table_association_are_registered_for_each_zone(recorder: Recorder) -> None:
+def test_a_subnet_its_route_table_association_and_its_tag_are_registered_for_each_zone(recorder: Recorder) -> None:
     declare(recorder)
     assert recorder.labels() == [
         f"{TABLE_ASSOCIATION} pods-us-east-1a",
         f"{TABLE_ASSOCIATION} pods-us-east-1b",
         f"{SUBNET} pods-us-east-1a",
         f"{SUBNET} pods-us-east-1b",
+        f"{TAG} pods-us-east-1a",
+        f"{TAG} pods-us-east-1b",
         f"{COMPONENT} pods",
         f"{STASH} pods-in-use",
     ]
@@ -93,7 +96,13 @@ def test_a_subnet_and_its_route_table_association_are_registered_for_each_zone(r
         "availabilityZone": "us-east-1a",
         "cidrBlock": "100.64.0.0/18",
         "mapPublicIpOnLaunch": False,
-        "tags": {"Name": "pods-us-east-1a", "kubernetes.io/role/cni": "1"},
+        "tags": {"Name": "pods-us-east-1a"},
+        "tagsAll": {"Name": "pods-us-east-1a"},
+    }
+    assert recorder.one(TAG, "pods-us-east-1a").inputs == {
+        "resourceId": "Subnet-pods-us-east-1a",
+        "key": "kubernetes.io/role/cni",
+        "value": "1",
     }
     assert recorder.one(TABLE_ASSOCIATION, "pods-us-east-1a").inputs == {
         "subnetId": "Subnet-pods-us-east-1a",
@@ -114,7 +123,7 @@ def test_everything_is_a_child_of_the_component_and_nothing_of_the_stack(recorde
     )
     children = [item for item in recorder.registrations if item.type != COMPONENT]
     assert sorted(item.type for item in children) == sorted(
-        [SUBNET, TABLE, ROUTE, TABLE_ASSOCIATION, ACL_ASSOCIATION, RULE, STASH]
+        [SUBNET, TABLE, ROUTE, TABLE_ASSOCIATION, ACL_ASSOCIATION, TAG, RULE, STASH]
     )
     assert {item.parent for item in children} == {f"{COMPONENT} pods"}
     assert recorder.one(COMPONENT, "pods").parent == "pulumi:pulumi:Stack headroom-prod-use1-emergency"
@@ -133,6 +142,7 @@ def test_adding_a_zone_leaves_all_other_registrations_as_they_were(recorder: Rec
     assert sorted(now.keys() - {item.label for item in before}) == [
         f"{TABLE_ASSOCIATION} pods-{added}",
         f"{SUBNET} pods-{added}",
+        f"{TAG} pods-{added}",
     ]
 
 
@@ -382,7 +392,6 @@ def test_before_1_22_there_is_no_cluster_tag() -> None:
     assert arguments(tags={"team": "platform"}).subnet_tags("pods", "us-east-1a") == {
         "Name": "pods-us-east-1a",
         "team": "platform",
-        "kubernetes.io/role/cni": "1",
     }
 
 
@@ -391,22 +400,52 @@ def test_from_1_22_4_the_subnet_is_scoped_to_the_cluster(version: str) -> None:
     args = arguments(cni_version=version)
     assert args.subnet_tags("pods", "us-east-1a") == {
         "Name": "pods-us-east-1a",
-        "kubernetes.io/role/cni": "1",
         "cni.networking.k8s.aws/cluster/prod-use1": "shared",
     }
     shared = replace(args, scope_to_cluster=False)
-    assert shared.subnet_tags("pods", "us-east-1a") == {"Name": "pods-us-east-1a", "kubernetes.io/role/cni": "1"}
+    assert shared.subnet_tags("pods", "us-east-1a") == {"Name": "pods-us-east-1a"}
+
+
+def test_the_role_tag_comes_last_so_that_pods_are_invited_when_routes_and_network_acl_are_there(
+    recorder: Recorder,
+) -> None:
+    declare(recorder, subnets={"us-east-1a": replace(OWN_TABLE, network_acl_id="acl-1")})
+    assert recorder.one(TAG, "pods-us-east-1a").depends_on == {
+        f"{SUBNET} pods-us-east-1a",
+        f"{TABLE_ASSOCIATION} pods-us-east-1a",
+        f"{ACL_ASSOCIATION} pods-us-east-1a",
+    }
+
+
+def test_a_subnet_leaves_its_role_tag_alone_and_nothing_else(recorder: Recorder) -> None:
+    """With the dot before the bracket the real provider knows the key; without it a later one may."""
+    declare(recorder)
+    assert {item.ignore_changes for item in recorder.registrations if item.type == SUBNET} == {
+        (
+            'tags.["kubernetes.io/role/cni"]',
+            'tags["kubernetes.io/role/cni"]',
+            'tagsAll.["kubernetes.io/role/cni"]',
+            'tagsAll["kubernetes.io/role/cni"]',
+        )
+    }
+    assert not any(item.ignore_changes for item in recorder.registrations if item.type != SUBNET)
 
 
 def test_a_subnet_that_takes_no_new_pods_has_no_role_tag_and_keeps_the_rest(recorder: Recorder) -> None:
     accepting = recorder.run(lambda: PodSubnets("pods", arguments(cni_version="1.22.4")))
     closed = recorder.run(lambda: PodSubnets("pods", arguments(cni_version="1.22.4", accept_new_pods=False)))
-    assert recorder.one(SUBNET, "pods-us-east-1a").inputs["tags"] == {
+    assert [item.type for item in closed].count(TAG) == 0
+    before, after = ({item.label: item for item in run} for run in (accepting, closed))
+    assert before.keys() - after.keys() == {f"{TAG} pods-us-east-1a", f"{TAG} pods-us-east-1b"}
+    subnet = f"{SUBNET} pods-us-east-1a"
+    assert after[subnet].inputs == before[subnet].inputs
+    assert after[subnet].inputs["tags"] == {
         "Name": "pods-us-east-1a",
         "cni.networking.k8s.aws/cluster/prod-use1": "shared",
     }
-    others = [[item.wire for item in run if item.type not in (SUBNET, STASH)] for run in (accepting, closed)]
-    assert others[0] == others[1], "closing a subnet changes its tags and the record, and nothing else"
+    assert after[subnet].ignore_changes == (), "it owns the key again: a tag that somebody sets by hand goes"
+    others = [[item.wire for item in run if item.type not in (SUBNET, TAG, STASH)] for run in (accepting, closed)]
+    assert others[0] == others[1], "closing a subnet takes its tag and changes the record, and nothing else"
     records = [next(item.inputs["input"] for item in run if item.type == STASH) for run in (accepting, closed)]
     assert [record.pop("acceptNewPods") for record in records] == [True, False]
     assert records[0] == records[1]
@@ -457,7 +496,8 @@ def test_tags_that_only_look_like_forbidden_ones_are_accepted(tag: str) -> None:
 def test_more_tags_than_ec2_takes_are_refused() -> None:
     most = {f"tag-{number}": "" for number in range(TAGS_PER_RESOURCE - 4)}
     assert arguments(tags=most, cni_version="1.22.4").problems() == []
-    sent = {*arguments(tags=most, cni_version="1.22.4").subnet_tags("pods", "us-east-1a"), KEY_TAG}
+    made_with = arguments(tags=most, cni_version="1.22.4").subnet_tags("pods", "us-east-1a")
+    sent = {*made_with, "kubernetes.io/role/cni", KEY_TAG}
     assert len(sent) == TAGS_PER_RESOURCE
     assert refused(tags={**most, "one-more": ""}) == [("too-many-tags", "tags")]
     assert arguments(tags={**most, "Name": "mine"}).problems() == [], "it takes the place of the component's"
@@ -597,7 +637,7 @@ def test_whatever_takes_a_subnets_pods_off_the_network_asks_before_it_is_deleted
         ingress_rules={"databases": IngressRule(security_group_id="sg-1", protocol="-1")},
     )
     guarded = {item.type for item in recorder.registrations if item.before_delete == ("pods-in-use",)}
-    assert guarded == {SUBNET, TABLE_ASSOCIATION, ACL_ASSOCIATION, STASH}
+    assert guarded == {SUBNET, TABLE_ASSOCIATION, ACL_ASSOCIATION, TAG, STASH}
     assert recorder.hooks.keys() == {"pods-in-use"}
     # Routes and their table go after the association that asks, for it depends on them.
     assert f"{ROUTE} pods-us-east-1a-0.0.0.0/0" in recorder.one(TABLE_ASSOCIATION, "pods-us-east-1a").depends_on
@@ -612,6 +652,7 @@ def test_a_destroy_comes_first_to_the_record_of_all_subnets(recorder: Recorder) 
         "input": {
             "subnetIds": {"us-east-1a": "Subnet-pods-us-east-1a", "us-east-1b": "Subnet-pods-us-east-1b"},
             "acceptNewPods": True,
+            "protect": True,
         }
     }
     children = {item.label for item in recorder.registrations} - {record.label, f"{COMPONENT} pods"}

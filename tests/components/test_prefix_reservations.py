@@ -87,6 +87,21 @@ def test_a_prefix_reservation_is_registered_for_each_block_under_the_component(r
     )
 
 
+def test_reservations_that_exist_are_adopted_and_keep_what_they_are_called(recorder: Recorder) -> None:
+    """A description cannot be changed, and a second reservation in its place would overlap the first."""
+    args = PrefixReservationsArgs(
+        subnets={"us-east-1a": subnet("100.64.0.64/28", "100.64.0.128/28")},
+        adopt={"us-east-1a/100.64.0.64/28": "subnet-1:scr-1"},
+    )
+    recorder.run(lambda: PrefixReservations("pods", args))
+    reservations = [item for item in recorder.registrations if item.type == RESERVATION]
+    assert {item.name: item.import_id for item in reservations} == {
+        "pods-us-east-1a-100.64.0.64/28": "subnet-1:scr-1",
+        "pods-us-east-1a-100.64.0.128/28": "",
+    }
+    assert {item.ignore_changes for item in reservations} == {("description",)}
+
+
 def test_the_first_five_go_out_at_once_and_each_further_one_waits_for_the_one_before(recorder: Recorder) -> None:
     declare(recorder, 8)
     assert CREATE_BURST == 5

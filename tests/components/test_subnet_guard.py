@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
-from pulumi.runtime.settings import SETTINGS
 
 from components.pod_subnets import PodSubnet, PodSubnets, PodSubnetsArgs
 from components.subnet_guard import (
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 LIST_INTERFACES = "aws:ec2/getNetworkInterfaces:getNetworkInterfaces"
 GET_INTERFACE = "aws:ec2/getNetworkInterface:getNetworkInterface"
 SUBNET = "aws:ec2/subnet:Subnet"
+TAG = "aws:ec2/tag:Tag"
 STASH = "pulumi:index:Stash"
 ENI_CONFIG = "kubernetes:crd.k8s.amazonaws.com/v1alpha1:ENIConfig"
 DRAIN = (
@@ -80,6 +80,11 @@ def test_the_record_stands_for_all_subnets_in_a_stable_order() -> None:
 def test_an_eniconfig_stands_for_its_subnet() -> None:
     spec = {"subnet": "subnet-1", "securityGroups": ["sg-1"]}
     assert subnets_of(deleted(ENI_CONFIG, "us-east-1a", metadata={"name": "us-east-1a"}, spec=spec)) == ["subnet-1"]
+
+
+def test_a_tag_stands_for_what_it_is_on() -> None:
+    assert subnets_of(deleted(TAG, "subnet-1,role", resourceId="subnet-1", key="role", value="1")) == ["subnet-1"]
+    assert subnets_of(deleted(TAG, "subnet-1,role")) == []
 
 
 def test_a_resource_that_names_no_subnet_stands_for_none() -> None:
@@ -188,11 +193,9 @@ def ask(recorder: Recorder, what: pulumi.ResourceHookArgs, pods: PodNames | None
 
     async def hook() -> None:
         try:
-            await refuse_while_used(what, pods_by_address, pulumi.InvokeOptions())
+            await refuse_while_used(what, pods_by_address)
         except SubnetInUseError as error:
             refusals.append(error)
-        # The engine calls hooks when the program has ended, and no end of a program looks at what failed in them.
-        SETTINGS.outputs.clear()
 
     recorder.run(hook)
     for refused in refusals:
@@ -322,6 +325,36 @@ def test_the_hook_of_the_component_is_the_guard(recorder: Recorder) -> None:
     hook = recorder.hooks["pods-in-use"]
     with pytest.raises(SubnetInUseError, match=r"pods unknown \(no cluster access was configured\)"):
         recorder.run(lambda: hook(deleted("aws:ec2/subnet:Subnet", "subnet-1")))
+
+
+@pytest.mark.parametrize(
+    ("accept_new_pods", "name", "may_go"),
+    [(True, "pods-us-east-1a", False), (False, "pods-us-east-1a", True), (False, "pods-us-east-1b", False)],
+)
+def test_the_invitation_may_go_while_pods_are_there_but_only_when_the_subnet_stays(
+    recorder: Recorder, name: str, *, accept_new_pods: bool, may_go: bool
+) -> None:
+    """A closed subnet loses its tag, and so does one that is taken out: there the tag goes before the routes do."""
+    subnet = PodSubnet(zone="us-east-1a", cidr_block="100.64.0.0/18", route_table_id="rtb-a")
+    args = PodSubnetsArgs(
+        vpc_ids={"100.64.0.0/16": "vpc-1"},
+        subnets={"us-east-1a": subnet},
+        cluster="prod-use1",
+        cni_version="1.19.2",
+        accept_new_pods=accept_new_pods,
+    )
+    recorder.run(lambda: PodSubnets("pods", args))
+    recorder.answers = answers({"eni-1": described("subnet-1", "100.64.0.4")})
+    hook = recorder.hooks["pods-in-use"]
+    going = pulumi.ResourceHookArgs(
+        urn="urn", id="subnet-1,role", name=name, type=TAG, old_inputs={"resourceId": "subnet-1"}
+    )
+    if may_go:
+        recorder.run(lambda: hook(going))
+        assert recorder.asked == []
+    else:
+        with pytest.raises(SubnetInUseError, match="1 network interface still uses this subnet"):
+            recorder.run(lambda: hook(going))
 
 
 def test_a_component_without_a_reader_of_pods_knows_none(recorder: Recorder) -> None:

@@ -72,8 +72,8 @@ def test_adding_a_zone_makes_its_subnet_and_association_and_moves_nothing(stack:
     stack.up()
     before = stack.picture()["subnets"]
     stack.configure(podSubnets=stack.pod_subnets(BLOCKS))
-    # The update is the record that a destroy comes to first: it now names three subnets.
-    assert operations(stack) == {"create": 2, "update": 1}
+    # A subnet, its association and its tag. The update is the record that a destroy comes to first.
+    assert operations(stack) == {"create": 3, "update": 1}
     stack.up()
     after = stack.picture()["subnets"]
     assert {cidr: after[cidr] for cidr in before} == before
@@ -85,10 +85,59 @@ def test_drift_is_seen_by_refresh_and_mended_by_the_next_up(stack: Stack) -> Non
     subnet_id = stack.subnets()[0]["SubnetId"]
     stack.world.ec2.delete_tags(Resources=[subnet_id], Tags=[{"Key": "kubernetes.io/role/cni"}])
     stack.pulumi("refresh", "--yes", "--skip-preview")
-    assert operations(stack) == {"update": 1}
+    assert operations(stack) == {"create": 1}
     stack.up()
-    tags = {tag["Key"]: tag["Value"] for tag in stack.subnets()[0]["Tags"]}
-    assert tags["kubernetes.io/role/cni"] == "1"
+    assert role(stack.subnets()[0]) == "1"
+
+
+def role(subnet: Any) -> str | None:
+    """The value of a subnet's role tag."""
+    return next((tag["Value"] for tag in subnet["Tags"] if tag["Key"] == "kubernetes.io/role/cni"), None)
+
+
+def test_the_subnet_and_its_tag_never_fight_whatever_else_changes(stack: Stack) -> None:
+    """After a refresh the subnet's state knows the tag that another resource has set."""
+    stack.up()
+    stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    stack.pulumi("preview", "--expect-no-changes")
+    stack.configure(tags={"team": "platform"})
+    assert operations(stack) == {"update": 3}
+    stack.up()
+    for subnet in stack.subnets():
+        tags = {tag["Key"]: tag["Value"] for tag in subnet["Tags"]}
+        assert (tags["team"], tags["kubernetes.io/role/cni"]) == ("platform", "1")
+    stack.configure(tags={})
+    stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert [role(subnet) for subnet in stack.subnets()] == ["1", "1", "1"]
+    assert all(tag["Key"] != "team" for subnet in stack.subnets() for tag in subnet["Tags"])
+    stack.pulumi("preview", "--expect-no-changes")
+
+
+def test_pods_are_invited_into_no_subnet_whose_routes_could_not_be_associated(stack: Stack) -> None:
+    stack.world.endpoint.fail("AssociateRouteTable", "UnauthorizedOperation", count=3)
+    try:
+        failed = stack.pulumi("up", "--yes", "--skip-preview", must=None)
+    finally:
+        stack.world.endpoint.clear_faults()
+    assert failed.code != 0
+    assert [role(subnet) for subnet in stack.subnets()] == [None, None, None]
+    stack.up()
+    assert [role(subnet) for subnet in stack.subnets()] == ["1", "1", "1"]
+    stack.pulumi("preview", "--expect-no-changes")
+
+
+def test_a_closed_subnet_loses_the_tag_even_if_somebody_sets_it_again(stack: Stack) -> None:
+    stack.up()
+    stack.configure(acceptNewPods=False)
+    stack.up()
+    subnet_id = stack.subnets()[0]["SubnetId"]
+    stack.world.ec2.create_tags(Resources=[subnet_id], Tags=[{"Key": "kubernetes.io/role/cni", "Value": "1"}])
+    stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert [role(subnet) for subnet in stack.subnets()] == [None, None, None]
+    stack.configure(acceptNewPods=True)
+    stack.up()
+    assert [role(subnet) for subnet in stack.subnets()] == ["1", "1", "1"]
+    stack.pulumi("preview", "--expect-no-changes")
 
 
 def test_a_bad_configuration_names_every_problem_with_its_key_and_registers_nothing(stack: Stack) -> None:
@@ -166,6 +215,7 @@ def test_taking_a_used_zone_out_of_the_stack_file_is_refused_and_an_idle_one_goe
     assert refused.code != 0
     assert interface_id in refused.output
     last_subnet = stack.subnets()[-1]
+    assert role(last_subnet) == "1", "the refusal came too late"
     assert last_subnet["CidrBlock"] == BLOCKS[last]
     assert stack.table_of(last_subnet["SubnetId"]) == stack.network.route_table_ids[last], "its routes went"
 
@@ -177,12 +227,14 @@ def test_taking_a_used_zone_out_of_the_stack_file_is_refused_and_an_idle_one_goe
 def test_accept_new_pods_false_takes_the_tag_away_and_nothing_else(stack: Stack) -> None:
     stack.up()
     before = stack.picture()
+    node_interface_in_last_zone(stack)
     stack.configure(acceptNewPods=False)
-    # Three subnets, and the record that a destroy comes to first.
-    assert operations(stack) == {"update": 4}
+    # Three tags, and the record that a destroy comes to first. That a subnet is used is no reason to keep its tag.
+    assert operations(stack) == {"delete": 3, "update": 1}
     stack.up()
     assert stack.picture() == before
-    assert all(tag["Key"] != "kubernetes.io/role/cni" for subnet in stack.subnets() for tag in subnet["Tags"])
+    assert [role(subnet) for subnet in stack.subnets()] == [None, None, None]
+    stack.pulumi("preview", "--expect-no-changes")
 
 
 def test_an_association_made_by_hand_is_adopted(stack: Stack) -> None:
@@ -196,6 +248,66 @@ def test_an_association_made_by_hand_is_adopted(stack: Stack) -> None:
     stack.pulumi("preview", "--expect-no-changes")
 
 
+def foreign_subnet(stack: Stack, cidr: str) -> str:
+    made = stack.world.ec2.create_subnet(VpcId=stack.network.vpc_id, CidrBlock=cidr, AvailabilityZone=next(iter(ZONES)))
+    return str(made["Subnet"]["SubnetId"])
+
+
+def test_a_cidr_that_others_live_on_is_not_adopted_and_a_destroy_leaves_it_to_them(stack: Stack) -> None:
+    stack.world.ec2.associate_vpc_cidr_block(VpcId=stack.network.vpc_id, CidrBlock="100.64.0.0/16")
+    wait_for(lambda: "100.64.0.0/16" in stack.cidrs(), seconds=10, what="the association")
+    theirs = foreign_subnet(stack, "100.64.192.0/18")
+    before = stack.picture()
+    refused = stack.pulumi("up", "--yes", "--skip-preview", must=None)
+    assert refused.code != 0
+    assert f"{theirs} (100.64.192.0/18)" in refused.output
+    assert "Move it from secondaryCidrs to vpcCidrBlocks" in refused.output
+    assert stack.picture() == before
+
+    stack.configure(
+        vpcCidrBlocks=["10.68.0.0/16", "100.64.0.0/16"], secondaryCidrs=[], protect=False, acceptNewPods=False
+    )
+    stack.up()
+    assert len(stack.subnets()) == 4
+    stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+    assert stack.picture() == before
+
+
+def test_a_cidr_that_the_vpc_does_not_have_is_a_contradiction_and_one_that_is_not_listed_counts(stack: Stack) -> None:
+    stack.configure(vpcCidrBlocks=["10.68.0.0/16", "100.70.0.0/16"])
+    refused = stack.pulumi("preview", must=None)
+    assert refused.code != 0
+    vpc_id = stack.network.vpc_id
+    assert f"- headroom:vpcCidrBlocks: 100.70.0.0/16 is not associated with {vpc_id}, which has" in refused.output
+
+    stack.world.ec2.associate_vpc_cidr_block(VpcId=vpc_id, CidrBlock="100.70.0.0/16")
+    wait_for(lambda: "100.70.0.0/16" in stack.cidrs(), seconds=10, what="the association")
+    stack.configure(vpcCidrBlocks=["10.68.0.0/16"])
+    said = stack.pulumi("preview").output
+    assert f"{vpc_id} has 100.70.0.0/16 too, which headroom:vpcCidrBlocks does not list" in said
+
+
+def test_one_of_several_cidrs_is_taken_out_in_two_steps_that_the_refusal_names(stack: Stack) -> None:
+    stack.configure(secondaryCidrs=["100.64.0.0/16", "100.70.0.0/16"])
+    stack.up()
+    before = stack.picture()
+    stack.configure(secondaryCidrs=["100.64.0.0/16"])
+    refused = stack.pulumi("preview", must=None)
+    assert refused.code != 0
+    assert "- headroom:secondaryCidrs: 100.70.0.0/16 is not listed any more" in refused.output
+    assert "Put it back, set headroom:protect: false, run `pulumi up`, then take it out" in refused.output
+    assert stack.picture() == before
+
+    stack.configure(secondaryCidrs=["100.64.0.0/16", "100.70.0.0/16"], protect=False)
+    stack.up()
+    stack.configure(secondaryCidrs=["100.64.0.0/16"])
+    stack.up()
+    assert stack.cidrs() == ["10.68.0.0/16", "100.64.0.0/16"]
+    stack.configure(protect=True)
+    stack.up()
+    stack.pulumi("preview", "--expect-no-changes")
+
+
 def test_undersized_subnets_are_refused_by_the_policy_pack_before_anything_is_made(stack: Stack) -> None:
     small = dict(zip(ZONES, ("100.64.1.0/24", "100.64.2.0/24", "100.64.3.0/24"), strict=True))
     stack.configure(podSubnets=stack.pod_subnets(small))
@@ -206,6 +318,22 @@ def test_undersized_subnets_are_refused_by_the_policy_pack_before_anything_is_ma
     assert stack.cidrs() == ["10.68.0.0/16"]
     stack.configure(podSubnets=stack.pod_subnets(BLOCKS))
     stack.pulumi("preview", "--policy-pack", POLICIES)
+
+
+def test_the_steps_back_that_readme_names_pass_the_policy_pack_in_their_order_only(stack: Stack) -> None:
+    def up(must: int | None = 0) -> str:
+        return stack.pulumi("up", "--yes", "--policy-pack", POLICIES, must=must).output
+
+    up()
+    stack.configure(protect=False)
+    refused = up(must=None)
+    assert "pods-100.64.0.0/16 is not protected" in refused
+    stack.configure(protect=True, acceptNewPods=False)
+    up()
+    stack.configure(protect=False)
+    up()
+    stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+    assert stack.picture() == {"cidrs": ["10.68.0.0/16"], "subnets": {}, "tables": []}
 
 
 @pytest.mark.parametrize(
@@ -230,13 +358,14 @@ def test_a_key_that_moves_or_changes_its_name_is_refused_before_anything_happens
 
 
 def test_an_association_that_somebody_has_just_begun_is_waited_for_by_the_person(stack: Stack) -> None:
-    stack.world.endpoint.change(association_seconds=3.0)
+    # As long as a program may take to start on a busy machine.
+    stack.world.endpoint.change(association_seconds=10.0)
     try:
         stack.world.ec2.associate_vpc_cidr_block(VpcId=stack.network.vpc_id, CidrBlock="100.64.0.0/16")
         refused = stack.pulumi("up", "--yes", "--skip-preview", must=None)
         assert "100.64.0.0/16 is associating" in refused.output
         assert stack.subnets() == []
-        wait_for(lambda: "100.64.0.0/16" in stack.cidrs(), seconds=10, what="the association")
+        wait_for(lambda: "100.64.0.0/16" in stack.cidrs(), seconds=30, what="the association")
     finally:
         stack.world.endpoint.change(association_seconds=0.3)
     stack.up()
@@ -337,6 +466,9 @@ KILLS = [
     ("AssociateRouteTable", 0, "after"),
     ("AssociateRouteTable", 1, "after"),
     ("AssociateRouteTable", 2, "after"),
+    ("CreateTags", 0, "before"),
+    ("CreateTags", 0, "after"),
+    ("CreateTags", 2, "after"),
 ]
 
 
@@ -352,6 +484,7 @@ def test_an_up_that_is_killed_converges_with_nothing_lost_or_left_over(
         block: (zone, stack.network.route_table_ids[zone]) for zone, block in BLOCKS.items()
     }
     assert picture["tables"] == []
+    assert [role(subnet) for subnet in stack.subnets()] == ["1", "1", "1"]
     stack.pulumi("preview", "--expect-no-changes")
 
 
@@ -364,6 +497,92 @@ def test_an_up_that_is_killed_while_it_makes_a_route_table_converges(stack: Stac
     [subnet] = stack.subnets()
     assert stack.table_of(subnet["SubnetId"]) == table_id
     stack.pulumi("preview", "--expect-no-changes")
+
+
+RESERVED = ["100.64.1.0/28", "100.64.2.0/28", "100.64.3.0/28"]
+
+
+def reserve(stack: Stack, *blocks: str) -> None:
+    """Asks for reservations in the first zone's subnet, the only one."""
+    zone = next(iter(ZONES))
+    stack.configure(
+        podSubnets=stack.pod_subnets({zone: BLOCKS[zone]}),
+        prefixReservations={zone: {"cidrBlocks": list(blocks), "primaryAddresses": 100}},
+    )
+
+
+def reserved(stack: Stack) -> dict[str, str]:
+    """Id of every reservation in the only subnet by its CIDR; fails where EC2 has a CIDR twice."""
+    [subnet] = stack.subnets()
+    found = stack.world.ec2.get_subnet_cidr_reservations(SubnetId=subnet["SubnetId"])["SubnetIpv4CidrReservations"]
+    assert len({item["Cidr"] for item in found}) == len(found)
+    return {item["Cidr"]: item["SubnetCidrReservationId"] for item in found}
+
+
+@pytest.mark.parametrize(("skip", "moment"), [(0, "before"), (0, "after"), (1, "after"), (2, "after")])
+def test_an_up_that_is_killed_while_it_reserves_converges(stack: Stack, skip: int, moment: str) -> None:
+    reserve(stack, *RESERVED)
+    kill_at(stack, "CreateSubnetCidrReservation", skip, moment)
+    left = reserved(stack)
+    assert len(left) == skip + (moment == "after")
+    stack.up()
+    after = reserved(stack)
+    assert sorted(after) == RESERVED
+    assert left.items() <= after.items(), "what EC2 had is taken over, not made anew"
+    stack.pulumi("preview", "--expect-no-changes")
+    stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    stack.configure(protect=False, acceptNewPods=False)
+    stack.up()
+    stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+    assert stack.picture() == {"cidrs": ["10.68.0.0/16"], "subnets": {}, "tables": []}
+
+
+def test_a_reservation_made_by_hand_is_adopted_whatever_it_is_called(stack: Stack) -> None:
+    reserve(stack)
+    stack.up()
+    [subnet] = stack.subnets()
+    stack.world.ec2.create_subnet_cidr_reservation(
+        SubnetId=subnet["SubnetId"], Cidr=RESERVED[0], ReservationType="prefix", Description="by hand"
+    )
+    before = reserved(stack)
+    reserve(stack, *RESERVED[:2])
+    output = stack.up().output
+    assert "would give it back when it is destroyed" in output
+    assert before.items() <= reserved(stack).items()
+    stack.pulumi("preview", "--expect-no-changes")
+
+
+def test_reservations_in_the_way_are_refused_with_what_is_there_before_anything_happens(stack: Stack) -> None:
+    reserve(stack)
+    stack.up()
+    [subnet] = stack.subnets()
+    in_subnet, ec2 = subnet["SubnetId"], stack.world.ec2
+    ec2.create_subnet_cidr_reservation(SubnetId=in_subnet, Cidr=RESERVED[0], ReservationType="explicit")
+    ec2.create_subnet_cidr_reservation(SubnetId=in_subnet, Cidr="100.64.2.0/24", ReservationType="prefix")
+    before = reserved(stack)
+    reserve(stack, *RESERVED)
+    refused = stack.pulumi("up", "--yes", "--skip-preview", must=None)
+    assert refused.code != 0
+    key = f"headroom:prefixReservations.{next(iter(ZONES))}"
+    explicit, wide = before[RESERVED[0]], before["100.64.2.0/24"]
+    assert f"- {key}: 100.64.1.0/28 overlaps the reservation 100.64.1.0/28 ({explicit}, explicit)" in refused.output
+    assert f"- {key}: 100.64.2.0/28 overlaps the reservation 100.64.2.0/24 ({wide}, prefix)" in refused.output
+    assert "Traceback" not in refused.output
+    assert reserved(stack) == before
+
+
+def test_a_reservation_that_grows_over_one_of_the_stack_is_refused_with_the_way(stack: Stack) -> None:
+    reserve(stack, *RESERVED)
+    stack.up()
+    reserve(stack, "100.64.2.0/27", RESERVED[2])
+    refused = stack.pulumi("up", "--yes", "--skip-preview", must=None)
+    assert "which this stack has made" in refused.output
+    assert "Leave it out, run `pulumi up`, then add it." in refused.output
+    reserve(stack, RESERVED[2])
+    stack.up()
+    reserve(stack, "100.64.2.0/27", RESERVED[2])
+    stack.up()
+    assert sorted(reserved(stack)) == ["100.64.2.0/27", RESERVED[2]]
 
 
 def kill_at(stack: Stack, action: str, skip: int, moment: str) -> None:
@@ -383,19 +602,21 @@ def test_every_call_of_a_whole_life_is_in_the_policy_document(stack: Stack) -> N
     zone = next(iter(ZONES))
     stack.configure(
         protect=False,
-        acceptNewPods=False,
         ingressRules={"databases": {"securityGroupId": group, "protocol": "tcp", "fromPort": 5432, "toPort": 5432}},
         prefixReservations={zone: {"cidrBlocks": ["100.64.32.0/19"], "primaryAddresses": 500}},
     )
     stack.world.endpoint.forget_calls()
     stack.up()
     stack.pulumi("refresh", "--yes", "--skip-preview")
+    stack.configure(acceptNewPods=False)
+    stack.up()
     stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
     called = set(stack.world.endpoint.calls())
     document = json.loads((CHECKOUT / "stacks" / "emergency.iam.json").read_text(encoding="utf-8"))
     allowed = {action.partition(":")[2] for statement in document["Statement"] for action in statement["Action"]}
     assert called - allowed == set()
     assert {"AssociateVpcCidrBlock", "CreateSubnet", "CreateSubnetCidrReservation", "CreateRoute"} <= called
+    assert "DescribeTags" in called, "a single tag is read by it"
 
 
 def test_reservations_come_at_the_rate_that_ec2_allows(stack: Stack) -> None:

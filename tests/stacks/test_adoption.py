@@ -9,24 +9,28 @@ import pytest
 
 from components.pod_subnets import IngressRule, PodSubnet, Route
 from headroom.addresses.problems import ProblemsError
+from headroom.collect.reservations import CidrReservation
+from stacks import adoption
 from stacks.adoption import (
     READ_ATTEMPTS,
     READ_PAUSE_SECONDS,
     STACK_TAG,
     Existing,
+    Wanted,
     find_existing,
     recorded_resources,
     stack_tag,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.conftest import Recorder
 
 READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 GET_VPC = "aws:ec2/getVpc:getVpc"
 GET_SUBNETS = "aws:ec2/getSubnets:getSubnets"
+GET_SUBNET = "aws:ec2/getSubnet:getSubnet"
 GET_TABLES = "aws:ec2/getRouteTables:getRouteTables"
 GET_TABLE = "aws:ec2/getRouteTable:getRouteTable"
 LIST_RULES = "aws:vpc/getSecurityGroupRules:getSecurityGroupRules"
@@ -80,8 +84,13 @@ def state(*resources: tuple[str, str], **held: Mapping[str, Any]) -> dict[str, A
     }
 
 
+def wanted(**more: Any) -> Wanted:
+    values = {"vpc_cidr_blocks": ["10.68.0.0/16"], "cidrs": [CIDR], "subnets": {}, "rule_cidrs": [CIDR], **more}
+    return Wanted(name="pods", vpc_id="vpc-1", **values)
+
+
 def find(subnets: Mapping[str, PodSubnet], rules: Mapping[str, IngressRule] | None = None) -> Existing:
-    return find_existing("vpc-1", [CIDR], subnets, rules=rules or {}, rule_cidrs=[CIDR], name="pods")
+    return find_existing(wanted(subnets=subnets, rules=rules or {}))
 
 
 def found(
@@ -103,6 +112,9 @@ def refused(
 
 def association(cidr: str, state_: str, number: int) -> dict[str, str]:
     return {"associationId": f"vpc-cidr-assoc-{number}", "cidrBlock": cidr, "state": state_}
+
+
+PRIMARY = association("10.68.0.0/16", "associated", 0)
 
 
 OURS = {
@@ -133,7 +145,7 @@ def aws(recorder: Recorder) -> Recorder:
         READ_STATE: {"outputs": {}},
         GET_VPC: {
             "cidrBlockAssociations": [
-                association("10.68.0.0/16", "associated", 0),
+                PRIMARY,
                 association(CIDR, "associated", 1),
                 association("100.65.0.0/16", "disassociated", 2),
             ]
@@ -242,8 +254,16 @@ def test_everything_that_a_killed_run_made_is_found(aws: Recorder) -> None:
 
 def test_subnets_and_tables_are_looked_for_by_what_makes_them_the_stacks_own(aws: Recorder) -> None:
     found(aws, OWN_TABLE, RULES)
-    (subnets,) = [asked.args for asked in aws.asked if asked.token == GET_SUBNETS]
-    assert subnets["filters"] == [
+    everybody, ours, subnets = [asked.args["filters"] for asked in aws.asked if asked.token == GET_SUBNETS]
+    in_vpc, stack = (
+        {"name": "vpc-id", "values": ["vpc-1"]},
+        {
+            "name": "tag:headroom:stack",
+            "values": ["headroom/prod-use1-emergency"],
+        },
+    )
+    assert (everybody, ours) == ([in_vpc], [in_vpc, stack]), "who lives on a CIDR that is associated already"
+    assert subnets == [
         {"name": "vpc-id", "values": ["vpc-1"]},
         {"name": "cidr-block", "values": ["100.64.0.0/18"]},
         {"name": "availability-zone", "values": ["us-east-1a"]},
@@ -277,7 +297,7 @@ def test_what_the_state_has_is_never_imported_again(aws: Recorder, recorded: int
     }
     assert existing.resources.keys() == {key for key, resource in adopted.items() if resource not in known}
     assert existing.new_cidrs == ([] if recorded else [CIDR])
-    assert bool(existing.associated) == (not recorded)
+    assert bool(existing.associated) == (recorded < 2), "the VPC is read while an association or a subnet is missing"
 
 
 @pytest.mark.parametrize(
@@ -375,7 +395,7 @@ def test_the_subnets_of_another_component_have_no_say(aws: Recorder) -> None:
 
 
 def test_an_association_in_progress_is_neither_taken_over_nor_made_twice(aws: Recorder) -> None:
-    aws.answers[GET_VPC] = {"cidrBlockAssociations": [association(CIDR, "associating", 1)]}
+    aws.answers[GET_VPC] = {"cidrBlockAssociations": [PRIMARY, association(CIDR, "associating", 1)]}
     with pytest.raises(ProblemsError) as caught:
         aws.run(lambda: find({}))
     (problem,) = caught.value.problems
@@ -385,8 +405,10 @@ def test_an_association_in_progress_is_neither_taken_over_nor_made_twice(aws: Re
 
 
 def test_another_cidr_that_is_being_associated_is_nobodys_problem(aws: Recorder) -> None:
-    aws.answers[GET_VPC] = {"cidrBlockAssociations": [association("100.65.0.0/16", "associating", 1)]}
-    assert found(aws, {}) == Existing(associated={"100.65.0.0/16": "vpc-cidr-assoc-1"}, new_cidrs=[CIDR])
+    aws.answers[GET_VPC] = {"cidrBlockAssociations": [PRIMARY, association("100.65.0.0/16", "associating", 1)]}
+    assert found(aws, {}) == Existing(
+        associated={"10.68.0.0/16": "vpc-cidr-assoc-0", "100.65.0.0/16": "vpc-cidr-assoc-1"}, new_cidrs=[CIDR]
+    )
 
 
 def test_an_association_that_somebody_made_is_taken_over_with_a_warning(
@@ -400,17 +422,276 @@ def test_an_association_that_somebody_made_is_taken_over_with_a_warning(
 def test_an_association_that_is_going_is_none(aws: Recorder) -> None:
     going = ["disassociating", "disassociated", "failing", "failed"]
     aws.answers[GET_VPC] = {
-        "cidrBlockAssociations": [association(f"100.{64 + n}.0.0/16", state_, n) for n, state_ in enumerate(going)]
+        "cidrBlockAssociations": [
+            PRIMARY,
+            *(association(f"100.{64 + n}.0.0/16", state_, n + 1) for n, state_ in enumerate(going)),
+        ]
     }
-    assert found(aws, WITH_TABLE).associated == {}
+    assert found(aws, WITH_TABLE).associated == {"10.68.0.0/16": "vpc-cidr-assoc-0"}
+
+
+OTHERS = {"subnet-1": "100.64.0.0/18", "subnet-7": "100.64.192.0/18", "subnet-8": "10.68.0.0/20"}
+"""Blocks of the VPC's subnets; the first is this stack's."""
+
+
+def lived_on(aws: Recorder, *own: str) -> None:
+    """The VPC has subnets; these of them carry this stack's tag."""
+    aws.answers[GET_SUBNETS] = lambda args: {"ids": list(OTHERS) if len(args["filters"]) == 1 else list(own)}
+    aws.answers[GET_SUBNET] = lambda args: {"id": args["id"], "cidrBlock": OTHERS[args["id"]]}
+
+
+def test_an_association_that_others_live_on_is_not_taken_from_them(aws: Recorder) -> None:
+    lived_on(aws, "subnet-1")
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find({}))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == ("cidr-shared", "headroom:secondaryCidrs", CIDR)
+    assert "is associated already (vpc-cidr-assoc-1)" in problem.reason
+    assert "lie in it: subnet-7 (100.64.192.0/18)." in problem.reason, "neither ours nor those of other CIDRs"
+    assert problem.next_step.startswith("Move it from secondaryCidrs to vpcCidrBlocks")
+    assert [asked.args["id"] for asked in aws.asked if asked.token == GET_SUBNET] == ["subnet-7", "subnet-8"]
+
+
+def test_an_association_that_only_this_stack_lives_on_is_its_own(aws: Recorder) -> None:
+    lived_on(aws, *OTHERS)
+    assert found(aws, {}).associated[CIDR] == "vpc-cidr-assoc-1"
+    assert GET_SUBNET not in aws.tokens()
+
+
+def test_a_cidr_that_is_stated_and_not_there_is_a_contradiction(aws: Recorder) -> None:
+    stated = ["10.68.0.0/16", "10.99.0.0/16", CIDR]
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find_existing(wanted(vpc_cidr_blocks=stated)))
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        "headroom:vpcCidrBlocks: 10.99.0.0/16 is not associated with vpc-1, which has 10.68.0.0/16, 100.64.0.0/16. "
+        "Take it out, or mend headroom:vpcId; what is to be associated belongs into secondaryCidrs."
+    )
+
+
+def test_a_cidr_of_both_lists_is_no_contradiction_before_it_is_associated(aws: Recorder) -> None:
+    aws.answers[GET_VPC] = {"cidrBlockAssociations": [PRIMARY]}
+    aws.run(lambda: find_existing(wanted(vpc_cidr_blocks=["10.68.0.0/16", CIDR])))
+
+
+def test_a_cidr_that_the_vpc_has_and_nobody_stated_counts_and_is_said(
+    aws: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    more = association("10.99.0.0/16", "associated", 9)
+    aws.answers[GET_VPC] = {"cidrBlockAssociations": [PRIMARY, more]}
+    assert found(aws, {}).associated == {"10.68.0.0/16": "vpc-cidr-assoc-0", "10.99.0.0/16": "vpc-cidr-assoc-9"}
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith("vpc-1 has 10.99.0.0/16 too, which headroom:vpcCidrBlocks does not list")
+
+
+# Associations that are asked for no more.
+
+
+@pytest.mark.parametrize(
+    ("record", "refused_"),
+    [({"input": {"protect": True}}, True), ({"input": {"protect": False}}, False), ({"input": {}}, False), ({}, False)],
+)
+def test_a_protected_cidr_is_taken_out_in_steps_that_are_said(
+    aws: Recorder, record: dict[str, Any], *, refused_: bool
+) -> None:
+    """The state tells no options, so the record of the subnets does; where it does not, the engine decides."""
+    prefix = "urn:pulumi:s::headroom::headroom:index:"
+    aws.answers[READ_STATE] = {
+        "outputs": {
+            f"{prefix}SecondaryCidr${ASSOCIATION}::pods-{CIDR}": {"type": ASSOCIATION, "outputs": {}},
+            f"{prefix}SecondaryCidr${ASSOCIATION}::pods-100.70.0.0/16": {"type": ASSOCIATION, "outputs": {}},
+            f"{prefix}PodSubnets$pulumi:index:Stash::pods-in-use": {"type": "pulumi:index:Stash", "outputs": record},
+        }
+    }
+    if not refused_:
+        aws.run(lambda: find({}))
+        return
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find({}))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == (
+        "cidr-removed",
+        "headroom:secondaryCidrs",
+        "100.70.0.0/16",
+    )
+    assert problem.next_step.startswith("Put it back, set headroom:protect: false, run `pulumi up`, then take it out")
+
+
+# Reservations.
+
+
+BLOCKS = ["100.64.1.0/28", "100.64.2.0/28"]
+RESERVATION = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
+
+
+def reservation(cidr: str, number: int = 1, **more: str) -> CidrReservation:
+    values = {"reservation_type": "prefix", "description": "Prefix delegation (pods)", **more}
+    return CidrReservation(reservation_id=f"scr-{number}", cidr_block=cidr, **values)
+
+
+def with_reservations(*recorded: str) -> dict[str, Any]:
+    """The engine's answer where all but some reservations is recorded."""
+    answer = state(*ALL_OF_OWN_TABLE)
+    for cidr in recorded:
+        urn = f"urn:pulumi:s::headroom::headroom:index:PrefixReservations${RESERVATION}::pods-a-{cidr}"
+        answer["outputs"][urn] = {"type": RESERVATION, "outputs": {"subnetId": "subnet-1", "cidrBlock": cidr}}
+    return answer
+
+
+def reserved(
+    aws: Recorder, present: Sequence[CidrReservation], cidrs: Sequence[str] = BLOCKS
+) -> tuple[Mapping[str, str], list[str]]:
+    """What is adopted, and the subnets that EC2 was asked about."""
+    results: list[Existing] = []
+    asked: list[str] = []
+
+    def read(subnet_id: str) -> Sequence[CidrReservation]:
+        asked.append(subnet_id)
+        return present
+
+    aws.run(lambda: results.append(find_existing(wanted(subnets=OWN_TABLE, reservations={"a": cidrs}), read)))
+    return results[0].reservations, asked
+
+
+def test_a_reservation_that_the_state_lacks_is_taken_over_by_its_import_id(aws: Recorder) -> None:
+    aws.answers[READ_STATE] = with_reservations(BLOCKS[0])
+    present = [reservation(BLOCKS[0], 1), reservation(BLOCKS[1], 2)]
+    assert reserved(aws, present) == ({f"a/{BLOCKS[1]}": "subnet-1:scr-2"}, ["subnet-1"])
+
+
+def test_nobody_is_asked_about_reservations_while_the_state_has_them_all(aws: Recorder) -> None:
+    aws.answers[READ_STATE] = with_reservations(*BLOCKS)
+    assert reserved(aws, []) == ({}, [])
+    assert aws.tokens() == [READ_STATE]
+
+
+def test_a_subnet_that_is_still_to_be_made_has_no_reservations(aws: Recorder) -> None:
+    aws.answers[GET_SUBNETS] = {"ids": []}
+    assert reserved(aws, []) == ({}, [])
+
+
+def test_the_subnet_of_a_killed_run_is_asked_about_too(aws: Recorder) -> None:
+    assert reserved(aws, [reservation(BLOCKS[0])]) == ({f"a/{BLOCKS[0]}": "subnet-1:scr-1"}, ["subnet-1"])
+
+
+def test_a_reservation_made_by_hand_is_taken_over_with_a_warning(
+    aws: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    aws.answers[READ_STATE] = with_reservations()
+    assert reserved(aws, [reservation(BLOCKS[0], description="mine")])[0] == {f"a/{BLOCKS[0]}": "subnet-1:scr-1"}
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith(
+        f"{BLOCKS[0]} is reserved in subnet-1 already (scr-1): this stack takes the reservation over"
+    )
+
+
+@pytest.mark.parametrize(
+    ("present", "recorded", "reason", "step"),
+    [
+        (
+            reservation(BLOCKS[0], reservation_type="explicit"),
+            [],
+            "overlaps the reservation 100.64.1.0/28 (scr-1, explicit) that EC2 has already.",
+            (
+                "Take a block beside it, or give that one back: `aws ec2 delete-subnet-cidr-reservation "
+                "--subnet-cidr-reservation-id scr-1`."
+            ),
+        ),
+        (
+            reservation("100.64.1.0/24"),
+            [],
+            "overlaps the reservation 100.64.1.0/24 (scr-1, prefix) that EC2 has already.",
+            "Take a block beside it,",
+        ),
+        (
+            reservation("100.64.1.0/24"),
+            ["100.64.1.0/24"],
+            (
+                "overlaps 100.64.1.0/24 (scr-1, prefix), which this stack has made, and EC2 takes it only when that "
+                "one is gone."
+            ),
+            "Leave it out, run `pulumi up`, then add it.",
+        ),
+    ],
+)
+def test_a_reservation_in_the_way_is_one_problem(
+    aws: Recorder, present: CidrReservation, recorded: list[str], reason: str, step: str
+) -> None:
+    aws.answers[READ_STATE] = with_reservations(*recorded)
+    with pytest.raises(ProblemsError) as caught:
+        reserved(aws, [present, reservation("100.64.9.0/28", 9)], BLOCKS[:1])
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == (
+        "reservation-overlap",
+        "headroom:prefixReservations.a",
+        BLOCKS[0],
+    )
+    assert problem.reason == reason
+    assert problem.next_step.startswith(step)
+
+
+def test_reservations_that_cannot_be_read_are_a_problem_with_the_iam_action(aws: Recorder) -> None:
+    aws.answers[READ_STATE] = with_reservations()
+
+    def denied(_: str) -> Sequence[CidrReservation]:
+        raise RuntimeError("UnauthorizedOperation:\n  no")
+
+    with pytest.raises(ProblemsError) as caught:
+        aws.run(lambda: find_existing(wanted(subnets=OWN_TABLE, reservations={"a": BLOCKS}), denied))
+    (problem,) = caught.value.problems
+    assert (problem.rule, problem.key, problem.value) == ("unreadable", "headroom:prefixReservations.a", "subnet-1")
+    assert problem.reason == "could not be read: UnauthorizedOperation: no."
+    assert problem.next_step.endswith("allow ec2:GetSubnetCidrReservations.")
+
+
+def test_a_client_is_made_with_the_providers_settings_and_only_when_it_is_needed(
+    aws: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Mapping[str, Any]] = []
+
+    def client(settings: Mapping[str, Any]) -> int:
+        made.append(settings)
+        return len(made)
+
+    monkeypatch.setattr(adoption, "ec2_client", client)
+    monkeypatch.setattr(adoption, "read_reservations", lambda number, _: [reservation(BLOCKS[number - 1])])
+    aws.answers[READ_STATE] = with_reservations(BLOCKS[1])
+    results: list[Existing] = []
+    both = {"a": BLOCKS}
+
+    def program() -> None:
+        results.append(find_existing(wanted(subnets=OWN_TABLE, reservations=both)))
+
+    config = {"aws:region": "eu-central-1", "aws:profile": "prod"}
+    aws.run(program, config=config)
+    assert results[0].reservations == {f"a/{BLOCKS[0]}": "subnet-1:scr-1"}
+    assert made == [{"region": "eu-central-1", "profile": "prod"}]
+    aws.answers[READ_STATE] = with_reservations(*BLOCKS)
+    aws.run(program, config=config)
+    assert len(made) == 1
+
+
+def test_settings_that_a_lookup_cannot_honour_are_said_and_nothing_is_looked_up(
+    aws: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    aws.answers[READ_STATE] = with_reservations()
+    results: list[Existing] = []
+    config = {"aws:region": "eu-central-1", "aws:useFipsEndpoint": True, "aws:defaultTags": {"tags": {"a": "b"}}}
+    aws.run(lambda: results.append(find_existing(wanted(subnets=OWN_TABLE, reservations={"a": BLOCKS}))), config=config)
+    assert results[0].reservations == {}
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "are not looked up: aws:useFipsEndpoint would have to hold" in said
+
+
+# Subnets and tables.
 
 
 def test_without_a_subnet_of_ours_its_own_table_alone_is_looked_for(aws: Recorder) -> None:
     aws.answers[GET_SUBNETS] = {"ids": []}
     assert found(aws, OWN_TABLE).resources == {"route-table/a": "rtb-own", "route/a/0.0.0.0/0": "rtb-own_0.0.0.0/0"}
-    assert sorted(aws.tokens()) == sorted([READ_STATE, GET_VPC, GET_SUBNETS, GET_TABLES, GET_TABLE])
+    assert sorted(aws.tokens()) == sorted([READ_STATE, GET_VPC, *[GET_SUBNETS] * 2, GET_TABLES, GET_TABLE])
     assert found(aws, WITH_TABLE).resources == {}
-    assert sorted(aws.tokens()) == sorted([READ_STATE, GET_VPC, GET_SUBNETS, GET_TABLES])
+    assert sorted(aws.tokens()) == sorted([READ_STATE, GET_VPC, *[GET_SUBNETS] * 2, GET_TABLES])
 
 
 def test_a_subnet_in_another_table_than_ours_has_its_association_made_anew(aws: Recorder) -> None:
@@ -484,7 +765,7 @@ def test_the_rules_of_a_group_are_read_for_every_cidr_that_pods_come_from(aws: R
     results: list[Existing] = []
 
     def program() -> None:
-        results.append(find_existing("vpc-1", [], {}, rules=RULES, rule_cidrs=[CIDR, own], name="pods"))
+        results.append(find_existing(wanted(cidrs=[], rules=RULES, rule_cidrs=[CIDR, own])))
 
     aws.run(program)
     assert results[0].resources == {f"ingress-rule/db/{own}": "sgr-0"}
@@ -509,7 +790,7 @@ def test_the_rules_of_a_group_that_is_not_known_yet_are_made_anew(aws: Recorder)
     ("token", "subnets", "key", "value", "action"),
     [
         (GET_VPC, OWN_TABLE, "headroom:vpcId", "vpc-1", "ec2:DescribeVpcs and ec2:DescribeVpcAttribute"),
-        (GET_SUBNETS, OWN_TABLE, "headroom:podSubnets.a", "100.64.0.0/18", "ec2:DescribeSubnets"),
+        (GET_SUBNETS, OWN_TABLE, "headroom:secondaryCidrs", "vpc-1", "ec2:DescribeSubnets"),
         (GET_TABLES, OWN_TABLE, "headroom:podSubnets.a", "a", "ec2:DescribeRouteTables"),
         (GET_TABLES, WITH_TABLE, "headroom:podSubnets.a.routeTableId", "rtb-node", "ec2:DescribeRouteTables"),
         (GET_TABLE, OWN_TABLE, "headroom:podSubnets.a", "rtb-own", "ec2:DescribeRouteTables"),
@@ -528,6 +809,16 @@ def test_a_lookup_that_fails_is_a_problem_with_its_key_and_iam_action(  # noqa: 
     assert problem.reason.startswith("could not be read: ")
     assert problem.reason.endswith("UnauthorizedOperation: You are not authorized.")
     assert problem.next_step == f"Check the value, the Region, and that the credentials allow {action}."
+
+
+def test_a_subnet_that_cannot_be_read_is_a_problem(aws: Recorder) -> None:
+    aws.answers[READ_STATE] = state((ASSOCIATION, f"pods-{CIDR}"))
+    aws.answers[GET_SUBNETS] = aws.failing("Throttling")
+    assert refused(aws, WITH_TABLE) == [("unreadable", "headroom:podSubnets.a", "100.64.0.0/18")]
+    aws.answers[READ_STATE] = {"outputs": {}}
+    lived_on(aws)
+    aws.answers[GET_SUBNET] = aws.failing("Throttling")
+    assert refused(aws, {}) == [("unreadable", "headroom:secondaryCidrs", "subnet-1")]
 
 
 def test_the_tables_of_a_subnet_that_cannot_be_read_are_a_problem(aws: Recorder) -> None:

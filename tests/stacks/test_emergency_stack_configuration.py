@@ -73,6 +73,16 @@ def test_wrong_types_of_all_keys_come_at_once(recorder: Recorder, example_config
     assert sorted(keys(recorder, {**example_config, **wrong})) == sorted(wrong)
 
 
+@pytest.mark.parametrize(("version", "hinted"), [("1.2", True), ("2", True), ("1.19.2.1", False), ("latest", False)])
+def test_a_version_that_yaml_may_have_read_as_a_number_is_told_to_be_quoted(
+    recorder: Recorder, example_config: dict[str, Any], version: str, *, hinted: bool
+) -> None:
+    settings = {"managedBy": "addon", "addonVersion": "v1.19.2-eksbuild.1", "settings": {"WARM_ENI_TARGET": "1"}}
+    (problem,) = problems(recorder, example_config, cniVersion=version, cniSettings=settings)
+    assert (problem.key, problem.rule) == ("headroom:cniVersion", "cni-version-format")
+    assert ("Put it in quotes: without them YAML reads a number" in problem.next_step) is hinted
+
+
 def test_what_must_be_set_and_is_not_is_said_once(recorder: Recorder) -> None:
     assert sorted(keys(recorder, {})) == [
         "headroom:clusterName",

@@ -28,12 +28,14 @@ RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 RESERVATION = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
 ENI_CONFIG = "kubernetes:crd.k8s.amazonaws.com/v1alpha1:ENIConfig"
 ADDON = "aws:eks/addon:Addon"
+TAG = "aws:ec2/tag:Tag"
 STASH = "pulumi:index:Stash"
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 EXAMPLE = [
     *(f"{TABLE_ASSOCIATION} pods-{zone}" for zone in ZONES),
     *(f"{SUBNET} pods-{zone}" for zone in ZONES),
+    *(f"{TAG} pods-{zone}" for zone in ZONES),
     f"{ASSOCIATION} pods-100.64.0.0/16",
     f"{POD_SUBNETS} pods",
     f"{SECONDARY} pods",
@@ -93,17 +95,19 @@ def test_the_example_registers_exactly_this(engine: Recorder, example_config: di
         "vpcId": "vpc-0123456789abcdef0",
         "cidrBlock": "100.64.0.0/16",
     }
+    tags = {"Name": "pods-us-east-1b", "team": "platform", "headroom:stack": "headroom/prod-use1-emergency"}
     assert engine.one(SUBNET, "pods-us-east-1b").inputs == {
         "vpcId": "vpc-0123456789abcdef0",
         "availabilityZone": "us-east-1b",
         "cidrBlock": "100.64.64.0/18",
         "mapPublicIpOnLaunch": False,
-        "tags": {
-            "Name": "pods-us-east-1b",
-            "team": "platform",
-            "kubernetes.io/role/cni": "1",
-            "headroom:stack": "headroom/prod-use1-emergency",
-        },
+        "tags": tags,
+        "tagsAll": tags,
+    }
+    assert engine.one(TAG, "pods-us-east-1b").inputs == {
+        "resourceId": "Subnet-pods-us-east-1b",
+        "key": "kubernetes.io/role/cni",
+        "value": "1",
     }
     assert engine.one(TABLE_ASSOCIATION, "pods-us-east-1c").inputs == {
         "subnetId": "Subnet-pods-us-east-1c",
@@ -171,7 +175,8 @@ def test_a_zone_added_later_changes_nothing_but_the_record_of_subnets(
     subnets = {"new": {"zone": "us-east-1d", "cidrBlock": "100.64.192.0/18", "routeTableId": "rtb-44444444"}, **subnets}
     after = {item.label: item.wire for item in up(engine, example_config, podSubnets=subnets)}
     assert [label for label in before if after[label] != before[label]] == [f"{STASH} pods-in-use"]
-    assert after.keys() - before.keys() == {f"{TABLE_ASSOCIATION} pods-new", f"{SUBNET} pods-new"}
+    made = (TABLE_ASSOCIATION, SUBNET, TAG)
+    assert after.keys() - before.keys() == {f"{type_} pods-new" for type_ in made}
 
 
 def test_the_stacks_name_changes_the_stack_tag_and_nothing_else(
@@ -182,8 +187,8 @@ def test_the_stacks_name_changes_the_stack_tag_and_nothing_else(
     engine.run(stacks.deploy, config=example_config, stack="other")
     there = {item.label: dict(item.inputs) for item in engine.registrations}
     for inputs in (*here.values(), *there.values()):
-        if "tags" in inputs:
-            inputs["tags"] = {name: text for name, text in inputs["tags"].items() if name != "headroom:stack"}
+        for tags in {"tags", "tagsAll"} & inputs.keys():
+            inputs[tags] = {name: text for name, text in inputs[tags].items() if name != "headroom:stack"}
     assert here == there
 
 
@@ -212,17 +217,23 @@ def test_subnets_in_the_vpcs_own_cidrs_need_no_association(engine: Recorder, exa
     assert engine.labels() == [
         f"{TABLE_ASSOCIATION} pods-us-east-1a",
         f"{SUBNET} pods-us-east-1a",
+        f"{TAG} pods-us-east-1a",
         f"{POD_SUBNETS} pods",
         f"{STASH} pods-in-use",
     ]
     assert engine.one(SUBNET, "pods-us-east-1a").inputs["vpcId"] == "vpc-0123456789abcdef0"
-    assert GET_VPC not in engine.tokens()
+    problems = refusal(
+        engine, example_config, secondaryCidrs=[], podSubnets=subnets, vpcCidrBlocks=["10.68.0.0/16", "10.69.0.0/16"]
+    )
+    assert [problem.partition(" is not ")[0] for problem in problems] == ["headroom:vpcCidrBlocks: 10.69.0.0/16"]
 
 
 def test_rules_are_repeated_for_the_cidrs_that_pods_come_from_and_no_others(
     engine: Recorder, example_config: dict[str, Any]
 ) -> None:
     rules = {"databases": {"securityGroupId": "sg-11111111", "protocol": "tcp", "fromPort": 5432, "toPort": 5432}}
+    second = {"associationId": "vpc-cidr-assoc-9", "cidrBlock": "10.69.0.0/16", "state": "associated"}
+    engine.answers[GET_VPC]["cidrBlockAssociations"].append(second)  # type: ignore[index] # an answer that is given
     up(engine, example_config, ingressRules=rules, vpcCidrBlocks=["10.68.0.0/16", "10.69.0.0/16"])
     (rule,) = [item for item in engine.registrations if item.type == RULE]
     assert rule.name == "pods-databases-100.64.0.0/16"
@@ -234,10 +245,10 @@ def test_a_stack_that_takes_no_new_pods_has_untagged_subnets_and_says_how_to_lea
 ) -> None:
     before = {item.label: item.wire for item in up(engine, example_config)}
     after = {item.label: item.wire for item in up(engine, example_config, acceptNewPods=False)}
-    changed = {label for label in before if after[label] != before[label]}
-    # The record that a destroy comes to first says it too.
+    assert before.keys() - after.keys() == {f"{TAG} pods-{zone}" for zone in ZONES}
+    changed = {label for label in after if after[label] != before[label]}
+    # The record that a destroy comes to first says it too; the subnets leave their role tag to nobody any more.
     assert changed == {f"{STASH} pods-in-use", *(f"{SUBNET} pods-{zone}" for zone in ZONES)}
-    assert "kubernetes.io/role/cni" not in engine.one(SUBNET, "pods-us-east-1a").inputs["tags"]
     assert engine.stack_outputs["next"][-1].startswith("pulumi destroy --run-program")
 
 
@@ -365,7 +376,8 @@ def test_an_association_in_progress_is_waited_for_by_whoever_runs_the_command(
 ) -> None:
     engine.answers[GET_VPC] = {
         "cidrBlockAssociations": [
-            {"associationId": "vpc-cidr-assoc-1", "cidrBlock": "100.64.0.0/16", "state": "associating"}
+            {"associationId": "vpc-cidr-assoc-0", "cidrBlock": "10.68.0.0/16", "state": "associated"},
+            {"associationId": "vpc-cidr-assoc-1", "cidrBlock": "100.64.0.0/16", "state": "associating"},
         ]
     }
     (problem,) = refusal(engine, example_config)
@@ -400,7 +412,11 @@ def test_an_interrupted_run_takes_over_what_it_made_and_makes_nothing_twice(
         ]
     }
     engine.answers[GET_SUBNETS] = lambda args: {
-        "ids": [by_block[block] for block in args["filters"][1]["values"] if block in by_block]
+        "ids": [
+            subnet_id
+            for block, subnet_id in by_block.items()
+            if all(item["name"] != "cidr-block" or block in item["values"] for item in args["filters"])
+        ]
     }
     engine.answers[GET_TABLES] = lambda args: {
         "ids": ["rtb-0aaaaaaaaaaaaaaa1"]

@@ -180,7 +180,8 @@ def _recovery(
 def _destroy(world: World, running: Cluster, narrator: Narrator) -> dict[str, Any]:
     plain = pulumi(world, narrator, "destroy", "--yes", "--skip-preview", must_fail=True, lines=-1)
     narrator.say("\nProtection taken away on purpose, and the program run, so that its guard is asked:")
-    pulumi(world, narrator, "config", "set", "headroom:protect", "false", lines=0)
+    narrator.command("pulumi config set headroom:protect false")
+    world.engine.must("config", "set", "headroom:protect", "false")
     pulumi(world, narrator, "up", "--yes", "--skip-preview", lines=0)
     guarded = pulumi(world, narrator, "destroy", "--yes", "--skip-preview", "--run-program", must_fail=True, lines=30)
     subnets = _pod_subnets(world, running)
