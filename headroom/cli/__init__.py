@@ -11,8 +11,11 @@ COMMANDS = {
     "calc": "The arithmetic of addresses: nodes, fleets, subnets, free blocks, ranges, forecasts.",
     "check": "Judge a stack by the policies, without an engine or credentials.",
     "collect": "Read a live EKS cluster into a snapshot: AWS, Kubernetes, the CNI.",
+    "diagnose": "Say why pods get no address, with the evidence: live, or from a bundle, logs, a ticket.",
+    "plan": "Write the smallest change that cures it, as files for review.",
     "rehearse": "Play an incident on this machine, with no cloud account, and see it cured.",
     "report": "Write a diagnosis as one HTML page, and as Markdown.",
+    "verify": "Watch the postconditions of a plan until they hold.",
 }
 """Commands with their one line of help; module and function have the command's name."""
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
@@ -133,6 +133,11 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def missing(number: int) -> str:
+    """`1 is missing`, `2 are missing`."""
+    return f"{number:,} {'is' if number == 1 else 'are'} missing"
+
+
 def _print_json(answer: Answer, *, explain: bool) -> None:
     data = answer.data
     if explain:
@@ -181,12 +186,14 @@ def _print_rich(answer: Answer, *, explain: bool) -> None:
     grid = RichTable.grid(padding=(0, 2))
     for name, value in answer.facts:
         grid.add_row(f"[bold]{escape(name)}[/]", escape(value))
-    console.print(grid)
+    if answer.facts:
+        console.print(grid)
     for table in (table for table in answer.tables if table.rows):
         right = _right_aligned(table)
         shown = RichTable(title=table.title or None, title_justify="left", box=None, pad_edge=False)
-        for column, name in enumerate(table.columns):
-            shown.add_column(escape(name), justify="right" if column in right else "left", overflow="fold")
+        for column, (name, width) in enumerate(zip(table.columns, _widths(table, console.width), strict=True)):
+            justify: Literal["left", "right"] = "right" if column in right else "left"
+            shown.add_column(escape(name), justify=justify, overflow="fold", width=width)
         for row in table.rows:
             shown.add_row(*(escape(_number(cell)) for cell in row))
         console.print(shown)
@@ -200,6 +207,23 @@ def _print_rich(answer: Answer, *, explain: bool) -> None:
         console.print(f"[dim]next[/] {escape(answer.next_step)}")
 
 
+def _widths(table: Table, available: int) -> list[int]:
+    """The width of each column, so that all fit and no word is broken, as far as that can be had."""
+    columns = [[name, *(_number(row[column]) for row in table.rows)] for column, name in enumerate(table.columns)]
+    widths = [max(map(len, cells)) for cells in columns]
+    least = [max(len(word) for cell in cells for word in cell.split() or [""]) for cells in columns]
+    excess = sum(widths) + 2 * (len(widths) - 1) - available
+    while excess > 0:
+        widest = max(range(len(widths)), key=lambda column: (widths[column] - least[column], widths[column]))
+        if widths[widest] <= 1:
+            break
+        # Once every column is as narrow as its longest word, words of the widest one are broken.
+        widths[widest] -= 1
+        least[widest] = min(least[widest], widths[widest])
+        excess -= 1
+    return widths
+
+
 def _right_aligned(table: Table) -> frozenset[int]:
     return frozenset(
         column
@@ -211,4 +235,4 @@ def _right_aligned(table: Table) -> frozenset[int]:
 def _number(value: str | float) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:,}"
+    return f"{value:,}" if value == int(value) else f"{value:,.1f}"

@@ -7,7 +7,7 @@ import click
 from headroom.addresses.blocks import ADDRESS_BITS
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.addresses.subnet_map import Reservation, State, SubnetMap, subnet_map
-from headroom.cli.calc.answer import Answer, Term, answers, counted
+from headroom.cli.calc.answer import Answer, Table, Term, answers, counted
 from headroom.cli.calc.reading import Reader
 
 HELP = """
@@ -90,8 +90,8 @@ def command(
             ("used", f"{found.used28:,}"),
             ("reserved", f"{found.reserved28:,}"),
             ("free addresses", f"{found.free_addresses:,}"),
-            *_rows(found),
         ],
+        tables=[_rows(found)],
         warnings=reader.warnings,
         terms=[
             Term("map", ", ".join(f"{state.value} {state.name.lower().replace('_', ' ')}" for state in State)),
@@ -117,6 +117,6 @@ def command(
     )
 
 
-def _rows(found: SubnetMap) -> list[tuple[str, str]]:
-    rows = [found.map[start : start + ROW] for start in range(0, len(found.map), ROW)]
-    return [("map" if index == 0 else f"map +{index * ROW}", row) for index, row in enumerate(rows)]
+def _rows(found: SubnetMap) -> Table:
+    starts = range(0, len(found.map), ROW)
+    return Table(("from /28", "map"), [(start, found.map[start : start + ROW]) for start in starts])

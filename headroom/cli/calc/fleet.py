@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from headroom.capacity.fleet import (
     best_warm_targets,
     plan_fleet,
 )
-from headroom.cli.calc.answer import FINDING, Answer, Table, Term, answers, counted, whole
+from headroom.cli.calc.answer import FINDING, Answer, Table, Term, answers, counted, missing, whole
 from headroom.cli.calc.reading import Reader
 
 FORM: Final = "ZONE:TYPE:COUNT:PODS[:PEAK]"
@@ -105,6 +106,10 @@ def command(  # noqa: PLR0913 - the options
     if per_minute > 60:  # noqa: PLR2004 - a pod a second
         reader.problem("churn", churn, "is more than a pod a second.", "Write at most 60.", "--churn")
     reader.done("calc fleet")
+    nodes = [
+        each if each.max_pods is not None else replace(each, max_pods=reader.assumed_max_pods(each.limits, settings))
+        for each in nodes
+    ]
     plan = plan_fleet(nodes, settings, surge=surge_nodes, subnets=spaces)
     advice = best_warm_targets(nodes, settings, burst_pods=burst_pods, burst_seconds=seconds, churn=float(per_minute))
     problems = list(_problems(plan))
@@ -113,7 +118,7 @@ def command(  # noqa: PLR0913 - the options
         facts=_facts(plan, advice),
         tables=_tables(plan, advice),
         problems=problems,
-        warnings=reader.warnings,
+        warnings=list(dict.fromkeys(reader.warnings)),
         terms=_terms(plan, advice, surge_nodes, seconds),
         next_step="headroom calc subnet --help    how large a further subnet has to be" if problems else "",
         exit_code=FINDING if problems else 0,
@@ -248,7 +253,7 @@ def _subnet(reader: Reader, text: str, option: str, *, for_pods: bool) -> FleetS
         return None
     if not 16 <= block.prefix_length <= 28:  # noqa: PLR2004 - the sizes of an AWS subnet
         reader.problem(
-            "subnet-size", block, "cannot be an AWS subnet, which is a /16 to a /28.", "Write its CIDR.", option
+            "subnet-size", str(block), "cannot be an AWS subnet, which is a /16 to a /28.", "Write its CIDR.", option
         )
         return None
     return FleetSubnet.of(block, pair[0], for_pods=for_pods)
@@ -275,7 +280,7 @@ def _problems(plan: FleetPlan) -> Iterator[Problem]:
                 rule="subnet-short",
                 value=f"{zone.zone}: {subnet.subnet}",
                 reason=f"has {subnet.usable:,} addresses, and its nodes need {subnet.with_upgrade:,} of it, "
-                f"{upgrade:,} of them for a rolling upgrade: {subnet.short_by:,} are missing.",
+                f"{upgrade:,} of them for a rolling upgrade: {missing(subnet.short_by)}.",
                 next_step="Add a pod subnet, or lower the warm targets.",
                 source="EKS user guide, managed-node-update-behavior",
             )

@@ -211,8 +211,11 @@ def _days(days: float | None) -> str:
 def _span(found: Forecast) -> str:
     if found.days_until_empty is None and found.earliest is None:
         return "-"
+    earliest = _days(found.earliest)
     latest = f"more than {FURTHEST_DAYS // 365} years" if found.latest is None else _days(found.latest)
-    return f"{_days(found.earliest)} to {latest}"
+    if earliest.partition(" ")[2] == latest.partition(" ")[2]:
+        earliest = earliest.partition(" ")[0]
+    return f"{earliest} to {latest}"
 
 
 def _usable(reader: Reader, texts: tuple[str, ...]) -> dict[str, int]:

@@ -5,7 +5,7 @@ import click
 from headroom.addresses.blocks import Block, usable_addresses
 from headroom.addresses.free import free_addresses
 from headroom.addresses.layout import layout, zone_of, zone_prefix_lengths
-from headroom.addresses.problems import ProblemsError
+from headroom.addresses.problems import Problem, ProblemsError
 from headroom.cli.calc.answer import Answer, Table, Term, answers
 from headroom.cli.calc.reading import Reader
 
@@ -58,6 +58,16 @@ def command(  # noqa: PLR0913 - the options
         found = layout(cidrs, lengths, allocated=kept, used=taken)
     except ProblemsError as error:
         raise ProblemsError(error.problems, subject="calc layout") from None
+    for key, block in kept.items():
+        if key not in found:
+            reader.warnings.append(
+                Problem(
+                    rule="allocated-unused",
+                    value=f"--allocated {key}={block}",
+                    reason="is the subnet of no zone that is asked for: the block stays taken, and nothing is made.",
+                    next_step="Add its --zone, or leave it out once the subnet is gone.",
+                )
+            )
     left = free_addresses(cidrs, [*taken, *kept.values(), *found.values()])
     return Answer(
         data={

@@ -29,8 +29,10 @@ HELP = """
 headroom calc node --instance-type m5.8xlarge --pods 100
 headroom calc node --instance-type m5.8xlarge --pods 10 --after-peak 100
 
-What a node holds of its subnets: interfaces, secondary addresses or prefixes, what of it idles, and what keeps
-it from growing. With --after-peak: what it still holds once the other pods of a peak have gone.
+\b
+What a node holds of its subnets: interfaces, secondary addresses or prefixes,
+what of it idles, and what keeps it from growing. --after-peak asks what it
+still holds once the other pods of a peak have gone.
 
 Where chance decides, figures are means and "range" holds least and most (and, after a peak, "worst": the most that is
 possible, and the mean by who leaves); a pool that never comes to rest has "settles": false.
@@ -145,13 +147,15 @@ def command(  # noqa: PLR0913 - the options
     reader.done("calc node")
     if found is None:  # done() has raised
         raise AssertionError(instance_type)
+    if max_pods is None:
+        max_pods = reader.assumed_max_pods(found, settings, idle_primary=excluded_primary)
     figures = [
         _at_rest(found, settings, count, max_pods, excluded_primary=excluded_primary)
         if peak is None
         else _after_peak(found, settings, peak, count, max_pods, who)
         for count in counts
     ]
-    reader.warnings.extend(_warnings(found, figures, max_pods))
+    reader.warnings.extend(_warnings(figures))
     data = [each.data() for each in figures]
     return Answer(
         data=data if len(data) > 1 else data[0],
@@ -241,14 +245,7 @@ def _after_peak(  # noqa: PLR0913, PLR0917 - a node, two numbers of pods and who
     )
 
 
-def _warnings(limits: InstanceLimits, figures: Sequence[_Figures], max_pods: int | None) -> Iterator[Problem]:
-    if max_pods is None and limits.instance_type and limits.vcpus is None:
-        yield Problem(
-            rule="vcpus-unknown",
-            value=limits.instance_type,
-            reason=f"has an unknown number of vCPUs, so maxPods was taken to be at most {figures[0].max_pods}.",
-            next_step="Give --max-pods.",
-        )
+def _warnings(figures: Sequence[_Figures]) -> Iterator[Problem]:
     for each in figures:
         if each.pods > each.max_pods:
             yield Problem(

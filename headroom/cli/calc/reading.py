@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import Final
@@ -10,7 +10,13 @@ from typing import Final
 from headroom.addresses.blocks import Block, parse_address, read_blocks, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import OBSERVED_VERSION
-from headroom.capacity.limits import InstanceLimits, instance_limits
+from headroom.capacity.limits import (
+    LARGE_INSTANCE_MAX_PODS,
+    SMALL_INSTANCE_VCPUS,
+    InstanceLimits,
+    instance_limits,
+    max_pods,
+)
 from headroom.capacity.overlay import Surge
 from headroom.capacity.settings import SETTINGS, CniSettings, check_settings
 
@@ -160,6 +166,35 @@ class Reader:
         )
         return None
 
+    def assumed_max_pods(
+        self, limits: InstanceLimits, settings: CniSettings, *, idle_primary: bool = False
+    ) -> int | None:
+        """The maxPods to reckon with where none is given; None for the advised one of an instance type.
+
+        Where the vCPUs are not known the ceiling is not either, which is said if it makes a difference. For a type
+        the lower one is taken, as its users would; for limits given as numbers the higher one, so that no address is
+        left out.
+        """
+        advised = max_pods(
+            limits,
+            prefix_delegation=settings.prefix_delegation,
+            custom_networking=settings.custom_networking or idle_primary,
+        )
+        higher = min(advised.uncapped, LARGE_INSTANCE_MAX_PODS)
+        taken, other = (advised.value, higher) if limits.instance_type else (higher, advised.value)
+        if not advised.cap_known and taken != other:
+            self.warnings.append(
+                Problem(
+                    rule="vcpus-unknown",
+                    value=limits.instance_type or f"{limits.enis},{limits.ipv4_per_eni}",
+                    reason=f"has an unknown number of vCPUs: maxPods was taken to be {taken}, and {other} is advised "
+                    f"{'above' if limits.instance_type else 'up to'} {SMALL_INSTANCE_VCPUS} vCPUs.",
+                    next_step="Give the nodes' maxPods.",
+                    source="amazon-eks-ami, max-pods-calculator.sh",
+                )
+            )
+        return None if limits.instance_type else taken
+
     def settings(
         self, pairs: Sequence[str], *, nitro: bool = True, custom_networking: bool = False
     ) -> tuple[CniSettings, dict[str, str]]:
@@ -182,13 +217,15 @@ class Reader:
         if custom_networking:
             environment["AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG"] = "true"
         problems, warnings = check_settings(environment, OBSERVED_VERSION, nitro=nitro)
+        # The value names the setting already.
         for problem in problems:
-            (self.warnings if problem.rule in _CONTRADICTIONS else self.problems).append(problem)
+            told = self.warnings if problem.rule in _CONTRADICTIONS else self.problems
+            told.append(replace(problem, key="--set"))
         for warning in warnings:
             if warning.rule == "cni-setting-unknown":
                 self.problems.append(_unknown_setting(warning))
             else:
-                self.warnings.append(warning)
+                self.warnings.append(replace(warning, key="--set"))
         return CniSettings.from_environment(environment), environment
 
     def one_of(self, text: str, names: Iterable[str], key: str) -> str | None:

@@ -104,6 +104,8 @@ def command(  # noqa: PLR0913 - the options
     else:
         if found is None:  # done() has raised
             raise AssertionError(instance_type)
+        if node_max_pods is None:
+            node_max_pods = reader.assumed_max_pods(found, settings)
         size = eks_subnet_size(
             found,
             settings,

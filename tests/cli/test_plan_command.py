@@ -1,0 +1,148 @@
+"""`headroom plan` and `headroom verify` as a person calls them, over snapshots in files."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from headroom.addresses.problems import ProblemsError
+from headroom.cli.plan import plan
+from headroom.cli.verify import verify
+from headroom.facts.document import dump
+from headroom.facts.kubernetes import Kubernetes
+from headroom.facts.snapshot import Snapshot
+from headroom.facts.values import Reason, Unknown
+from headroom.rehearsal import made
+
+STACK = "stacks/Pulumi.prod-use1-emergency.yaml"
+PLAN = "stacks/plan.prod-use1-emergency.json"
+
+
+@pytest.fixture(scope="module")
+def exhausted() -> Snapshot:
+    return made.exhausted()
+
+
+@pytest.fixture
+def facts(tmp_path: Path, exhausted: Snapshot) -> Path:
+    path = tmp_path / "facts.json"
+    path.write_text(dump(exhausted), encoding="utf-8")
+    return path
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(plan, [str(argument) for argument in arguments])
+
+
+def problems(result: Result) -> str:
+    assert isinstance(result.exception, ProblemsError)
+    return str(result.exception)
+
+
+def test_it_writes_the_stack_file_the_policies_and_the_plan(facts: Path, tmp_path: Path) -> None:
+    result = call("--facts", facts, "--folder", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("stacks/*")) == [
+        STACK,
+        PLAN,
+        "stacks/policy.prod-use1-emergency.json",
+    ]
+    headings = [line.split()[0] for line in result.output.splitlines() if line[:1].isalpha()]
+    assert headings == ["PLAN", "DIFF", "DECIDE", "NEXT", "NOT", "GO"]
+    assert "+++ b/stacks/Pulumi.prod-use1-emergency.yaml" in result.output
+
+
+def test_the_same_plan_again_changes_nothing(facts: Path, tmp_path: Path) -> None:
+    call("--facts", facts, "--folder", tmp_path)
+    before = (tmp_path / STACK).read_bytes(), (tmp_path / PLAN).read_bytes()
+    again = call("--facts", facts, "--folder", tmp_path)
+    assert again.exit_code == 0
+    assert before == ((tmp_path / STACK).read_bytes(), (tmp_path / PLAN).read_bytes())
+    assert "+++" not in again.output
+
+
+def test_a_file_that_says_something_else_is_not_overwritten_and_nothing_else_is_written(
+    facts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / STACK).write_text("config: {}\n", encoding="utf-8")
+    assert "says something else already" in problems(call("--facts", facts, "--folder", tmp_path))
+    assert [path.name for path in (tmp_path / "stacks").iterdir()] == [Path(STACK).name]
+    assert call("--facts", facts, "--folder", tmp_path, "--force").exit_code == 0
+
+
+def test_a_dry_run_writes_nothing(facts: Path, tmp_path: Path) -> None:
+    result = call("--facts", facts, "--folder", tmp_path, "--dry-run")
+    assert result.exit_code == 0
+    assert not (tmp_path / "stacks").exists()
+
+
+def test_a_plan_is_rechecked_against_facts_of_now(facts: Path, tmp_path: Path, exhausted: Snapshot) -> None:
+    call("--facts", facts, "--folder", tmp_path)
+    assert call("--facts", facts, "--recheck", tmp_path / PLAN).exit_code == 0
+    changed = tmp_path / "changed.json"
+    changed.write_text(dump(replace(exhausted, aws=Unknown(Reason.DENIED, "DescribeVpcs"))), encoding="utf-8")
+    result = call("--facts", changed, "--recheck", tmp_path / PLAN)
+    assert result.exit_code == 1
+    assert "changed vpc CIDRs was 10.68.192.0/18" in result.output
+
+
+def test_a_history_tells_how_long_it_lasts(facts: Path, tmp_path: Path) -> None:
+    history = tmp_path / "history.csv"
+    rows = [f"2026-02-{day:02}T00:00:00+00:00,us-east-1a,{1000 - 10 * day}" for day in range(1, 29)]
+    history.write_text("\n".join(["time,zone,free", *rows]), encoding="utf-8")
+    result = call("--facts", facts, "--folder", tmp_path, "--history", history, "--json")
+    options = {option["name"]: option for option in json.loads(result.output)["options"]}
+    assert options["secondary-cidr"]["days"] == {"us-east-1a": 1637}
+
+
+def test_a_history_that_is_none_is_refused_line_by_line(facts: Path, tmp_path: Path) -> None:
+    history = tmp_path / "history.csv"
+    history.write_text("time,zone,free\nyesterday,a,1\n2026-02-01T00:00:00Z,a,many\n", encoding="utf-8")
+    text = problems(call("--facts", facts, "--history", history))
+    assert "history.csv:2" in text
+    assert "history.csv:3" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Neither --facts nor --cluster is given"),
+        (["--facts", "x", "--cluster", "y"], "are both given"),
+        (["--facts", "no-such-file"], "cannot be read"),
+    ],
+)
+def test_where_the_facts_come_from_is_asked_plainly(arguments: list[str], said: str) -> None:
+    assert said in problems(call(*arguments))
+
+
+def test_a_healthy_cluster_needs_no_plan(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+    path.write_text(dump(made.healthy()), encoding="utf-8")
+    assert "names no cause" in problems(call("--facts", path, "--folder", tmp_path))
+
+
+def test_verify_says_what_waits_and_fails(facts: Path, tmp_path: Path) -> None:
+    call("--facts", facts, "--folder", tmp_path)
+    result = CliRunner().invoke(verify, ["--facts", str(facts), "--plan", str(tmp_path / PLAN), "--json"])
+    assert result.exit_code == 1
+    states = {condition["check"]: condition["state"] for condition in json.loads(result.output)["conditions"]}
+    assert states["cidr_associated"] == "waiting"
+    assert states["nothing_restarted"] == "met"
+
+
+def test_verify_is_undecided_where_nothing_can_be_read(facts: Path, tmp_path: Path, exhausted: Snapshot) -> None:
+    call("--facts", facts, "--folder", tmp_path)
+    assert isinstance(exhausted.kubernetes, Kubernetes)
+    blind = tmp_path / "blind.json"
+    unknown = Unknown(Reason.DENIED)
+    blind.write_text(dump(replace(exhausted, aws=unknown, kubernetes=unknown)), encoding="utf-8")
+    result = CliRunner().invoke(verify, ["--facts", str(blind), "--plan", str(tmp_path / PLAN)])
+    assert result.exit_code == 3
+
+
+def test_verify_refuses_what_is_no_plan(facts: Path) -> None:
+    result = CliRunner().invoke(verify, ["--facts", str(facts), "--plan", str(facts)])
+    assert isinstance(result.exception, ProblemsError)
