@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from headroom.capacity.fleet import Nodes, plan_fleet
+from headroom.capacity.fleet import Nodes, best_warm_targets, plan_fleet
 from headroom.capacity.forecast import Reading, forecast
 from headroom.capacity.limits import InstanceLimits, instance_limits, instance_types, max_pods
-from headroom.capacity.pool import node_pool
+from headroom.capacity.pool import node_pool, node_shape
+from headroom.capacity.prefixes import PrefixGrowth
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.simulation import NodeSimulation
 
@@ -36,6 +37,7 @@ SETTINGS = {
     "default (WARM_ENI_TARGET=1)": CniSettings(),
     "WARM_IP_TARGET=5 MINIMUM_IP_TARGET=10": CniSettings(warm_ip_target=5, minimum_ip_target=10),
     "prefixes, WARM_PREFIX_TARGET=1": CniSettings(prefix_delegation=True, warm_prefix_target=1),
+    "prefixes, WARM_PREFIX_TARGET=2": CniSettings(prefix_delegation=True, warm_prefix_target=2),
 }
 
 LEAST_POOLS_A_SECOND = 1e5
@@ -116,10 +118,31 @@ def pools() -> None:
                 node.add(count)
                 node.settle()
 
+        started = time.perf_counter()
+        closed()
+        first = len(nodes) / (time.perf_counter() - started)
         rate = len(nodes) / best_seconds(closed, 5)
         slow = SAMPLE / best_seconds(simulated, 1)
         reached = verdict(f"closed form, {name}", reached=rate >= LEAST_POOLS_A_SECOND)
         print(f"{name:<40} {rate:>22,.0f} {slow:>20,.0f}   {reached} ({LEAST_POOLS_A_SECOND:,.0f})")
+        if settings.warm_prefix_target > 1:
+            print(f"{'  the first time, with its drawn placements':<40} {first:>20,.0f}")
+            bounds(nodes, settings)
+
+
+def bounds(nodes: Sequence[tuple[InstanceLimits, int]], settings: CniSettings) -> None:
+    """The range alone, without a mean."""
+    grown = [(node_shape(limits, settings, None, idle_primary=False), count) for limits, count in nodes]
+    nitro = [(shape, count) for shape, count in grown if shape.slot_size > 1]
+
+    def run() -> None:
+        for shape, count in nitro:
+            stop = -(-shape.max_pods // shape.slot_size)
+            PrefixGrowth(settings.warm_prefix_target, shape.slots, shape.most_slots, stop).bounds(count)
+
+    rate = len(nitro) / best_seconds(run, 5)
+    reached = verdict("bounds of warm prefixes", reached=rate >= LEAST_POOLS_A_SECOND)
+    print(f"{'  the range alone':<40} {rate:>22,.0f} {'':>20}   {reached} ({LEAST_POOLS_A_SECOND:,.0f})")
 
 
 def fleets() -> None:
@@ -137,13 +160,18 @@ def fleets() -> None:
         plan = best_seconds(lambda settings=settings: plan_fleet(fleet, settings), 10) * 1000  # type: ignore[misc] # mypy cannot see the default
 
         def one_by_one(settings: CniSettings = settings) -> int:
-            return sum(node_pool(each.limits, settings, each.pods).subnet_addresses for each in fleet)
+            return sum(node_pool(each.limits, settings, each.pods).most_addresses for each in fleet)
 
         if one_by_one() != plan_fleet(fleet, settings).addresses:
             _failed.append(f"fleet, {name}: another sum than node by node")
         single = best_seconds(one_by_one, 5) * 1000
         reached = verdict(f"fleet plan, {name}", reached=plan <= MOST_FLEET_MILLISECONDS)
         print(f"{name:<40} {plan:>22,.1f} {single:>20,.1f}   {reached} ({MOST_FLEET_MILLISECONDS:,.0f} ms)")
+    started = time.perf_counter()
+    advice = best_warm_targets(fleet, SETTINGS["default (WARM_ENI_TARGET=1)"])
+    seconds = time.perf_counter() - started
+    known = 0 if advice is None else len(advice.kinds)
+    print(f"{f'best warm targets, {known} kinds of nodes':<40} {seconds * 1000:>22,.1f}")
 
 
 def days(nodes: int) -> None:

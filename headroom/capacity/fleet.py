@@ -2,21 +2,23 @@
 
 All nodes of a cluster run one aws-node DaemonSet, so they share one setting of warm targets, however different
 they are. What a node takes is the closed form of `pool`; what a setting costs in EC2 calls and how fast it lets a
-node grow is simulated on one node of the fleet.
+node grow is simulated, on one node of each kind in the fleet.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headroom.addresses.blocks import ADDRESS_BITS, DELEGATED_PREFIX_LENGTH, Block, usable_addresses
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.limits import InstanceLimits
-from headroom.capacity.pool import NodePool, node_pool
+from headroom.capacity.pool import NodePool, node_pool, node_shape
 from headroom.capacity.settings import CniSettings
-from headroom.capacity.simulation import NODE_SUBNET, NodeSimulation
+
+if TYPE_CHECKING:
+    from headroom.capacity.simulation import NodeSimulation
 
 DEFAULT_SURGE: Final = 1
 """Nodes that a rolling upgrade adds in a zone before it takes others away."""
@@ -31,7 +33,10 @@ LEAST_BURST: Final = 10
 """Pods of a burst on a node that runs fewer."""
 
 SIMULATED_MINUTES: Final = 60
-"""Churn that is simulated to count EC2 calls."""
+"""Churn that is simulated to count EC2 calls, shared by the kinds of nodes."""
+
+LEAST_MINUTES: Final = 10
+"""Churn that is simulated on each kind at least."""
 
 TURN_SECONDS: Final = 10
 """How often a pod may start and end in that simulation."""
@@ -239,6 +244,25 @@ class FleetPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsualNode:
+    """A node that stands for all of its kind: as many interfaces and addresses on each, and the same pod capacity.
+
+    Attributes:
+        limits: Those of the most frequent instance type of the kind.
+        nodes: Nodes of the kind.
+        pods: The pods that its median node runs and can have addresses for.
+        max_pods: Its pod capacity.
+        burst_pods: Pods that arrive at once on it.
+    """
+
+    limits: InstanceLimits
+    nodes: int
+    pods: int
+    max_pods: int
+    burst_pods: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetChoice:
     """One setting of warm targets for a fleet.
 
@@ -246,20 +270,25 @@ class TargetChoice:
         environment: What to set on aws-node, by name. Names that are not here are to be unset.
         addresses: Everything that the fleet takes with it.
         worst: The same once every node has had its peak.
-        calls_per_hour: EC2 calls of the whole fleet under the churn given; None before it was simulated.
-        burst_seconds: How long a node needs until a burst of pods has addresses; None before it was simulated,
-            infinity where they are still missing after `BURST_LIMIT_SECONDS`.
-        new_node_seconds: The same for all pods of a node that has just started.
+        calls_per_hour: EC2 calls of the whole fleet under the churn given.
+        bursts: How many seconds a node of each kind needs until a burst of pods has addresses; infinity where they
+            are still missing after `BURST_LIMIT_SECONDS`.
+        new_node_seconds: The same for all pods of a node that has just started, of the slowest kind.
         settles: False where nodes never come to rest.
     """
 
     environment: tuple[tuple[str, int], ...]
     addresses: int
     worst: int
-    calls_per_hour: float | None = None
-    burst_seconds: float | None = None
-    new_node_seconds: float | None = None
-    settles: bool = True
+    calls_per_hour: float
+    bursts: tuple[float, ...]
+    new_node_seconds: float
+    settles: bool
+
+    @property
+    def burst_seconds(self) -> float:
+        """Those of the slowest kind."""
+        return max(self.bursts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,24 +298,25 @@ class TargetAdvice:
     Attributes:
         now: The setting as it is.
         best: The best one; the same as `now` where nothing is gained.
-        considered: Those with which a burst has its addresses in time, thriftiest first, up to `EQUAL_SHARE` above
-            the first.
-        burst_pods: Pods of the burst.
-        instance_type: The node that was simulated: the most frequent one of the fleet, with its usual pods.
-        pods: The pods that it ran.
+        considered: Those with which a burst has its addresses in time on every kind of node, thriftiest first, up to
+            `EQUAL_SHARE` above the first.
+        kinds: The kinds of nodes that were simulated, the most frequent first.
     """
 
     now: TargetChoice
     best: TargetChoice
     considered: tuple[TargetChoice, ...]
-    burst_pods: int
-    instance_type: str
-    pods: int
+    kinds: tuple[UsualNode, ...]
 
     @property
     def saves(self) -> int:
         """Addresses that the best setting gives back."""
         return self.now.addresses - self.best.addresses
+
+    @property
+    def slowest(self) -> UsualNode:
+        """The kind on which a burst waits longest with the best setting; the most frequent of several."""
+        return max(zip(self.best.bursts, self.kinds, strict=True), key=lambda pair: pair[0])[1]
 
 
 def plan_fleet(
@@ -335,13 +365,15 @@ def best_warm_targets(  # noqa: PLR0913 - the fleet and what is asked of it
 
     A low WARM_IP_TARGET is thrifty, but a burst then grows by only about that many addresses in 5.3 s, and every
     pod costs EC2 calls (amazon-vpc-cni-k8s README, and #405, #617, #873). So of the settings with which a burst has
-    its addresses in time the thriftiest are taken, among those that are thrifty alike (`EQUAL_SHARE`) the ones with
-    the fewest calls, and among those (`EQUAL_CALLS_SHARE`) the one with which a burst is served first.
+    its addresses in time on every kind of node the thriftiest are taken, among those that are thrifty alike
+    (`EQUAL_SHARE`) the ones with the fewest calls, and among those (`EQUAL_CALLS_SHARE`) the one with which a burst
+    is served first where that takes longest.
 
     Args:
         nodes: The fleet.
         settings: aws-node's settings; the mode (prefixes, custom networking) is kept.
-        burst_pods: Pods that arrive at once on one node; as many as it runs, where it is not given.
+        burst_pods: Pods that arrive at once on one node; as many as it runs, where it is not given. Never more than
+            it can have addresses for.
         burst_seconds: How long they may wait.
         churn: Pods that start, and pods that end, on a node in a minute.
         simulated_choices: How many settings to compare at most.
@@ -352,39 +384,27 @@ def best_warm_targets(  # noqa: PLR0913 - the fleet and what is asked of it
             rows[replace(row, zone="", subnet="", count=1)] += row.count
     if not rows:
         return None
-    usual = _usual_node(rows, settings)
-    room = max((usual.max_pods or 0) - usual.pods, 0)
-    burst = min(max(usual.pods, LEAST_BURST) if burst_pods is None else burst_pods, room)
-    count = sum(rows.values())
-
-    now = _simulated(_choice(rows, settings), usual, settings, burst, churn=churn, nodes=count)
-    served = _served(rows, settings)
+    trial = _Trial(rows, _usual_nodes(rows, settings, burst_pods), churn)
+    now = trial.choice(settings, trial.bursts(settings, BURST_LIMIT_SECONDS))
+    served = trial.takes(settings).served
     found: list[TargetChoice] = []
-    for choice, targets in sorted(
-        ((_choice(rows, targets), targets) for targets in _targets(rows, settings)),
-        key=lambda pair: (pair[0].addresses, len(pair[0].environment), pair[0].environment),
-    ):
-        if len(found) == simulated_choices or (found and choice.addresses > found[0].addresses * (1 + EQUAL_SHARE)):
-            break
-        if not choice.settles or _served(rows, targets) < served:
-            continue
-        seconds = _seconds_to_serve(usual, targets, usual.pods, burst, limit=burst_seconds)
-        if seconds > burst_seconds:
-            continue
-        found.append(_simulated(choice, usual, targets, burst, churn=churn, nodes=count))
-    return TargetAdvice(
-        now=now,
-        best=_best(now, found, burst_seconds),
-        considered=tuple(found),
-        burst_pods=burst,
-        instance_type=usual.limits.instance_type,
-        pods=usual.pods,
+    thriftiest = sorted(
+        ((trial.takes(targets), targets) for targets in _targets(rows, settings)),
+        key=lambda pair: (pair[0].addresses, len(_environment(pair[1])), _environment(pair[1])),
     )
+    for takes, targets in thriftiest:
+        if len(found) == simulated_choices or (found and takes.addresses > found[0].addresses * (1 + EQUAL_SHARE)):
+            break
+        if takes.settles and takes.served >= served:
+            bursts = trial.bursts(targets, burst_seconds)
+            if max(bursts) <= burst_seconds:
+                found.append(trial.choice(targets, bursts))
+    return TargetAdvice(now=now, best=_best(now, found, burst_seconds), considered=tuple(found), kinds=trial.kinds)
 
 
 def worst_pool(pool: NodePool) -> int:
     """The most that a node with such a pool holds."""
-    return pool.subnet_addresses if pool.range is None else pool.range.most
+    return pool.most_addresses
 
 
 class _Pools:
@@ -426,7 +446,7 @@ class _Taken:
         if settings.custom_networking:
             first = 1
         elif pool.prefixes:
-            first = 1 + PREFIX_ADDRESSES * min((held - pool.enis) // PREFIX_ADDRESSES, slots)
+            first = 1 + PREFIX_ADDRESSES * min(pool.most_prefixes, slots)
         else:
             first = 1 + min(pool.secondary_addresses, slots)
         self.first[subnet] += count * first
@@ -449,14 +469,14 @@ def _zone(name: str, rows: Mapping[Nodes, int], pools: _Pools, surge: int, subne
         count += number
         pods += number * row.pods
         enis += number * now.enis
-        prefixes += number * now.prefixes
+        prefixes += number * now.most_prefixes
         addresses += number * held
         assigned += number * served
         idle += number * (held - now.enis - served)
         worst += number * worst_pool(at_worst)
         if held > most or most_row is None:
             most, most_row = held, (row, now)
-        most_prefixes = max(most_prefixes, (held - now.enis) // PREFIX_ADDRESSES if now.prefixes else 0)
+        most_prefixes = max(most_prefixes, now.most_prefixes)
         slots = row.limits.secondary_per_eni
         taken.add(row.subnet, now, pools.settings, slots, number)
         upgrade.add(row.subnet, now, pools.settings, slots, number)
@@ -512,7 +532,7 @@ def _split(taken: _Taken, subnets: Sequence[FleetSubnet], settings: CniSettings)
         if settings.custom_networking:
             allowed = for_pods
         elif settings.subnet_discovery:
-            allowed = [*([own] if own else for_nodes), *for_pods]
+            allowed = list(dict.fromkeys((*([own] if own else for_nodes), *for_pods)))
         else:
             allowed = [own] if own else for_nodes
         _level(taken.further[own], free, allowed, split)
@@ -541,26 +561,43 @@ def _level(amount: int, free: dict[str, int], subnets: Sequence[str], split: Cou
 # The best warm targets.
 
 
-def _usual_node(rows: Mapping[Nodes, int], settings: CniSettings) -> Nodes:
-    """The most frequent kind of instance, with its median pods and its pod capacity."""
-    by_limits: Counter[InstanceLimits] = Counter()
+def _usual_nodes(rows: Mapping[Nodes, int], settings: CniSettings, burst_pods: int | None) -> tuple[UsualNode, ...]:
+    """Each kind of nodes with its median pods, the most frequent first."""
+    by_kind: dict[tuple[int, int, bool, int], list[tuple[Nodes, int]]] = defaultdict(list)
+    capacity: dict[tuple[int, int, bool, int], int] = {}
     for row, count in rows.items():
-        by_limits[row.limits] += count
-    limits = min(by_limits, key=lambda each: (-by_limits[each], each.instance_type, each.enis, each.ipv4_per_eni))
-    alike = sorted(
-        ((row, count) for row, count in rows.items() if row.limits == limits),
-        key=lambda pair: (pair[0].pods, pair[0].max_pods or 0),
-    )
+        limits = row.limits
+        shape = node_shape(limits, settings, row.max_pods, idle_primary=settings.custom_networking)
+        kind = (limits.enis, limits.ipv4_per_eni, limits.supports_prefixes, shape.max_pods)
+        by_kind[kind].append((row, count))
+        capacity[kind] = min(shape.max_pods, shape.most_slots * shape.slot_size)
+    found = []
+    for kind, alike in by_kind.items():
+        types: Counter[str] = Counter()
+        for row, count in alike:
+            types[row.limits.instance_type] += count
+        usual_type = min(types, key=lambda name: (-types[name], name))
+        pods = min(_median_pods(alike), capacity[kind])
+        found.append(
+            UsualNode(
+                limits=next(row.limits for row, _ in alike if row.limits.instance_type == usual_type),
+                nodes=types.total(),
+                pods=pods,
+                max_pods=kind[-1],
+                burst_pods=min(max(pods, LEAST_BURST) if burst_pods is None else burst_pods, capacity[kind] - pods),
+            )
+        )
+    return tuple(sorted(found, key=lambda node: (-node.nodes, node.limits.instance_type, -node.max_pods)))
+
+
+def _median_pods(alike: Sequence[tuple[Nodes, int]]) -> int:
     half = sum(count for _, count in alike) / 2
     seen = 0
-    usual = alike[-1][0]
-    for row, count in alike:
+    for row, count in sorted(alike, key=lambda pair: pair[0].pods):
         seen += count
         if seen >= half:
-            usual = row
-            break
-    pool = node_pool(limits, settings, usual.pods, max_pods=usual.max_pods)
-    return Nodes(limits=limits, zone="", pods=min(usual.pods, pool.assigned), max_pods=pool.max_pods)
+            return row.pods
+    return 0
 
 
 def _targets(rows: Mapping[Nodes, int], settings: CniSettings) -> Iterable[CniSettings]:
@@ -575,20 +612,66 @@ def _targets(rows: Mapping[Nodes, int], settings: CniSettings) -> Iterable[CniSe
                 yield replace(plain, warm_ip_target=warm, minimum_ip_target=minimum)
 
 
-def _choice(rows: Mapping[Nodes, int], settings: CniSettings) -> TargetChoice:
-    pools = _Pools(settings)
-    addresses = worst = 0
-    for row, count in rows.items():
-        now = pools.now(row)
-        addresses += count * worst_pool(now)
-        worst += count * worst_pool(pools.worst(row, now))
-    return TargetChoice(environment=_environment(settings), addresses=addresses, worst=worst, settles=pools.settle)
+@dataclass(frozen=True, slots=True)
+class _Takes:
+    """What a fleet takes with a setting, and how many of its pods get an address."""
+
+    addresses: int
+    served: int
+    settles: bool
 
 
-def _served(rows: Mapping[Nodes, int], settings: CniSettings) -> int:
-    """Pods that get an address."""
-    pools = _Pools(settings)
-    return sum(count * min(pools.now(row).assigned, row.pods) for row, count in rows.items())
+class _Trial:
+    """Tries settings on a fleet."""
+
+    def __init__(self, rows: Mapping[Nodes, int], kinds: tuple[UsualNode, ...], churn: float) -> None:
+        self.rows = rows
+        self.kinds = kinds
+        self.churn = churn
+        # The kind that kept a burst waiting last is the first to be tried again.
+        self._order = list(range(len(kinds)))
+
+    def takes(self, settings: CniSettings) -> _Takes:
+        pools = _Pools(settings)
+        addresses = served = 0
+        for row, count in self.rows.items():
+            now = pools.now(row)
+            addresses += count * worst_pool(now)
+            served += count * min(now.assigned, row.pods)
+        return _Takes(addresses, served, pools.settle)
+
+    def bursts(self, settings: CniSettings, limit: float) -> tuple[float, ...]:
+        """Seconds until a burst is served on each kind; all infinite once one of them takes longer than a limit."""
+        found = [float("inf")] * len(self.kinds)
+        for index in tuple(self._order):
+            kind = self.kinds[index]
+            found[index] = _seconds_to_serve(kind, settings, kind.pods, kind.burst_pods, limit=limit)
+            if found[index] > limit and limit < BURST_LIMIT_SECONDS:
+                self._order.remove(index)
+                self._order.insert(0, index)
+                return (float("inf"),) * len(self.kinds)
+        return tuple(found)
+
+    def choice(self, settings: CniSettings, bursts: tuple[float, ...]) -> TargetChoice:
+        """The setting with what it takes, what it costs and how fast it is."""
+        pools = _Pools(settings)
+        addresses = worst = 0
+        for row, count in self.rows.items():
+            now = pools.now(row)
+            addresses += count * worst_pool(now)
+            worst += count * worst_pool(pools.worst(row, now))
+        minutes = max(LEAST_MINUTES, SIMULATED_MINUTES // len(self.kinds))
+        return TargetChoice(
+            environment=_environment(settings),
+            addresses=addresses,
+            worst=worst,
+            settles=pools.settle,
+            calls_per_hour=sum(
+                kind.nodes * _calls_per_hour(kind, settings, self.churn, minutes) for kind in self.kinds
+            ),
+            bursts=bursts,
+            new_node_seconds=max(_seconds_to_serve(kind, settings, 0, kind.pods) for kind in self.kinds),
+        )
 
 
 def _environment(settings: CniSettings) -> tuple[tuple[str, int], ...]:
@@ -603,29 +686,28 @@ def _environment(settings: CniSettings) -> tuple[tuple[str, int], ...]:
 def _best(now: TargetChoice, found: Sequence[TargetChoice], burst_seconds: float) -> TargetChoice:
     if not found:
         return now
-    most_calls = min(choice.calls_per_hour or 0.0 for choice in found) * (1 + EQUAL_CALLS_SHARE)
+    most_calls = min(choice.calls_per_hour for choice in found) * (1 + EQUAL_CALLS_SHARE)
     best = min(
-        (choice for choice in found if (choice.calls_per_hour or 0.0) <= most_calls),
+        (choice for choice in found if choice.calls_per_hour <= most_calls),
         key=lambda choice: (choice.burst_seconds, choice.new_node_seconds, choice.addresses),
     )
-    gains = best.addresses < now.addresses or not _serves(now, burst_seconds) or not now.settles
+    gains = best.addresses < now.addresses or now.burst_seconds > burst_seconds or not now.settles
     return best if gains else now
 
 
-def _serves(choice: TargetChoice, burst_seconds: float) -> bool:
-    return choice.burst_seconds is not None and choice.burst_seconds <= burst_seconds
+def _simulation(node: UsualNode, settings: CniSettings) -> "NodeSimulation":
+    # Only here: who plans a fleet, as the policies do, needs no simulation.
+    from headroom.capacity.simulation import NODE_SUBNET, NodeSimulation  # noqa: PLC0415
 
-
-def _simulation(node: Nodes, settings: CniSettings) -> NodeSimulation:
     return NodeSimulation(
         limits=node.limits,
         settings=settings,
-        max_pods=node.max_pods or 0,
+        max_pods=node.max_pods,
         eniconfig_subnet=NODE_SUBNET if settings.custom_networking else None,
     )
 
 
-def _calls_per_hour(node: Nodes, settings: CniSettings, churn: float) -> float:
+def _calls_per_hour(node: UsualNode, settings: CniSettings, churn: float, minutes: int) -> float:
     """EC2 calls of one node whose pods start and end independently of one another, their number about the same."""
     simulated = _simulation(node, settings)
     simulated.add(node.pods)
@@ -633,14 +715,14 @@ def _calls_per_hour(node: Nodes, settings: CniSettings, churn: float) -> float:
     before = simulated.subnets.calls.total()
     random = Random(0)  # noqa: S311 - a simulation, not a secret
     start = churn * TURN_SECONDS / 60
-    for _ in range(SIMULATED_MINUTES * 60 // TURN_SECONDS):
+    for _ in range(minutes * 60 // TURN_SECONDS):
         running = len(simulated.running) + len(simulated.pending)
-        if running < (node.max_pods or 0):
+        if running < node.max_pods:
             simulated.add(_at_random(random, start))
         if node.pods:
             simulated.remove(_at_random(random, start * running / node.pods), "random")
         simulated.wait(TURN_SECONDS)
-    return (simulated.subnets.calls.total() - before) * 60 / SIMULATED_MINUTES
+    return (simulated.subnets.calls.total() - before) * 60 / minutes
 
 
 def _at_random(random: Random, mean: float) -> int:
@@ -649,20 +731,8 @@ def _at_random(random: Random, mean: float) -> int:
     return whole + (random.random() < mean - whole)
 
 
-def _simulated(  # noqa: PLR0913 - a choice, a node, and what is asked of it
-    choice: TargetChoice, node: Nodes, settings: CniSettings, burst: int, *, churn: float, nodes: int
-) -> TargetChoice:
-    """The choice with what it costs and how fast it is."""
-    return replace(
-        choice,
-        calls_per_hour=_calls_per_hour(node, settings, churn) * nodes,
-        burst_seconds=_seconds_to_serve(node, settings, node.pods, burst),
-        new_node_seconds=_seconds_to_serve(node, settings, 0, node.pods),
-    )
-
-
 def _seconds_to_serve(
-    node: Nodes, settings: CniSettings, running: int, more: int, *, limit: float = BURST_LIMIT_SECONDS
+    node: UsualNode, settings: CniSettings, running: int, more: int, *, limit: float = BURST_LIMIT_SECONDS
 ) -> float:
     """How long a node that runs so many pods needs until so many more have their addresses; infinity above a limit."""
     simulated = _simulation(node, settings)

@@ -10,7 +10,7 @@ metadata every 60 s, which would find no difference, and the clean-up of leaked 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -131,25 +131,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolState:
+class PoolState(Held):
     """What a node holds, and for how many pods.
 
     Attributes:
-        enis: Interfaces, the primary one included.
-        secondary_addresses: Secondary addresses.
-        prefixes: Delegated /28 prefixes.
         assigned: Pods with an address.
     """
 
-    enis: int
-    secondary_addresses: int
-    prefixes: int
     assigned: int
-
-    @property
-    def subnet_addresses(self) -> int:
-        """Everything taken from subnets: each interface's own address included."""
-        return Held(self.enis, self.secondary_addresses, self.prefixes).subnet_addresses
 
 
 class _AllocationError(Exception):
@@ -300,6 +289,16 @@ class _Eni:
         )
 
 
+def _loaded(interface: Interface, random: Random, now: float, *, is_primary: bool) -> _Eni:
+    """An interface with what EC2 has given it."""
+    eni = _Eni(interface, random, now, is_primary=is_primary)
+    for address in interface.addresses:
+        eni.add(_Cidr(address, is_prefix=False))
+    for prefix in interface.prefixes:
+        eni.add(_Cidr(prefix, is_prefix=True))
+    return eni
+
+
 class _Copied:
     """An interface in the copy of the datastore that ipamd walks through when it returns addresses."""
 
@@ -373,6 +372,7 @@ class Ipamd:
         max_pods: The node's pod capacity, where growth stops.
         ec2: Whom to call.
         primary: The interface that the node booted with, with what it already holds.
+        others: Interfaces that hang on the node beside it, in the order of their device indexes.
         version: The VPC CNI's version.
         eniconfig_subnet: The subnet of the node's ENIConfig, for custom networking.
         random: Where the order of Go's maps comes from.
@@ -388,6 +388,7 @@ class Ipamd:
     max_pods: int
     ec2: Ec2
     primary: Interface
+    others: tuple[Interface, ...] = ()
     version: CniVersion = OBSERVED_VERSION
     eniconfig_subnet: str | None = None
     random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - a simulation, not a secret
@@ -418,12 +419,10 @@ class Ipamd:
 
     def __post_init__(self) -> None:
         self._enis = SlotMap(self.random)
-        eni = _Eni(self.primary, self.random, 0.0, is_primary=True)
-        self._attached = [eni]
-        for address in self.primary.addresses:
-            eni.add(_Cidr(address, is_prefix=False))
-        for prefix in self.primary.prefixes:
-            eni.add(_Cidr(prefix, is_prefix=True))
+        self._attached = [
+            _loaded(interface, self.random, 0.0, is_primary=interface is self.primary)
+            for interface in (self.primary, *self.others)
+        ]
         self._count_held()
 
     # What a driver calls.
@@ -491,27 +490,7 @@ class Ipamd:
 
     def start(self, now: float) -> None:
         """Starts ipamd. Where it cannot start, ``not_ready`` says why and ``step`` tries again later."""
-        self.busy_until = now
-        self._prefixes = self.settings.prefix_delegation
-        if self._prefixes and not self.limits.supports_prefixes:
-            self._say(
-                "warn",
-                "Prefix delegation is not supported on non-nitro instance %s hence falling back to default "
-                "(secondary IP) mode",
-                self.limits.instance_type,
-            )
-            self._prefixes = False
-        self._ip_targets = self.settings.ip_targets_set
-        slots = self.limits.secondary_per_eni
-        if self._prefixes:
-            warm = self.settings.warm_prefix_target
-            # Without a target the pool still grows when nothing is left.
-            self._low_below = max(warm * PREFIX_ADDRESSES, 1)
-            self._extra_from = (warm + 1) * slots * PREFIX_ADDRESSES
-        else:
-            warm = self.settings.warm_eni_target
-            self._low_below = max(warm * slots, 1)
-            self._extra_from = (warm + 1) * slots
+        self._set_mode(now)
         self._not_ready = self._load() or self._prescale()
         if self._not_ready is None:
             self._failed_starts = 0
@@ -533,6 +512,58 @@ class Ipamd:
             self._next_loop = self.busy_until + pause
         self._rest_until = -math.inf
         self._woken_at = None
+
+    def resume(self, now: float, pods: Mapping[str, int]) -> tuple[str, ...]:
+        """Goes on as an ipamd that has run for long: without the growth of a start, its pods with their addresses.
+
+        Args:
+            now: The time.
+            pods: Address by pod.
+
+        Returns:
+            The pods whose address is none of the node's interfaces, or another pod's.
+        """
+        self._set_mode(now)
+        strange = tuple(pod for pod, address in pods.items() if not self._restore(pod, address))
+        self._not_ready = self._load()
+        self._next_loop = self.busy_until + POOL_LOOP_SECONDS / 2
+        self._rest_until = -math.inf
+        self._woken_at = None
+        return strange
+
+    def _restore(self, pod: str, address: int) -> bool:
+        """Puts a pod where ipamd's file of assignments says that it is; whether there is such a free address."""
+        for eni in self._attached:
+            for cidr in eni.cidrs.stored():
+                if cidr.base <= address < cidr.base + cidr.size and address not in cidr.users:
+                    eni.take(cidr, address, pod)
+                    self._pods[pod] = (eni, cidr, address)
+                    return True
+        return False
+
+    def _set_mode(self, now: float) -> None:
+        """What the settings make of the pool until the next restart."""
+        self.busy_until = now
+        self._prefixes = self.settings.prefix_delegation
+        if self._prefixes and not self.limits.supports_prefixes:
+            self._say(
+                "warn",
+                "Prefix delegation is not supported on non-nitro instance %s hence falling back to default "
+                "(secondary IP) mode",
+                self.limits.instance_type,
+            )
+            self._prefixes = False
+        self._ip_targets = self.settings.ip_targets_set
+        slots = self.limits.secondary_per_eni
+        if self._prefixes:
+            warm = self.settings.warm_prefix_target
+            # Without a target the pool still grows when nothing is left.
+            self._low_below = max(warm * PREFIX_ADDRESSES, 1)
+            self._extra_from = (warm + 1) * slots * PREFIX_ADDRESSES
+        else:
+            warm = self.settings.warm_eni_target
+            self._low_below = max(warm * slots, 1)
+            self._extra_from = (warm + 1) * slots
 
     def restart(self, now: float, settings: CniSettings | None = None) -> None:
         """Restarts aws-node, as every change of its settings does. Pods keep their addresses."""
@@ -904,11 +935,7 @@ class Ipamd:
                 self._pause_for_insufficient_addresses()
             raise
         self._spend(self.latency.discover)
-        eni = _Eni(interface, self.random, self.busy_until, is_primary=False)
-        for address in interface.addresses:
-            eni.add(_Cidr(address, is_prefix=False))
-        for prefix in interface.prefixes:
-            eni.add(_Cidr(prefix, is_prefix=True))
+        eni = _loaded(interface, self.random, self.busy_until, is_primary=False)
         self._mark_excluded(eni)
         self._enis.add(eni)
         self._attached.append(eni)

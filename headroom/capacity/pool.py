@@ -5,22 +5,15 @@ warm targets for interfaces, prefixes and addresses and the minimum. The forms f
 (aws/amazon-vpc-cni-k8s v1.23.0, ``pkg/ipamd/ipamd.go``) and are held to recorded runs of it by tests.
 """
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal
 
 from headroom.capacity import limits as instance
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
-from headroom.capacity.ipamd import PoolState
+from headroom.capacity.prefixes import PrefixGrowth, ceil_division
 from headroom.capacity.settings import CniSettings
-from headroom.capacity.simulation import NODE_SUBNET, Leaving, NodeSimulation
 
 LimitedBy = Literal["max-pods", "max-eni", "instance-type", "minimum-ip-target"]
-
-# Simulated runs behind an expected value. Means of recorded runs are met within a prefix or an interface.
-RUNS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +41,7 @@ class NodePool:
         range: Where chance or the order of arrival decides, the bounds of ``subnet_addresses``; the other
             numbers are then the most likely ones.
         expected: The mean of ``subnet_addresses``.
+        expected_enis: The mean of ``enis``.
     """
 
     enis: int
@@ -61,42 +55,21 @@ class NodePool:
     settles: bool = True
     range: AddressRange | None = None
     expected: float
+    expected_enis: float
 
+    @property
+    def most_addresses(self) -> int:
+        """The most that the node takes from subnets; ``subnet_addresses`` where chance has no part."""
+        return self.subnet_addresses if self.range is None else self.range.most
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AfterPeak:
-    """What a node still holds when most pods of a peak have gone.
-
-    Attributes:
-        before: The pool at the peak.
-        pool: The pool of a node that never had a peak, for comparison.
-        enis: Mean of the network interfaces, the primary one included, for the pods that leave as told.
-        secondary_addresses: Mean of the secondary addresses.
-        prefixes: Mean of the prefixes.
-        assigned: Mean of the pods that have an address.
-        expected: Mean of ``subnet_addresses``.
-        least: Least that was seen in simulated runs.
-        most: Most that was seen in simulated runs.
-        worst: The most that is possible, whoever leaves: every pod that stays keeps an interface or a prefix of
-            its own.
-        settles: False where some runs never came to rest.
-    """
-
-    before: NodePool
-    pool: NodePool
-    enis: float
-    secondary_addresses: float
-    prefixes: float
-    assigned: float
-    expected: float
-    least: int
-    most: int
-    worst: int
-    settles: bool
+    @property
+    def most_prefixes(self) -> int:
+        """The prefixes among those."""
+        return (self.most_addresses - self.enis) // PREFIX_ADDRESSES if self.prefixes else 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
+class NodeShape:
     """The numbers that the forms need. A slot holds a secondary address or a prefix."""
 
     interfaces: int  # that may carry pods
@@ -108,6 +81,7 @@ class _Node:
 
     @property
     def most_slots(self) -> int:
+        """Slots of all interfaces that may carry pods."""
         return self.interfaces * self.slots
 
 
@@ -137,76 +111,20 @@ def node_pool(  # noqa: PLR0913 - a node, its pods, and what else decides
         raise ValueError(f"pods and max_pods count from 0, not {pods} and {max_pods}")
     if custom_networking is not None and custom_networking != settings.custom_networking:
         settings = replace(settings, custom_networking=custom_networking)
-    node = _node(limits, settings, max_pods, idle_primary=settings.custom_networking or excluded_primary)
+    node = node_shape(limits, settings, max_pods, idle_primary=settings.custom_networking or excluded_primary)
     if settings.ip_targets_set:
         return _pool_of_ip_targets(node, settings, pods)
     if node.slot_size == 1:
         return _pool_of_warm_interfaces(node, settings.warm_eni_target, pods)
     if settings.warm_prefix_target > 1:
-        return _pool_of_warm_prefixes(node, limits, settings, pods)
+        return _pool_of_warm_prefixes(node, settings.warm_prefix_target, pods)
     return _pool_of_one_warm_prefix(node, settings.warm_prefix_target, pods)
 
 
-def after_peak(  # noqa: PLR0913 - a node, two numbers of pods and who leaves
-    limits: instance.InstanceLimits,
-    settings: CniSettings,
-    peak: int,
-    pods: int,
-    *,
-    max_pods: int | None = None,
-    leaving: Leaving = "random",
-    runs: int = RUNS,
-) -> AfterPeak:
-    """What a node holds after a peak of pods, once it has come to rest.
-
-    Interfaces and prefixes come back only when nothing uses them, so it matters which pods leave. The expected
-    value is the mean of simulated runs.
-
-    Args:
-        limits: The node's instance limits.
-        settings: aws-node's settings.
-        peak: Pods at the peak. Those for which the node can never have an address make no difference.
-        pods: Pods that stay, at most ``peak``. Who waits for an address leaves first.
-        max_pods: The node's pod capacity; the advised one where it is not given.
-        leaving: Which pods leave.
-        runs: Simulated runs.
-
-    Raises:
-        ValueError: ``pods`` is not between 0 and ``peak``.
-    """
-    if not 0 <= pods <= peak:
-        raise ValueError(f"{pods} pods cannot be what stays of {peak}")
-    before = node_pool(limits, settings, peak, max_pods=max_pods)
-    pool = node_pool(limits, settings, pods, max_pods=max_pods)
-    shape = _node(limits, settings, max_pods, idle_primary=settings.custom_networking)
-    most_pods = shape.most_slots * shape.slot_size
-    states: list[PoolState] = []
-    settles = True
-    for seed in range(runs):
-        node = _simulation(limits, settings, before.max_pods, seed)
-        node.add(min(peak, most_pods))
-        settles &= node.settle()
-        node.pending.clear()
-        node.remove(max(len(node.running) - pods, 0), leaving)
-        settles &= node.settle()
-        states.append(node.state)
-    held = [state.subnet_addresses for state in states]
-    return AfterPeak(
-        before=before,
-        pool=pool,
-        enis=_mean(state.enis for state in states),
-        secondary_addresses=_mean(state.secondary_addresses for state in states),
-        prefixes=_mean(state.prefixes for state in states),
-        assigned=_mean(state.assigned for state in states),
-        expected=_mean(held),
-        least=min(held),
-        most=max(held),
-        worst=max(_worst_after_peak(shape, settings, before, pool), *held),
-        settles=settles,
-    )
-
-
-def _node(limits: instance.InstanceLimits, settings: CniSettings, max_pods: int | None, *, idle_primary: bool) -> _Node:
+def node_shape(
+    limits: instance.InstanceLimits, settings: CniSettings, max_pods: int | None, *, idle_primary: bool
+) -> NodeShape:
+    """What the settings leave of an instance's limits; `idle_primary` where the primary interface carries no pods."""
     prefixes = settings.prefix_delegation and limits.supports_prefixes
     interfaces = limits.enis
     limit: LimitedBy = "instance-type"
@@ -217,7 +135,7 @@ def _node(limits: instance.InstanceLimits, settings: CniSettings, max_pods: int 
         interfaces = max(interfaces - 1, 1)
     if max_pods is None:
         max_pods = instance.max_pods(limits, prefix_delegation=prefixes, custom_networking=idle_primary).value
-    return _Node(
+    return NodeShape(
         interfaces=interfaces - 1 if idle_primary else interfaces,
         slots=limits.secondary_per_eni,
         slot_size=PREFIX_ADDRESSES if prefixes else 1,
@@ -228,17 +146,22 @@ def _node(limits: instance.InstanceLimits, settings: CniSettings, max_pods: int 
 
 
 def _pool(  # noqa: PLR0913 - private; each is one figure of the pool
-    node: _Node,
+    node: NodeShape,
     slots: int,
     pods: int,
     *,
     interfaces: int | None = None,
     limited_by: LimitedBy | None = None,
     settles: bool = True,
+    range_: AddressRange | None = None,
+    expected: tuple[float, float] | None = None,
 ) -> NodePool:
-    """A pool of so many addresses or prefixes, on as few interfaces as hold them unless told."""
+    """A pool of so many addresses or prefixes, on as few interfaces as hold them unless told.
+
+    Where they are a matter of chance, `range_` has the bounds and `expected` the means of addresses and interfaces.
+    """
     if interfaces is None:
-        interfaces = _ceil_division(slots, node.slots)
+        interfaces = ceil_division(slots, node.slots)
     enis = max(interfaces + node.primary_idle, 1)
     addresses = slots * node.slot_size
     assigned = min(pods, addresses)
@@ -253,14 +176,16 @@ def _pool(  # noqa: PLR0913 - private; each is one figure of the pool
         max_pods=node.max_pods,
         limited_by=limited_by,
         settles=settles,
-        expected=float(held),
+        range=range_,
+        expected=float(held) if expected is None else expected[0],
+        expected_enis=float(enis) if expected is None else expected[1],
     )
 
 
-def _pool_of_warm_interfaces(node: _Node, warm: int, pods: int) -> NodePool:
+def _pool_of_warm_interfaces(node: NodeShape, warm: int, pods: int) -> NodePool:
     """Default mode: whole interfaces until W·s addresses are free, or one is if W = 0."""
-    wanted = warm + _ceil_division(pods, node.slots) if warm else pods // node.slots + 1
-    stop = _ceil_division(node.max_pods, node.slots)
+    wanted = warm + ceil_division(pods, node.slots) if warm else pods // node.slots + 1
+    stop = ceil_division(node.max_pods, node.slots)
     interfaces = min(wanted, stop, node.interfaces)
     limited_by: LimitedBy | None = None
     if interfaces < wanted:
@@ -272,10 +197,10 @@ def _pool_of_warm_interfaces(node: _Node, warm: int, pods: int) -> NodePool:
     return _pool(node, interfaces * node.slots, pods, interfaces=interfaces, limited_by=limited_by, settles=settles)
 
 
-def _pool_of_one_warm_prefix(node: _Node, warm: int, pods: int) -> NodePool:
+def _pool_of_one_warm_prefix(node: NodeShape, warm: int, pods: int) -> NodePool:
     """Prefixes one at a time until 16k addresses are free, k being 1 or 0."""
-    wanted = _ceil_division(pods, PREFIX_ADDRESSES) + 1 if warm else pods // PREFIX_ADDRESSES + 1
-    stop = _ceil_division(node.max_pods, PREFIX_ADDRESSES)
+    wanted = ceil_division(pods, PREFIX_ADDRESSES) + 1 if warm else pods // PREFIX_ADDRESSES + 1
+    stop = ceil_division(node.max_pods, PREFIX_ADDRESSES)
     slots = min(wanted, stop, node.most_slots)
     limited_by: LimitedBy | None = None
     if slots < wanted:
@@ -285,41 +210,41 @@ def _pool_of_one_warm_prefix(node: _Node, warm: int, pods: int) -> NodePool:
     return _pool(node, slots, pods, limited_by=limited_by, settles=settles)
 
 
-def _pool_of_warm_prefixes(node: _Node, limits: instance.InstanceLimits, settings: CniSettings, pods: int) -> NodePool:
+def _pool_of_warm_prefixes(node: NodeShape, warm: int, pods: int) -> NodePool:
     """With k >= 2 ipamd tests free addresses but asks for wholly free prefixes, so it may take up to k - 1 too many."""
     if node.interfaces == 0:
         return _pool(node, 0, pods, limited_by=node.limit)
-    warm = settings.warm_prefix_target
-    used = _ceil_division(pods, PREFIX_ADDRESSES)
-    stop = _ceil_division(node.max_pods, PREFIX_ADDRESSES)
-    least = min(used + warm, stop, node.most_slots)
-    most = min(used + 2 * warm - 1, stop + warm - 1, node.most_slots)
-    if node.primary_idle and not settings.custom_networking:
-        # An excluded primary interface is as idle as under custom networking.
-        settings = replace(settings, custom_networking=True)
-    states = _simulated(limits, settings, pods, node.max_pods)
-    state, _ = Counter(states).most_common(1)[0]
+    stop = ceil_division(node.max_pods, PREFIX_ADDRESSES)
+    growth = PrefixGrowth(warm, node.slots, node.most_slots, stop)
+    least, most = growth.bounds(pods)
     limited_by: LimitedBy | None = None
-    if state.prefixes < used + warm:
+    if least < ceil_division(pods, PREFIX_ADDRESSES) + warm:
         limited_by = "max-pods" if stop <= node.most_slots else node.limit
-    pool = _pool(node, state.prefixes, pods, limited_by=limited_by)
     if least == most:
-        return pool
-    return replace(
-        pool,
-        range=AddressRange(
-            least=_pool(node, least, pods).subnet_addresses, most=_pool(node, most, pods).subnet_addresses
-        ),
-        expected=_mean(state.subnet_addresses for state in states),
+        return _pool(node, least, pods, limited_by=limited_by)
+    burst = growth.after_burst(pods)
+    mean_enis = burst.interfaces + node.primary_idle
+    return _pool(
+        node,
+        burst.usual,
+        pods,
+        limited_by=limited_by,
+        range_=AddressRange(least=_held(node, least), most=_held(node, most)),
+        expected=(mean_enis + PREFIX_ADDRESSES * burst.mean, mean_enis),
     )
 
 
-def _pool_of_ip_targets(node: _Node, settings: CniSettings, pods: int) -> NodePool:
+def _held(node: NodeShape, prefixes: int) -> int:
+    """Everything taken from subnets with so many prefixes on as few interfaces as hold them."""
+    return ceil_division(prefixes, node.slots) + node.primary_idle + PREFIX_ADDRESSES * prefixes
+
+
+def _pool_of_ip_targets(node: NodeShape, settings: CniSettings, pods: int) -> NodePool:
     """Addresses, or as many prefixes as they need, until w are free and m are there."""
     warm, minimum = settings.warm_ip_target, settings.minimum_ip_target
     # Without w the pool stops at m, whatever pods wait.
     served = pods if warm else min(pods, minimum)
-    wanted = _ceil_division(max(served + warm, minimum), node.slot_size)
+    wanted = ceil_division(max(served + warm, minimum), node.slot_size)
     slots = min(wanted, node.most_slots)
     limited_by: LimitedBy | None = None
     if slots < wanted:
@@ -334,7 +259,7 @@ def _pool_of_ip_targets(node: _Node, settings: CniSettings, pods: int) -> NodePo
     return _pool(node, stopped, pods, limited_by=limited_by)
 
 
-def _grown_in_a_burst(node: _Node, warm: int, minimum: int, pods: int) -> int:
+def _grown_in_a_burst(node: NodeShape, warm: int, minimum: int, pods: int) -> int:
     """Slots where growth stops if maxPods stops it: loop by loop, each taking what one interface has room for.
 
     The test against maxPods comes before a request, so the last one overshoots.
@@ -348,60 +273,9 @@ def _grown_in_a_burst(node: _Node, warm: int, minimum: int, pods: int) -> int:
             break
         if short > 0:
             room = node.slots - slots % node.slots
-            slots += min(_ceil_division(short, node.slot_size), room)
+            slots += min(ceil_division(short, node.slot_size), room)
         if waiting == 0:
             if pods == 0 and short <= 0:
                 break
             waiting = pods
     return slots
-
-
-@lru_cache(maxsize=4096)
-def _simulated(
-    limits: instance.InstanceLimits, settings: CniSettings, pods: int, max_pods: int
-) -> tuple[PoolState, ...]:
-    states = []
-    shape = _node(limits, settings, max_pods, idle_primary=settings.custom_networking)
-    for seed in range(RUNS):
-        node = _simulation(limits, settings, max_pods, seed)
-        node.add(min(pods, shape.most_slots * shape.slot_size))
-        node.settle()
-        states.append(node.state)
-    return tuple(states)
-
-
-def _simulation(limits: instance.InstanceLimits, settings: CniSettings, max_pods: int, seed: int) -> NodeSimulation:
-    return NodeSimulation(
-        limits=limits,
-        settings=settings,
-        max_pods=max_pods,
-        seed=seed,
-        eniconfig_subnet=NODE_SUBNET if settings.custom_networking else None,
-    )
-
-
-def _worst_after_peak(node: _Node, settings: CniSettings, before: NodePool, pool: NodePool) -> int:
-    """Every pod that stays keeps an interface, or a prefix, of its own as far as there are any."""
-    pods = pool.assigned
-    occupied = min(before.enis, 1 + pods)
-    if node.slot_size == 1 and not settings.ip_targets_set:
-        enis = min(before.enis, max(pool.enis, occupied))
-        return enis + (enis - node.primary_idle) * node.slots
-    if node.slot_size == 1:
-        slots = pool.secondary_addresses
-        return slots + min(before.enis, max(pool.enis, 1 + slots))
-    used = min(before.prefixes, pods)
-    if settings.ip_targets_set:
-        prefixes = min(before.prefixes, max(used, pool.prefixes))
-    else:
-        prefixes = min(before.prefixes, used + settings.warm_prefix_target)
-    return PREFIX_ADDRESSES * prefixes + min(before.enis, max(pool.enis, 1 + prefixes))
-
-
-def _ceil_division(dividend: int, divisor: int) -> int:
-    return -(-dividend // divisor)
-
-
-def _mean(values: Iterable[int]) -> float:
-    listed = tuple(values)
-    return sum(listed) / len(listed)

@@ -13,6 +13,7 @@ from typing import Literal
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import CniVersion
 
+EXTERNAL_SNAT = "AWS_VPC_K8S_CNI_EXTERNALSNAT"
 DEFAULT_WARM_ENI_TARGET = 1
 DEFAULT_IP_COOLDOWN_SECONDS = 30
 
@@ -40,6 +41,7 @@ class CniSettings:
         pod_eni: ENABLE_POD_ENI: one interface slot is kept for the trunk interface.
         ip_cooldown_seconds: IP_COOLDOWN_PERIOD: how long an address rests after its pod has gone.
         cluster_name: CLUSTER_NAME, empty where it is not set.
+        external_snat: AWS_VPC_K8S_CNI_EXTERNALSNAT: pods keep their own addresses when they leave the VPC.
     """
 
     warm_eni_target: int = DEFAULT_WARM_ENI_TARGET
@@ -54,6 +56,7 @@ class CniSettings:
     pod_eni: bool = False
     ip_cooldown_seconds: int = DEFAULT_IP_COOLDOWN_SECONDS
     cluster_name: str = ""
+    external_snat: bool = False
 
     @property
     def ip_targets_set(self) -> bool:
@@ -81,6 +84,7 @@ class CniSettings:
             pod_eni=_boolean(environment, "ENABLE_POD_ENI", default=False),
             ip_cooldown_seconds=_integer(environment, "IP_COOLDOWN_PERIOD", DEFAULT_IP_COOLDOWN_SECONDS),
             cluster_name=environment.get("CLUSTER_NAME", ""),
+            external_snat=_boolean(environment, EXTERNAL_SNAT, default=False),
         )
 
 
@@ -432,6 +436,25 @@ def live_settings_to_keep(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """What the checks look at, and what they find.
+
+    Attributes:
+        environment: The environment as aws-node will have it.
+        settings: What ipamd makes of it.
+        pointed_out: The settings of which it is said where they have no effect.
+        problems: Grows by what forbids the settings.
+        warnings: Grows by what does not.
+    """
+
+    environment: Mapping[str, str]
+    settings: CniSettings
+    pointed_out: Collection[str]
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
 def check_settings(
     environment: Mapping[str, str],
     cni_version: CniVersion | str,
@@ -464,9 +487,10 @@ def check_settings(
         _check_one(name, environment, version, problems, warnings)
     pointed_out = environment.keys() if changed is None else environment.keys() & set(changed)
     settings = CniSettings.from_environment(environment)
-    _check_ip_targets(environment, settings, pointed_out, problems, warnings)
-    _check_prefixes(environment, settings, nitro, problems, warnings)
-    _check_ip_family(environment, settings, pointed_out, problems, warnings)
+    check = _Check(environment, settings, pointed_out, problems, warnings)
+    _check_ip_targets(check)
+    _check_prefixes(check, nitro=nitro)
+    _check_ip_family(check)
     if settings.custom_networking and settings.subnet_discovery and "ENABLE_SUBNET_DISCOVERY" in pointed_out:
         warnings.append(
             Problem(
@@ -609,16 +633,10 @@ def _check_unknown(name: str, problems: list[Problem], warnings: list[Problem]) 
         )
 
 
-def _check_ip_targets(
-    environment: Mapping[str, str],
-    settings: CniSettings,
-    pointed_out: Collection[str],
-    problems: list[Problem],
-    warnings: list[Problem],
-) -> None:
-    warm, minimum = settings.warm_ip_target, settings.minimum_ip_target
+def _check_ip_targets(check: _Check) -> None:
+    warm, minimum = check.settings.warm_ip_target, check.settings.minimum_ip_target
     if minimum > 0 and warm == 0:
-        problems.append(
+        check.problems.append(
             Problem(
                 rule="cni-minimum-without-warm",
                 value=f"MINIMUM_IP_TARGET={minimum}",
@@ -629,22 +647,22 @@ def _check_ip_targets(
                 source=_README,
             )
         )
-    if settings.ip_targets_set:
+    if check.settings.ip_targets_set:
         governing = "WARM_IP_TARGET" if warm else "MINIMUM_IP_TARGET"
-        warnings.extend(
+        check.warnings.extend(
             Problem(
                 rule="cni-dead-warm-target",
-                value=f"{name}={environment[name]}",
+                value=f"{name}={check.environment[name]}",
                 key=name,
                 reason=f"has no effect while {governing} is set.",
                 next_step=f"Leave it out, or unset {governing}.",
                 source=_POOL,
             )
             for name in ("WARM_ENI_TARGET", "WARM_PREFIX_TARGET")
-            if name in pointed_out
+            if name in check.pointed_out
         )
-    if 0 < minimum <= warm and "MINIMUM_IP_TARGET" in pointed_out:
-        warnings.append(
+    if 0 < minimum <= warm and "MINIMUM_IP_TARGET" in check.pointed_out:
+        check.warnings.append(
             Problem(
                 rule="cni-dead-minimum",
                 value=f"MINIMUM_IP_TARGET={minimum}",
@@ -657,19 +675,13 @@ def _check_ip_targets(
         )
 
 
-def _check_prefixes(
-    environment: Mapping[str, str],
-    settings: CniSettings,
-    nitro: bool,  # noqa: FBT001 - private
-    problems: list[Problem],
-    warnings: list[Problem],
-) -> None:
-    if not settings.prefix_delegation:
+def _check_prefixes(check: _Check, *, nitro: bool) -> None:
+    if not check.settings.prefix_delegation:
         return
     targets = ("WARM_PREFIX_TARGET", "WARM_IP_TARGET", "MINIMUM_IP_TARGET")
     # aws-node compares the texts, not the numbers.
-    if all(environment.get(name, "0") <= "0" for name in targets):
-        problems.append(
+    if all(check.environment.get(name, "0") <= "0" for name in targets):
+        check.problems.append(
             Problem(
                 rule="cni-prefix-without-target",
                 value="ENABLE_PREFIX_DELEGATION=true",
@@ -681,7 +693,7 @@ def _check_prefixes(
             )
         )
     if not nitro:
-        warnings.append(
+        check.warnings.append(
             Problem(
                 rule="cni-prefix-not-nitro",
                 value="ENABLE_PREFIX_DELEGATION=true",
@@ -694,17 +706,11 @@ def _check_prefixes(
         )
 
 
-def _check_ip_family(
-    environment: Mapping[str, str],
-    settings: CniSettings,
-    pointed_out: Collection[str],
-    problems: list[Problem],
-    warnings: list[Problem],
-) -> None:
-    ipv4 = _boolean(environment, "ENABLE_IPv4", default=True)
-    ipv6 = _boolean(environment, "ENABLE_IPv6", default=False)
+def _check_ip_family(check: _Check) -> None:
+    ipv4 = _boolean(check.environment, "ENABLE_IPv4", default=True)
+    ipv6 = _boolean(check.environment, "ENABLE_IPv6", default=False)
     if ipv4 == ipv6:
-        problems.append(
+        check.problems.append(
             Problem(
                 rule="cni-one-ip-family",
                 value=f"ENABLE_IPv4={str(ipv4).lower()} ENABLE_IPv6={str(ipv6).lower()}",
@@ -716,8 +722,8 @@ def _check_ip_family(
         )
     if not ipv6:
         return
-    if not settings.prefix_delegation or settings.custom_networking:
-        problems.append(
+    if not check.settings.prefix_delegation or check.settings.custom_networking:
+        check.problems.append(
             Problem(
                 rule="cni-ipv6-mode",
                 value="ENABLE_IPv6=true",
@@ -727,15 +733,15 @@ def _check_ip_family(
                 source=_POOL,
             )
         )
-    warnings.extend(
+    check.warnings.extend(
         Problem(
             rule="cni-ipv6-no-targets",
-            value=f"{name}={environment[name]}",
+            value=f"{name}={check.environment[name]}",
             key=name,
             reason="has no effect with IPv6: one prefix serves all pods of a node.",
             next_step="Leave it out.",
             source=_POOL,
         )
         for name in ("WARM_ENI_TARGET", "WARM_IP_TARGET", "MINIMUM_IP_TARGET", "WARM_PREFIX_TARGET", "MAX_ENI")
-        if name in pointed_out
+        if name in check.pointed_out
     )

@@ -99,10 +99,10 @@ def eks_size_of_pools(pools: Mapping[NodePool, int], *, custom_networking: bool 
     """The subnet for so many nodes of each kind of pool."""
     elsewhere = 1 if custom_networking else 0
     nodes = sum(pools.values())
-    addresses = sum(count * (_held(pool) - elsewhere) for pool, count in pools.items())
-    prefixes = sum(count * _most_prefixes(pool) for pool, count in pools.items())
+    addresses = sum(count * (pool.most_addresses - elsewhere) for pool, count in pools.items())
+    prefixes = sum(count * pool.most_prefixes for pool, count in pools.items())
     interfaces = sum(count * (pool.enis - elsewhere) for pool, count in pools.items())
-    per_node = max((_held(pool) - elsewhere for pool in pools), default=0)
+    per_node = max((pool.most_addresses - elsewhere for pool in pools), default=0)
     if prefixes == 0:
         return _smallest(addresses, nodes, per_node, AWS_PREFIX_LENGTHS, AWS_RESERVED_ADDRESSES)
     broken = max(0, -(-(interfaces - EDGE_ADDRESSES) // PREFIX_ADDRESSES))
@@ -159,15 +159,6 @@ def aks_flat_subnet_size(
 def smallest_prefix_length(addresses: int) -> int:
     """Prefix length of the smallest AWS subnet with so many usable addresses; of the largest where none suffices."""
     return _smallest(addresses, 0, 0, AWS_PREFIX_LENGTHS, AWS_RESERVED_ADDRESSES).prefix_length
-
-
-def _held(pool: NodePool) -> int:
-    """What a node takes; where chance decides, the most."""
-    return pool.subnet_addresses if pool.range is None else pool.range.most
-
-
-def _most_prefixes(pool: NodePool) -> int:
-    return (_held(pool) - pool.enis) // PREFIX_ADDRESSES if pool.prefixes else 0
 
 
 def _smallest(addresses: int, nodes: int, per_node: int, lengths: range, reserved: int) -> SubnetSize:

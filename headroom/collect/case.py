@@ -80,7 +80,9 @@ def read_case(path: Path) -> Snapshot:
         raise _refused(str(path), f"cannot be read: {error.strerror or error}.", "Give the path of a file.") from None
     if size > LARGEST_FILE:
         raise _refused(
-            str(path), f"has {size:,} bytes, and a case file at most {LARGEST_FILE:,}.", "Give logs by --log or --bundle."
+            str(path),
+            f"has {size:,} bytes, and a case file at most {LARGEST_FILE:,}.",
+            "Give logs by --log or --bundle.",
         )
     return parse_case(data.decode("utf-8-sig", "replace"), name=path.name)
 
@@ -150,14 +152,17 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.get_event()
-            raise yaml.composer.ComposerError(None, None, "aliases are not read", event.start_mark)
+            raise yaml.YAMLError("aliases are not read")
         return super().compose_node(parent, index)
 
 
 # Texts stay texts: 1.30 is a version and no number, 2024-05-01 no date.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -166,7 +171,9 @@ def _lines(value: object, problems: list[Problem]) -> tuple[Line, ...]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        problems.append(_problem(_shown(value), "stands where a list is due.", "Write {origin, text} items.", key="lines"))
+        problems.append(
+            _problem(_shown(value), "stands where a list is due.", "Write {origin, text} items.", key="lines")
+        )
         return ()
     found = []
     for index, item in enumerate(value):
@@ -299,7 +306,9 @@ _SPELLED: Final = {
 _ABOUT = r"(?:about|around|approx(?:imately|\.)?|roughly|circa|ca\.|some|nearly|almost|exactly|only|just|~|≈|=)?\s*"
 _AT_LEAST = r"(?P<least>(?:more than|over|above|at least|greater than|>=?|≥)\s*)?"
 _BELOW = r"(?P<below>(?:less than|fewer than|under|below|<)\s*)?"
-_NUMBER = re.compile(rf"^{_ABOUT}{_AT_LEAST}{_BELOW}{_ABOUT}(?P<number>\d{{1,3}}(?:[,_ ]\d{{3}})+|\d+)(?![\d.])", re.IGNORECASE)
+_NUMBER = re.compile(
+    rf"^{_ABOUT}{_AT_LEAST}{_BELOW}{_ABOUT}(?P<number>\d{{1,3}}(?:[,_ ]\d{{3}})+|\d+)(?![\d.])", re.IGNORECASE
+)
 _ZERO = re.compile(
     r"^(?:none|no(?:ne| free| available| more)?\b|nil|exhausted|full\b|completely (?:full|exhausted)|empty\b|used up|ran out|depleted)",
     re.IGNORECASE,
@@ -340,5 +349,3 @@ def _problem(value: str, reason: str, next_step: str, *, key: str) -> Problem:
 
 def _refused(value: str, reason: str, next_step: str) -> ProblemsError:
     return ProblemsError([_problem(value, reason, next_step, key="")], subject=SUBJECT)
-
-

@@ -13,6 +13,7 @@ import yaml
 from botocore.config import Config
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.failures import NotReadError
@@ -177,20 +178,30 @@ def choose_context(cluster: str, wanted: str = "", *, kubeconfig: str = "") -> K
         ProblemsError: The wanted context does not exist.
     """
     try:
-        contexts, current = kubernetes_config.list_kube_config_contexts(  # type: ignore[no-untyped-call] # untyped upstream
-            config_file=kubeconfig or None
-        )
-        clusters = {each["name"]: str(each["context"].get("cluster") or "") for each in contexts}
-        name = wanted or _named_after(cluster, clusters, current["name"])
+        clusters, current = _contexts(kubeconfig)
     except _WRONG_KUBECONFIG as error:
         if wanted:
             raise ProblemsError([_no_kubeconfig(wanted, error)], subject=SUBJECT) from None
         if os.environ.get("KUBERNETES_SERVICE_HOST"):
             return KubeContext()
         return KubeContext(unknown=Unknown(Reason.UNREACHABLE, f"no usable kubeconfig: {_line(error)}"))
-    if name not in clusters:
+    name = wanted or _named_after(cluster, clusters, current)
+    if wanted and wanted not in clusters:
         raise ProblemsError([_no_context(wanted, clusters)], subject=SUBJECT)
+    if name not in clusters:
+        said = f"its current context {name} does not exist" if name else "it has no current context"
+        return KubeContext(unknown=Unknown(Reason.UNREACHABLE, f"no usable kubeconfig: {said}; --context names one"))
     return KubeContext(name=name, cluster=clusters[name], kubeconfig=kubeconfig)
+
+
+def _contexts(kubeconfig: str) -> tuple[dict[str, str], str]:
+    """Cluster by context, and the current context; the package's own list needs one that is current and right."""
+    merged = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config  # type: ignore[no-untyped-call] # untyped upstream
+    if merged is None:
+        message = "there is none"
+        raise kubernetes_config.ConfigException(message)
+    contexts = {each["name"]: str(each["context"].safe_get("cluster") or "") for each in merged.value["contexts"]}
+    return contexts, str(merged.value.get("current-context") or "")
 
 
 def _named_after(cluster: str, clusters: Mapping[str, str], current: str) -> str:

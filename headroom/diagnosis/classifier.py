@@ -145,7 +145,8 @@ def _maker(cause: Cause, names: set[str]) -> str | None:
 
 def _in_order(causes: Sequence[Cause]) -> list[Cause]:
     """A cause after the one that made it, else in the order of the modules."""
-    left, ordered = list(causes), []
+    left = list(causes)
+    ordered: list[Cause] = []
     while left:
         done = {each.name for each in ordered}
         pending = {each.name for each in left}

@@ -97,9 +97,7 @@ def cause(  # noqa: PLR0913 - the parts of a cause, by keyword
     )
 
 
-def _scope(
-    reading: Reading, hits: tuple[Hit, ...], nodes: tuple[NodeState, ...], subnets: tuple[str, ...]
-) -> Scope:
+def _scope(reading: Reading, hits: tuple[Hit, ...], nodes: tuple[NodeState, ...], subnets: tuple[str, ...]) -> Scope:
     names = {state.node.name for state in nodes} or {node for hit in hits if (node := known(hit.line.node))}
     zones = {zone for state in nodes if (zone := known(state.node.zone))}
     if reading.cluster is not None:
@@ -107,6 +105,11 @@ def _scope(
         known_nodes = reading.cluster.holdings.nodes
         zones |= {zone for name in names if name in known_nodes and (zone := known(known_nodes[name].node.zone))}
     return Scope(nodes=tuple(sorted(names)), zones=tuple(sorted(zones)), subnets=tuple(sorted(subnets)))
+
+
+def sentence(text: str) -> str:
+    """A meaning of a signature as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def said(what: str, value: object, *, threshold: str = "") -> Evidence:

@@ -49,7 +49,10 @@ def not_ip(reading: Reading) -> tuple[NotIp, ...]:
                 what=f"{len(pods):,} pods wait with {reason}",
                 evidence=(
                     Evidence(
-                        what=reason, where=f"{pods[0].namespace}/{pods[0].name}", value="container waits", count=len(pods)
+                        what=reason,
+                        where=f"{pods[0].namespace}/{pods[0].name}",
+                        value="container waits",
+                        count=len(pods),
                     ),
                 ),
             )

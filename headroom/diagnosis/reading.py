@@ -235,7 +235,9 @@ _SOME_FREE = re.compile(
     r"\b(?:ample|plenty|enough|many|lots?|sufficient|hundreds|thousands|available|free|healthy|not (?:full|exhausted))\b",
     re.IGNORECASE,
 )
-_NONE_FREE = re.compile(r"\b(?:no|none|zero|without|exhausted|ran out|used up|full|unknown|not (?:known|given|stated))\b", re.I)
+_NONE_FREE = re.compile(
+    r"\b(?:no|none|zero|without|exhausted|ran out|used up|full|unknown|not (?:known|given|stated))\b", re.I
+)
 
 
 def _squeezed(key: str) -> str:
@@ -275,7 +277,7 @@ def _event_lines(snapshot: Snapshot) -> Iterator[Line]:
         return
     node_of = {(pod.namespace, pod.name): known(pod.node) for pod in items(kubernetes.pods)}
     for event in items(kubernetes.events):
-        if event.type == "Normal" and event.reason not in ("Scheduled",):
+        if event.type == "Normal" and event.reason != "Scheduled":
             continue
         node = event.name if event.kind == "Node" else node_of.get((event.namespace, event.name))
         yield Line(
@@ -309,7 +311,9 @@ def counters(snapshot: Snapshot, codes: tuple[str, ...]) -> dict[str, int]:
     found: dict[str, int] = {}
     for pool in items(snapshot.pools):
         count = sum(
-            times for name, times in known_or(pool.api_errors, {}).items() if name.rpartition("/")[2].rpartition(".")[2] in codes
+            times
+            for name, times in known_or(pool.api_errors, {}).items()
+            if name.rpartition("/")[2].rpartition(".")[2] in codes
         )
         if count:
             found[pool.node] = count

@@ -30,7 +30,9 @@ _MESSAGE: Final = b'"msg":"'
 _LEVELS: Final = (b"level=info", b"level=debug", b"[INFO]", b"[DEBUG]")
 _EVENTS: Final = (b"vent occurred", b"vent(v1.")
 _NIL: Final = b"<nil>"
-_POOL_STARTS: Final = frozenset({b"IP stats", b"IP pool ", b"Prefix p", b"Current ", b"IP Addre", b"AssignPo", b"AssignIP"})
+_POOL_STARTS: Final = frozenset(
+    {b"IP stats", b"IP pool ", b"Prefix p", b"Current ", b"IP Addre", b"AssignPo", b"AssignIP"}
+)
 
 # Numbers and hexadecimal ids do not make another line.
 _NOT_IDS: Final = bytes(range(256))

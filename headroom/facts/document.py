@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from math import isfinite
 from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from headroom.addresses.problems import Problem, ProblemsError
@@ -35,7 +36,19 @@ def to_json(snapshot: Snapshot) -> dict[str, Json]:
 
 def dump(snapshot: Snapshot) -> str:
     """The snapshot as JSON text: equal snapshots give equal bytes."""
-    return json.dumps(to_json(snapshot), ensure_ascii=False, indent=1) + "\n"
+    document = to_json(snapshot)
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    if not _is_encodable(text):  # half of a surrogate pair, from a log that was cut in the middle of a character
+        text = json.dumps(document, indent=1)
+    return text + "\n"
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def load(text: str, *, subject: str = "snapshot") -> Snapshot:
@@ -45,12 +58,18 @@ def load(text: str, *, subject: str = "snapshot") -> Snapshot:
         ProblemsError: It is no JSON, no snapshot, or of a newer version; every wrong field is named.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_number)
     except ValueError as error:
         raise ProblemsError([_problem("the text", f"is not JSON: {error}.", "", key="")], subject=subject) from None
     except RecursionError:
         raise ProblemsError([_problem("the text", "is nested too deeply.", "", key="")], subject=subject) from None
     return from_json(document, subject=subject)
+
+
+def _no_number(name: str) -> Json:
+    """JSON has no NaN and no infinity, whatever Python's reader takes."""
+    message = f"{name} is no JSON number"
+    raise ValueError(message)
 
 
 def from_json(document: Json, *, subject: str = "snapshot") -> Snapshot:
@@ -94,6 +113,11 @@ def schema() -> dict[str, Json]:
         "$ref": body["$ref"],
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def schema_text() -> str:
+    """The schema as it is kept in `snapshot.schema.json`, beside this module."""
+    return json.dumps(schema(), indent=1) + "\n"
 
 
 def encode(value: Any) -> dict[str, Json]:
@@ -279,8 +303,10 @@ def _scalar_decoder(kind: Any) -> _Decoder:
             if value in list(kind):
                 return kind(value)
             problems.append(_problem(_shown(value), "is not one of them.", f"Known are {', '.join(kind)}.", key))
-        elif (kind is float and type(value) in (int, float)) or type(value) is kind:
-            return value
+        elif type(value) is kind or (kind is float and type(value) is int):
+            if type(value) is not float or isfinite(value):  # 1e999 is read as infinite
+                return value
+            problems.append(_problem(_shown(value), "stands where a finite number is due.", "", key))
         else:
             problems.append(_problem(_shown(value), f"stands where {_WORDS[kind]} is due.", "", key))
         return None

@@ -90,6 +90,8 @@ class Kind(StrEnum):
     """Tags, by key."""
     ENVIRONMENT = "environment"
     """Settings of the CNI, by name."""
+    FILE = "file"
+    """A file, or the name of a reading."""
     TEXTS = "texts"
     """Texts by a key that is kept."""
 
@@ -100,8 +102,8 @@ def _kinds(kind: type, **names: str) -> dict[type, dict[str, Kind]]:
 
 FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
     **_kinds(snapshot.Snapshot, keep="cloud collected_at", name="cluster"),
-    **_kinds(snapshot.Source, text="name outcome"),
-    **_kinds(snapshot.Line, keep="origin first_seen last_seen", text="text file", node="node"),
+    **_kinds(snapshot.Source, file="name", text="outcome"),
+    **_kinds(snapshot.Line, keep="origin first_seen last_seen", text="text", file="file", node="node"),
     **_kinds(snapshot.PoolReading, keep="errors api_errors", node="node"),
     **_kinds(
         snapshot.Stated,
@@ -184,11 +186,12 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
 """What every text of the snapshot's types is."""
 
 _ID: Final = re.compile(
-    r"(?<![\w-])(?:vpc-cidr-assoc|rtbassoc|eni-attach|eipalloc|eipassoc|subnet|pcx|eni|vpce|vpc|rtb|nat|igw|eigw|tgw"
+    r"(?<!\w)(?:vpc-cidr-assoc|rtbassoc|eni-attach|eipalloc|eipassoc|subnet|pcx|eni|vpce|vpc|rtb|nat|igw|eigw|tgw"
     r"|vgw|cagw|lgw|scr|pl|sg|acl|ami|lt|fsmt|fs|vol|i)-(?P<digits>[0-9a-f]{8,17})(?![\w-])"
 )
 _ADDRESS: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}"
 _DASHED: Final = re.compile(r"(?<![\w-])ip-(?P<address>\d{1,3}(?:-\d{1,3}){3})(?![\w-])")
+_ENDINGS: Final = "com|net|org|io|internal|local|corp|lan|cloud|dev"
 _IN_TEXT: Final = re.compile(
     rf"""
       (?P<arn>arn:aws[\w-]*:[\w-]*:[\w-]*:\d*:[\w./:+=,@-]+)
@@ -200,7 +203,7 @@ _IN_TEXT: Final = re.compile(
     | (?P<six>(?<![\w:.-])(?:[0-9a-fA-F]{{1,4}}:){{2,7}}(?::?[0-9a-fA-F]{{1,4}}){{0,6}}:{{0,2}}(?![\w:]))
     | (?P<image>(?<![\w./-])(?:[\w-]+\.)+[\w-]+(?::\d+)?/[\w./-]+(?:[:@][\w.:-]+)?)
     | (?P<account>(?<![\w.-])\d{{12}}(?![\w-]))
-    | (?P<host>(?<![\w./@-])(?:[a-zA-Z0-9][\w-]*\.)+(?:com|net|org|io|internal|local|corp|lan|cloud|dev)(?![\w-]))
+    | (?P<host>(?<![\w.@-])(?<![^/]/)(?:[a-zA-Z0-9][\w-]*\.)+(?:{_ENDINGS})(?![\w-]))
     | (?P<word>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)
     """,
     re.VERBOSE,
@@ -224,6 +227,9 @@ _PUBLIC_HOSTS: Final = (
     "quay.io",
     "ghcr.io",
 )
+_GROUP_PREFIX: Final = "eks-"
+_READINGS: Final = ("kubernetes ", "ec2 ", "eks ", "servicequotas ", "ipamd ", "aws-node ")
+"""How the names of live readings begin; any other name of a source is a file's."""
 _SERVICE_HOST: Final = re.compile(r"\.svc(?:\.|$)")
 _GENERATED: Final = re.compile(r"-(?:\d{1,5}|[bcdfghjklmnpqrstvwxz2456789]{5})$")
 """How the names of pods end: an ordinal, or five of the letters of Kubernetes' generated names (apimachinery,
@@ -300,6 +306,7 @@ class _Renamer:
             Kind.ACCOUNT: self._account,
             Kind.TEXT: cache(self._text),
             Kind.IMAGE: cache(self._image),
+            Kind.FILE: cache(self._file),
             Kind.TAINT: self._taint,
             Kind.TAGS: self._tags,
             Kind.ENVIRONMENT: self._environment,
@@ -512,6 +519,11 @@ class _Renamer:
     def _in_word(self, word: str) -> str:
         if word in self._names:
             return self._names[word]
+        if "-" in word:
+            word = _ID.sub(lambda found: self._id(found.group()), word)
+        group = word.removeprefix(_GROUP_PREFIX)  # eks-NODEGROUP-…: the Auto Scaling group of a managed node group
+        if group != word and self._base(group) is not None:
+            return _GROUP_PREFIX + self._derived(group)
         # "checkout" may be a Deployment, and still not every "checkout-…" its pod.
         return self._derived(word) if word in self._pods or _GENERATED.search(word) else word
 
@@ -533,6 +545,13 @@ class _Renamer:
         if name in KEPT:
             return self._accounts_in(text)
         return f"registry.example/{self._private(path)}{separator}{version}"
+
+    def _file(self, text: str) -> str:
+        if text.startswith(_READINGS) or not text:
+            return text
+        name = text.replace("\\", "/").rpartition("/")[2]
+        ending = re.search(r"\.[a-z]{2,5}(?:\.gz)?$", name)
+        return f"file-{self._hash('file', text)[:4].hex()}{ending.group() if ending else ''}"
 
     def _accounts_in(self, text: str) -> str:
         return re.sub(r"(?<!\d)\d{12}(?!\d)", lambda found: self._account(found.group()), text)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from headroom.capacity.cni_version import SUBNET_EXCLUDED, SUBNET_ROLE_TAG
+from headroom.diagnosis.readings import waiting_pods
 from headroom.facts.aws import Aws, Subnet
 from headroom.facts.kubernetes import Kubernetes, Pod
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, items, known_or
 from headroom.planning.plan import Check, Plan, Postcondition
-from headroom.planning.situation import is_stuck
 
 LISTED = 5
 """Things that a sentence names before it counts the rest."""
@@ -155,7 +155,7 @@ def _interfaces_in_new_subnets(condition: Postcondition, snapshot: Snapshot) -> 
     if found:
         return _state(condition, State.MET, f"{found} network interfaces of nodes lie in the new subnets.")
     pods = _kubernetes(snapshot).pods
-    if isinstance(pods, tuple) and not any(is_stuck(pod) for pod in pods):
+    if isinstance(pods, tuple) and not waiting_pods(snapshot):
         return _state(condition, State.MET, "No node has needed one yet: no pod waits for an address.")
     return _state(condition, State.WAITING, "No node has an interface in the new subnets yet.")
 
@@ -189,7 +189,7 @@ def _stuck_pods_running(condition: Postcondition, snapshot: Snapshot) -> Conditi
         return _unknown(condition, "the pods", pods)
     by_name = {f"{pod.namespace}/{pod.name}": pod for pod in pods}
     then = [by_name[name] for name in condition.subjects if name in by_name]
-    stuck = sorted(f"{pod.namespace}/{pod.name}" for pod in pods if is_stuck(pod))
+    stuck = sorted(f"{pod.namespace}/{pod.name}" for pod in waiting_pods(snapshot))
     gone = len(condition.subjects) - len(then)
     if stuck:
         old = sum(name in set(condition.subjects) for name in stuck)
@@ -221,7 +221,7 @@ def _no_new_failures(condition: Postcondition, snapshot: Snapshot) -> ConditionS
         for event in events
         if event.reason in _FAILURES and isinstance(event.last_seen, str) and event.last_seen > since
     ]
-    stuck = {(pod.namespace, pod.name) for pod in items(_kubernetes(snapshot).pods) if is_stuck(pod)}
+    stuck = {(pod.namespace, pod.name) for pod in waiting_pods(snapshot)}
     still = sorted({f"{event.namespace}/{event.name}" for event in new if (event.namespace, event.name) in stuck})
     if still:
         return _state(condition, State.WAITING, f"Sandboxes still fail: {_some(still)}.")

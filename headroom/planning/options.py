@@ -73,7 +73,9 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
     options.append(_cooldown_option(situation, kept=_has(causes, Detail.COOLDOWN) and not short))
 
     need = needs(situation) if situation.zones else {}
-    wants_subnets = short and not (freed_enough and leaks)
+    # Room that is there and not used needs no further room: the CNI's version, say, is what must change.
+    roomy = all(zone.free is not None and zone.free >= zone.short for zone in hit)
+    wants_subnets = short and not roomy and not (freed_enough and leaks)
     own = own_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None
     further = further_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None
     custom = situation.settings.custom_networking

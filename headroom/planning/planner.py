@@ -8,6 +8,7 @@ from typing import Any
 from headroom.addresses.blocks import Block
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import FULL_SUBNET_FIXED, PRIMARY_ADDRESS_FIXED, CniVersion
+from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.settings import live_settings_to_keep
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, RootCause, Verdict
 from headroom.facts.kubernetes import Kubernetes
@@ -478,6 +479,9 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
     room = weighed.room
     settings = weighed.settings
     kubernetes = known_or(snapshot.kubernetes, Kubernetes())
+    patience = RETRY_SECONDS * (1 + _rounds(situation))
+    if settings or weighed.upgrade:
+        patience = max(patience, ROLLOUT_SECONDS)
     if room is not None and room.secondary is not None:
         yield Postcondition(
             check=Check.CIDR_ASSOCIATED,
@@ -534,15 +538,27 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
         check=Check.STUCK_PODS_RUNNING,
         title="The pods that were stuck have addresses",
         subjects=situation.stuck_pods,
-        patience_seconds=ROLLOUT_SECONDS if settings or weighed.upgrade else 2 * RETRY_SECONDS,
+        patience_seconds=patience,
         source="amazon-vpc-cni-k8s, pkg/ipamd/ipamd.go: it tries again after 120 s",
     )
     yield Postcondition(
         check=Check.NO_NEW_FAILURES,
         title="No sandbox fails for want of an address any more",
         expected={"since": known_or(snapshot.collected_at, "")},
-        patience_seconds=2 * RETRY_SECONDS,
+        patience_seconds=patience,
     )
+
+
+def _rounds(situation: Situation) -> int:
+    """Requests that the node with most stuck pods makes one after the other: a prefix, or an interface, each.
+
+    Existing interfaces in the full subnet are tried before new ones each time, so that each may wait for the pause.
+    """
+    per_request = PREFIX_ADDRESSES
+    if not situation.settings.prefix_delegation:
+        limits = [node.limits.secondary_per_eni for zone in situation.zones.values() for node in zone.nodes]
+        per_request = max(1, min(limits, default=1))
+    return max(1, -(-situation.most_stuck // per_request))
 
 
 def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:

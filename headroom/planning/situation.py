@@ -12,8 +12,9 @@ from headroom.capacity.fleet import Nodes, plan_fleet
 from headroom.capacity.limits import InstanceLimits, instance_limits
 from headroom.capacity.pool import node_pool
 from headroom.capacity.settings import CniSettings
+from headroom.diagnosis.readings import is_leaked, waiting_pods
 from headroom.facts.aws import Addon, Aws, Interface, Subnet
-from headroom.facts.kubernetes import CniDaemonSet, Kubernetes, Node, Pod
+from headroom.facts.kubernetes import CniDaemonSet, Kubernetes, Node
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, is_known, items, known, known_or
 
@@ -100,18 +101,6 @@ class Situation:
     problems: tuple[Problem, ...] = ()
 
 
-def is_stuck(pod: Pod) -> bool:
-    """A pod that has a node and waits for an address."""
-    return (
-        isinstance(pod.node, str)
-        and pod.ip is None
-        and not pod.host_network
-        and not pod.terminating
-        and pod.phase == "Pending"
-        and known_or(pod.waiting, "ContainerCreating") in ("ContainerCreating", "PodInitializing")
-    )
-
-
 def read_situation(snapshot: Snapshot) -> Situation:
     """Reads a snapshot for planning; what is unknown is left out and named."""
     problems: list[Problem] = []
@@ -136,7 +125,9 @@ def read_situation(snapshot: Snapshot) -> Situation:
     if vpc and not vpc_blocks:
         _require(problems, "aws.vpc.cidrBlocks", vpc.cidr_blocks, "vpcCidrBlocks")
     limits = _limits(problems, aws, kubernetes)
-    zones = _zones(aws, kubernetes, limits, settings)
+    waiting = waiting_pods(snapshot)
+    stuck = Counter(known_or(pod.node, "") for pod in waiting)
+    zones = _zones(aws, kubernetes, limits, settings, stuck, known(snapshot.collected_at))
     return Situation(
         cluster=known_or(snapshot.cluster, ""),
         region=known_or(aws.region, ""),
@@ -158,8 +149,8 @@ def read_situation(snapshot: Snapshot) -> Situation:
         peers=_peers(aws),
         service_cidr=Block.parse(aws.service_cidr) if isinstance(aws.service_cidr, str) else None,
         cidr_quota=known(aws.vpc_cidr_quota),
-        stuck_pods=tuple(sorted(f"{pod.namespace}/{pod.name}" for pod in items(kubernetes.pods) if is_stuck(pod))),
-        most_stuck=max(Counter(pod.node for pod in items(kubernetes.pods) if is_stuck(pod)).values(), default=0),
+        stuck_pods=tuple(sorted(f"{pod.namespace}/{pod.name}" for pod in waiting)),
+        most_stuck=max(stuck.values(), default=0),
         pod_subnets=tuple(sorted(subnet.subnet_id for subnet in items(aws.subnets) if _takes_pods(subnet))),
         nitro=all(limit.hypervisor == "nitro" or limit.bare_metal for limit in limits.values()),
         problems=tuple(problems),
@@ -215,16 +206,19 @@ def _limits(problems: list[Problem], aws: Aws, kubernetes: Kubernetes) -> dict[s
     return found
 
 
-def _zones(
-    aws: Aws, kubernetes: Kubernetes, limits: Mapping[str, InstanceLimits], settings: CniSettings
+def _zones(  # noqa: PLR0913, PLR0917 - what the zones are read from
+    aws: Aws,
+    kubernetes: Kubernetes,
+    limits: Mapping[str, InstanceLimits],
+    settings: CniSettings,
+    stuck: Mapping[str, int],
+    collected_at: str | None,
 ) -> dict[str, Zone]:
     pods: Counter[str] = Counter()
-    stuck: Counter[str] = Counter()
     for pod in items(kubernetes.pods):
         if not isinstance(pod.node, str) or pod.host_network or pod.phase in _FINISHED:
             continue
         pods[pod.node] += 1
-        stuck[pod.node] += is_stuck(pod)
     primary = {
         interface.instance_id: interface.subnet_id
         for interface in items(aws.interfaces)
@@ -248,6 +242,7 @@ def _zones(
             aws=aws,
             limits=limits,
             settings=settings,
+            collected_at=collected_at,
         )
         for name, nodes in sorted(members.items())
     }
@@ -266,13 +261,6 @@ class _Counts:
 def held_addresses(interface: Interface) -> int:
     """Addresses of its subnet that an interface takes."""
     return len(interface.addresses) + len(interface.prefixes) * PREFIX_ADDRESSES
-
-
-def is_leaked(interface: Interface) -> bool:
-    """An interface that the VPC CNI made and that hangs on nothing (amazon-vpc-cni-k8s #69, #1223)."""
-    return interface.status == "available" and (
-        interface.description.startswith("aws-K8S-") or isinstance(interface.node_instance_id, str)
-    )
 
 
 def _short(name: str, nodes: Iterable[Nodes], stuck_held: Iterable[tuple[Nodes, int]], settings: CniSettings) -> int:
@@ -294,6 +282,7 @@ def _zone(  # noqa: PLR0913 - what a zone is made of
     aws: Aws,
     limits: Mapping[str, InstanceLimits],
     settings: CniSettings,
+    collected_at: str | None,
 ) -> Zone:
     nodes = sorted(nodes, key=lambda node: node.name)
     pods, stuck, primary = counts.pods, counts.stuck, counts.primary
@@ -334,7 +323,7 @@ def _zone(  # noqa: PLR0913 - what a zone is made of
         leaked={
             interface.interface_id: held_addresses(interface)
             for interface in sorted(items(aws.interfaces), key=lambda found: found.interface_id)
-            if interface.subnet_id in served and is_leaked(interface)
+            if interface.subnet_id in served and is_leaked(interface, collected_at)
         },
         node_subnets=node_subnets,
         route_table_id=_route_table(aws, subnets.get(node_subnets[0])) if node_subnets else "",

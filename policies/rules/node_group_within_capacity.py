@@ -154,9 +154,10 @@ def _verdict(zone: ZoneNeeds, asked: list[_Asked], further: Undecided | None) ->
         terms += f" + {zone.surge_nodes:,} more in a rolling upgrade x {zone.surge_addresses // zone.surge_nodes:,}"
     value = f"scalingConfig.maxSize of {group.name}"
     if zone.short_by:
+        missing = f"{zone.short_by:,} {'is' if zone.short_by == 1 else 'are'}"
         reason = (
             f"lets nodes need {zone.with_upgrade:,} addresses in {zone.zone}, where the subnets hold {zone.usable:,}: "
-            f"{terms} = {zone.with_upgrade:,}; {zone.short_by:,} are missing{_where(zone)}."
+            f"{terms} = {zone.with_upgrade:,}; {missing} missing{_where(zone)}."
         )
     else:
         reason = (

@@ -1,11 +1,15 @@
 """What stays held after a peak."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from headroom.capacity.limits import InstanceLimits, instance_limits
-from headroom.capacity.pool import after_peak, node_pool
+from headroom.capacity.peak import after_peak
+from headroom.capacity.pool import node_pool
 from headroom.capacity.settings import CniSettings
-from headroom.capacity.simulation import Leaving
+from headroom.capacity.simulation import Leaving, NodeSimulation
 from tests.capacity.conftest import scenarios
 
 M5_8XLARGE = instance_limits("m5.8xlarge")
@@ -76,3 +80,50 @@ def test_recorded_runs_that_shrink_once_are_met() -> None:
     assert len(errors) >= 100
     assert sum(errors) / len(errors) < 0.02
     assert max(errors) < 0.3
+
+
+@st.composite
+def peaks(draw: st.DrawFn) -> tuple[InstanceLimits, CniSettings, int, int]:
+    limits = InstanceLimits(enis=draw(st.integers(2, 8)), ipv4_per_eni=draw(st.integers(3, 15)))
+    prefixes, targets = draw(st.booleans()), draw(st.booleans())
+    settings = CniSettings(
+        prefix_delegation=prefixes,
+        custom_networking=draw(st.booleans()),
+        warm_eni_target=draw(st.integers(0, 2)),
+        warm_prefix_target=draw(st.integers(1, 3)),
+        warm_ip_target=draw(st.integers(1, 20)) if targets else 0,
+        minimum_ip_target=draw(st.sampled_from((0, 5, 30))) if targets else 0,
+    )
+    return limits, settings, draw(st.integers(1, 240)), draw(st.integers(0, 12))
+
+
+PREFIXES_BY_ADDRESS = CniSettings(prefix_delegation=True, warm_prefix_target=1, warm_ip_target=2)
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(peaks(), st.integers(0, 1_000), st.sampled_from(WAYS))
+# Empty interfaces that WARM_PREFIX_TARGET or WARM_IP_TARGET, rounded up to prefixes, keeps.
+@example((InstanceLimits(enis=8, ipv4_per_eni=4), PREFIXES_BY_ADDRESS, 234, 2), 0, "random")
+@example(
+    (InstanceLimits(enis=8, ipv4_per_eni=30), CniSettings(prefix_delegation=True, warm_prefix_target=3), 8, 3),
+    3,
+    "random",
+)
+def test_no_run_holds_more_than_the_worst_case(
+    peak: tuple[InstanceLimits, CniSettings, int, int], seed: int, way: Leaving
+) -> None:
+    limits, settings, pods, stay = peak
+    stay = min(stay, pods)
+    node = NodeSimulation(limits=limits, settings=settings, max_pods=250, seed=seed, eniconfig_subnet="subnet-node")
+    most = (
+        (limits.enis - settings.custom_networking)
+        * limits.secondary_per_eni
+        * (16 if settings.prefix_delegation else 1)
+    )
+    node.add(min(pods, most))
+    node.settle()
+    node.pending.clear()
+    node.remove(max(len(node.running) - stay, 0), way)
+    node.settle()
+    after = after_peak(limits, settings, pods, stay, max_pods=250, runs=1)
+    assert node.state.subnet_addresses <= after.worst

@@ -211,3 +211,10 @@ def test_every_problem_comes_at_once() -> None:
 def test_hand_made_values_are_kept_and_stock_ones_are_not() -> None:
     live = {**MANIFEST_VALUES, "WARM_ENI_TARGET": "2", "CLUSTER_NAME": "prod", "MY_NODE_NAME": "", "MAX_ENI": "3"}
     assert live_settings_to_keep(live) == {"MAX_ENI": "3", "WARM_ENI_TARGET": "2"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("true", True), ("T", True), ("1", True), ("tRUE", False), ("yes", False), ("", False)]
+)
+def test_external_snat_is_what_go_takes_for_true(value: str, *, expected: bool) -> None:
+    assert CniSettings.from_environment({"AWS_VPC_K8S_CNI_EXTERNALSNAT": value}).external_snat is expected

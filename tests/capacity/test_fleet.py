@@ -216,8 +216,8 @@ def test_the_reference_cluster_is_advised_as_the_worked_example_has_it() -> None
     assert advice is not None
     assert dict(advice.best.environment) == {"WARM_IP_TARGET": 5, "MINIMUM_IP_TARGET": 10}
     assert (advice.now.addresses, advice.best.addresses, advice.saves) == (2_700, 1_410, 1_290)
-    assert (advice.instance_type, advice.pods, advice.burst_pods) == ("m5.8xlarge", 10, 10)
-    assert advice.best.calls_per_hour is not None
+    (kind,) = advice.kinds
+    assert (kind.limits, kind.nodes, kind.pods, kind.burst_pods, kind.max_pods) == (M5_8XLARGE, 30, 10, 10, 234)
     assert advice.now.calls_per_hour == 0, "with a warm interface ten pods come and go without a call"
     assert advice.best.calls_per_hour > 1_000, "30 nodes, and every pod costs calls"
 
@@ -228,7 +228,6 @@ def test_a_burst_in_time_is_worth_more_than_thrift() -> None:
     assert patient is not None
     assert hurried is not None
     for advice, seconds in ((patient, 900), (hurried, 30)):
-        assert advice.best.burst_seconds is not None
         assert advice.best.burst_seconds <= seconds
     assert patient.best.addresses < hurried.best.addresses
 
@@ -240,7 +239,6 @@ def test_a_low_target_is_slow() -> None:
     assert slow is not None
     assert slow.now.burst_seconds == math.inf
     assert slow.best != slow.now
-    assert slow.best.burst_seconds is not None
     assert slow.best.burst_seconds <= 300
 
 
@@ -266,7 +264,8 @@ def test_a_setting_that_flaps_is_replaced() -> None:
 def test_any_number_of_pods_is_answered(pods: int) -> None:
     advice = best_warm_targets([Nodes(limits=M5_LARGE, zone="a", pods=pods)], DEFAULT)
     assert advice is not None
-    assert advice.pods <= 27
+    assert advice.kinds[0].pods <= 27
+    assert advice.kinds[0].pods + advice.kinds[0].burst_pods <= 27, "no burst is larger than what a node can serve"
 
 
 def test_the_mode_is_kept() -> None:
@@ -275,6 +274,42 @@ def test_the_mode_is_kept() -> None:
     assert dict(advice.now.environment) == {"WARM_PREFIX_TARGET": 1}
     assert advice.best.addresses % 1 == 0
     assert not {"WARM_ENI_TARGET"} & dict(advice.best.environment).keys()
+
+
+def test_every_kind_of_node_has_to_serve_its_burst() -> None:
+    """A few large nodes among many small ones: what serves 10 pods in time there is too slow for 100 here."""
+    small = Nodes(limits=M5_LARGE, zone="a", pods=8, count=40)
+    large = Nodes(limits=M5_8XLARGE, zone="a", pods=100, count=2)
+    alone = best_warm_targets([small], DEFAULT, burst_seconds=40)
+    both = best_warm_targets([small, large], DEFAULT, burst_seconds=40)
+    assert alone is not None
+    assert both is not None
+    assert [(kind.limits, kind.nodes) for kind in both.kinds] == [(M5_LARGE, 40), (M5_8XLARGE, 2)]
+    assert both.slowest.limits == M5_8XLARGE
+    assert len(both.best.bursts) == 2
+    assert both.best.burst_seconds == max(both.best.bursts) <= 40
+    assert dict(both.best.environment).get("WARM_IP_TARGET", 30) > dict(alone.best.environment)["WARM_IP_TARGET"]
+
+
+def test_types_alike_are_one_kind_and_max_pods_tell_kinds_apart() -> None:
+    fleet = [
+        Nodes(limits=M5_LARGE, zone="a", pods=5, count=2),
+        Nodes(limits=instance_limits("c5.large"), zone="b", pods=7, count=3),
+        Nodes(limits=M5_LARGE, zone="a", pods=9, max_pods=12),
+    ]
+    advice = best_warm_targets(fleet, DEFAULT)
+    assert advice is not None
+    assert [(kind.limits.instance_type, kind.nodes, kind.pods, kind.max_pods) for kind in advice.kinds] == [
+        ("c5.large", 5, 7, 29),
+        ("m5.large", 1, 9, 12),
+    ]
+
+
+def test_a_node_that_no_pod_can_have_an_address_on_is_answered() -> None:
+    single = Nodes(limits=InstanceLimits(enis=1, ipv4_per_eni=10), zone="a", pods=5)
+    advice = best_warm_targets([single], CniSettings(custom_networking=True))
+    assert advice is not None
+    assert (advice.kinds[0].pods, advice.kinds[0].burst_pods, advice.best.addresses) == (0, 0, 1)
 
 
 def test_the_demand_of_a_zone_is_the_plan_of_its_nodes() -> None:

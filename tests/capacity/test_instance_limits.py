@@ -1,10 +1,15 @@
+import gzip
+import json
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 from subprocess import run
 
 import pytest
 
 from headroom.addresses.problems import ProblemsError
-from headroom.capacity.limits import InstanceLimits, instance_limits, instance_types, max_pods
+from headroom.capacity.limits import InstanceLimits, instance_limits, instance_types, limits_of_description, max_pods
 
 
 def test_every_type_of_the_table_is_read() -> None:
@@ -86,3 +91,43 @@ def test_the_table_is_read_only_when_it_is_asked_for() -> None:
     )
     done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.strip() == "[]"
+
+
+# Types of which EC2's catalogue, as moto 5.2.5 carries it, says something else than the VPC CNI's table: interfaces,
+# or the hypervisor. EC2 lists two network cards for the first four, and of those the default one counts; the table of
+# the CNI v1.23 still has all interfaces on one card, and ipamd goes by that table. It would ask for interfaces that
+# EC2 refuses to attach, from the ninth or thirteenth on: count on EC2's figure, which a refresh of the table writes.
+# Their advised maxPods is 250 by either figure. Of c7g.metal the catalogue names no hypervisor; bare metal has
+# prefixes all the same.
+DIFFERING = {
+    "i7ie.48xlarge": ((15, 1, "nitro"), (8, 2, "nitro")),
+    "i7ie.metal-48xl": ((15, 1, "unknown"), (8, 2, "unknown")),
+    "i8ge.48xlarge": ((24, 1, "nitro"), (12, 2, "nitro")),
+    "i8ge.metal-48xl": ((24, 1, "unknown"), (12, 2, "unknown")),
+    "c7g.metal": ((15, 1, "nitro"), (15, 1, "unknown")),
+}
+
+
+def test_ec2s_catalogue_says_the_same_but_of_five_types() -> None:
+    moto = find_spec("moto")
+    if moto is None or moto.origin is None:
+        pytest.skip("the catalogue comes with the extra `rehearsal`")
+    catalogue = gzip.decompress((Path(moto.origin).parent / "ec2/resources/instance_types.json.gz").read_bytes())
+    found = {name: limits_of_description(each) for name, each in json.loads(catalogue).items()}
+    both = [(instance_limits(name), found[name]) for name in instance_types() if name in found]
+    assert len(both) > 1_300
+    differing = {
+        ours.instance_type: tuple((each.enis, each.network_cards, each.hypervisor) for each in (ours, theirs))
+        for ours, theirs in both
+        if ours != theirs
+    }
+    assert differing == DIFFERING
+    assert {ours.ipv4_per_eni - theirs.ipv4_per_eni for ours, theirs in both} == {0}
+
+
+@pytest.mark.parametrize("name", DIFFERING)
+def test_types_that_differ_are_advised_the_same_pods_by_either_figure(name: str) -> None:
+    limits = instance_limits(name)
+    fewer = replace(limits, enis=DIFFERING[name][1][0])
+    assert max_pods(limits).value == max_pods(fewer).value == 250
+    assert limits.supports_prefixes

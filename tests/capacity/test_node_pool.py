@@ -6,7 +6,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from headroom.capacity.limits import InstanceLimits, instance_limits
-from headroom.capacity.pool import after_peak, node_pool
+from headroom.capacity.peak import after_peak
+from headroom.capacity.pool import node_pool
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.simulation import NodeSimulation
 from tests.capacity.conftest import scenarios

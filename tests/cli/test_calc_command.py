@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,17 @@ def test_on_a_terminal_the_same_is_readable(command: str, monkeypatch: pytest.Mo
     code, text = run_example(command, "--explain", terminal=True)
     assert text.strip()
     assert code == run_example(command)[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_terminal_of_80_columns_breaks_no_word_of_a_table(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = [word.strip(":[]()") for word in run_example(command)[1].split()]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", run_example(command, terminal=True)[1])
+    assert max(map(len, text.splitlines())) <= 80
+    shown = {word.strip(":[]()") for word in text.split()}
+    assert [word for word in plain if word not in shown] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -308,6 +308,18 @@ def test_a_fleet_has_its_shape() -> None:
         "burstSecondsNow": 0,
         "newNodeSeconds": 0,
         "newNodeSecondsNow": 0,
+        "slowest": "m5.8xlarge",
+        "kinds": [
+            {
+                "instanceType": "m5.8xlarge",
+                "nodes": 30,
+                "pods": 10,
+                "maxPods": 234,
+                "burstPods": 10,
+                "burstSeconds": 2.5,
+                "burstSecondsNow": 0,
+            }
+        ],
     }
     assert found["best"]["ec2CallsPerHour"] > 1000
 
@@ -370,3 +382,42 @@ def test_an_empty_fleet_is_answered(words: tuple[str, ...]) -> None:
 )
 def test_bad_fleets_are_refused_all_at_once(words: list[str], stdin: str, count: int) -> None:
     assert len(refused("fleet", *words, stdin=stdin)) == count
+
+
+def test_limits_given_as_numbers_leave_out_no_address() -> None:
+    """8,30 may be a node of 16 vCPUs or of 48: the figures are those of the larger, and it is said."""
+    run = calc("node", "--limits", "8,30", "--pods", "100", "--json")
+    assert (run.data["subnetAddresses"], run.data["maxPods"], run.data["limitedBy"]) == (150, 234, None)
+    assert "8,30 has an unknown number of vCPUs: maxPods was taken to be 234, and 110 is advised up to 30" in run.err
+    assert calc("node", "--limits", "3,10", "--pods", "5", "--json").err == "", "either way it is 29"
+    fleet = calc("fleet", "--nodes", "a:8,30:1:100", "--nodes", "b:8,30:1:100")
+    assert fleet.out.count("vcpus-unknown") == 1
+    assert "vcpus-unknown" in calc("subnet", "--nodes", "3", "--pods-per-node", "9", "--limits", "15,50").out
+
+
+def test_a_type_of_unknown_vcpus_gets_the_lower_ceiling_and_says_so() -> None:
+    for words in (["node", "--pods", "7"], ["subnet", "--nodes", "3", "--pods-per-node", "7"]):
+        run = calc(*words, "--instance-type", "c5a.metal")
+        assert "c5a.metal has an unknown number of vCPUs: maxPods was taken to be 110, and 250 is advised" in run.out
+
+
+def test_a_block_is_shown_as_it_is_written() -> None:
+    (line,) = refused("fleet", "--nodes", "a:m5.large:1:1", "--subnet", "a:10.0.0.0/30")
+    assert line.startswith("--subnet: 10.0.0.0/30 cannot be an AWS subnet")
+
+
+def test_a_setting_is_named_once() -> None:
+    lines = refused("node", "--limits", "3,10", "--pods", "1", "--set", "WARM_IP_TRGET=5", "--set", "WARM_IP_TARGET=x")
+    assert [line.partition(" is ")[0] for line in lines] == ["--set: WARM_IP_TARGET='x'", "--set: WARM_IP_TRGET"]
+    assert lines[1].endswith("Did you mean WARM_IP_TARGET?")
+
+
+def test_the_advice_for_a_fleet_covers_each_kind_of_node() -> None:
+    found = answer("fleet", "--nodes", "a:m5.large:40:8", "--nodes", "b:m5.8xlarge:2:100", "--burst-seconds", "40")
+    best = found["best"]
+    assert [(kind["instanceType"], kind["nodes"], kind["burstPods"]) for kind in best["kinds"]] == [
+        ("m5.large", 40, 10),
+        ("m5.8xlarge", 2, 100),
+    ]
+    assert best["slowest"] == "m5.8xlarge"
+    assert best["burstSeconds"] == max(kind["burstSeconds"] for kind in best["kinds"]) <= 40

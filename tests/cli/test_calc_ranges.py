@@ -285,3 +285,10 @@ def test_rules_of_a_cluster_are_kept(options: str, rules: str) -> None:
 )
 def test_bad_clusters_are_refused_all_at_once(options: str, count: int) -> None:
     assert len(refused("overlay", *words(options))) == count
+
+
+def test_a_block_that_is_allocated_to_no_zone_asked_for_is_said() -> None:
+    words = ["--within", "100.64.0.0/16", "--zone", "a", "--prefix-length", "18", "--allocated", "b=100.64.0.0/18"]
+    run = calc("layout", *words)
+    assert "--allocated b=100.64.0.0/18 is the subnet of no zone that is asked for" in run.out
+    assert "100.64.64.0/18" in run.out, "the block stays taken"

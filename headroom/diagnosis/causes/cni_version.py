@@ -5,12 +5,15 @@ from headroom.capacity.cni_version import (
     FULL_SUBNET_FIXED,
     SECURITY_GROUP_DISCOVERY_REVERTED,
     SUBNET_DISCOVERY,
+    SUBNET_EXCLUDED,
+    SUBNET_ROLE_TAG,
     check_cni_version,
 )
-from headroom.diagnosis.cluster import Growth
-from headroom.diagnosis.finding import Finding, cause, said
+from headroom.diagnosis.cluster import Cluster, Growth, NodeState
+from headroom.diagnosis.finding import Finding, cause, said, sentence
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
+from headroom.facts.values import known, known_or
 
 _SECURITY_GROUPS_SOURCE = "amazon-vpc-cni-k8s #3704, #3705"
 
@@ -19,7 +22,7 @@ def judge(reading: Reading) -> Finding:
     """What is written of it, a limits table that is wrong for the instance type, and versions with known faults."""
     hits = [*reading.supporting(Detail.CNI_VERSION), *_wrong_limits(reading)]
     seen: list[Evidence] = []
-    nodes = ()
+    nodes: tuple[NodeState, ...] = ()
     version = reading.version
     if version is not None and SUBNET_DISCOVERY <= version < FULL_SUBNET_FIXED:
         source = "amazon-vpc-cni-k8s #2908, #2959"
@@ -27,11 +30,29 @@ def judge(reading: Reading) -> Finding:
         if reading.cluster is not None:
             nodes = tuple(state for state in reading.cluster.stuck_nodes if state.growth is Growth.VERSION)
             seen += [
-                Evidence(what="VPC CNI", where=state.node.name, value=fault, threshold=str(FULL_SUBNET_FIXED), source=source)
+                Evidence(
+                    what="VPC CNI", where=state.node.name, value=fault, threshold=str(FULL_SUBNET_FIXED), source=source
+                )
                 for state in nodes
             ]
-        elif _refused_by_subnet(reading) and reading.said(r"tag|second(?:ary)? (?:subnet|cidr)|other subnet|new subnet|discovery"):
-            seen.append(Evidence(what="VPC CNI", where="said", value=fault, threshold=str(FULL_SUBNET_FIXED), source=source))
+        elif _refused_by_subnet(reading) and reading.said(
+            r"tag|second(?:ary)? (?:subnet|cidr)|other subnet|new subnet|discovery"
+        ):
+            seen.append(
+                Evidence(what="VPC CNI", where="said", value=fault, threshold=str(FULL_SUBNET_FIXED), source=source)
+            )
+    if version is not None and version < SUBNET_DISCOVERY and reading.cluster is not None:
+        unused, nodes = _unused_pod_subnets(reading.cluster)
+        seen += [
+            Evidence(
+                what="VPC CNI",
+                where=f"{subnet} in {reading.cluster.zone_of(subnet)}",
+                value=f"{version}: knows no subnet discovery, and leaves {free:,} free addresses of it unused",
+                threshold=str(SUBNET_DISCOVERY),
+                source="amazon-vpc-cni-k8s README, ENABLE_SUBNET_DISCOVERY",
+            )
+            for subnet, free in unused
+        ]
     hangs = reading.of("ipamd-not-starting", "ipamd-hangs-at-start")
     if version is not None and hangs and CLUSTER_TAG_MOVED <= version < SECURITY_GROUP_DISCOVERY_REVERTED:
         seen.append(
@@ -51,11 +72,25 @@ def judge(reading: Reading) -> Finding:
                     hits=hits,
                     seen=seen,
                     nodes=nodes,
-                    summary=f"{seen[0].value}." if seen else f"{hits[0].signature.means[:1].upper()}{hits[0].signature.means[1:]}.",
+                    summary=f"{seen[0].value}." if seen else sentence(hits[0].signature.means),
                 ),
             )
         )
     return Finding(ruled_out=_ruled_out(reading))
+
+
+def _unused_pod_subnets(cluster: Cluster) -> tuple[list[tuple[str, int]], tuple[NodeState, ...]]:
+    """Subnets tagged for pods that have room, in zones where nodes lack it, and these nodes."""
+    short = tuple(state for state in cluster.stuck_nodes if state.growth is Growth.SUBNET)
+    zones = {known(state.node.zone) for state in short}
+    unused = [
+        (subnet.subnet_id, free)
+        for subnet in cluster.subnets.values()
+        if known_or(subnet.tags, {}).get(SUBNET_ROLE_TAG, SUBNET_EXCLUDED) not in ("", SUBNET_EXCLUDED)
+        and known(subnet.zone) in zones
+        and (free := known_or(subnet.available_addresses, 0)) > 0
+    ]
+    return unused, short if unused else ()
 
 
 def _ruled_out(reading: Reading) -> tuple[RuledOut, ...]:
@@ -64,12 +99,16 @@ def _ruled_out(reading: Reading) -> tuple[RuledOut, ...]:
     problems, _ = check_cni_version(reading.version)
     if problems:
         return ()
-    return (RuledOut(cause=Detail.CNI_VERSION, by=f"{reading.version} has no known fault with full subnets or at start"),)
+    return (
+        RuledOut(cause=Detail.CNI_VERSION, by=f"{reading.version} has no known fault with full subnets or at start"),
+    )
 
 
 def _refused_by_subnet(reading: Reading) -> bool:
     return bool(
-        reading.of("subnet-without-addresses", "subnet-without-addresses-text", "subnet-refused-recently", "subnet-seems-empty")
+        reading.of(
+            "subnet-without-addresses", "subnet-without-addresses-text", "subnet-refused-recently", "subnet-seems-empty"
+        )
     )
 
 
@@ -78,8 +117,4 @@ def _wrong_limits(reading: Reading) -> list[Hit]:
     limits = reading.limits
     if limits is None:
         return []
-    return [
-        hit
-        for hit in reading.of("interface-fill")
-        if int(hit.match.groups["maximum"]) > limits.secondary_per_eni
-    ]
+    return [hit for hit in reading.of("interface-fill") if int(hit.match.groups["maximum"]) > limits.secondary_per_eni]

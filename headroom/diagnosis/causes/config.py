@@ -1,9 +1,9 @@
 """Settings, tags or ENIConfigs that keep the CNI from getting addresses."""
 
 from headroom.capacity.settings import check_settings
-from headroom.diagnosis.finding import Finding, cause, said
+from headroom.diagnosis.finding import Finding, cause, said, sentence
 from headroom.diagnosis.reading import Hit, Reading
-from headroom.diagnosis.verdict import Detail, Evidence
+from headroom.diagnosis.verdict import Cause, Detail, Evidence
 from headroom.facts.values import is_known, items, known
 
 # Settings under which ipamd adds nothing to its pool (amazon-vpc-cni-k8s README).
@@ -18,21 +18,26 @@ def judge(reading: Reading) -> Finding:
     hits += _second_interface(reading)
     hits = [hit for hit in hits if not _names_subnets_with_room(hit)]
     seen = [*_settings(reading), *_no_eni_config(reading)]
-    causes = ()
+    causes: tuple[Cause, ...] = ()
     if hits or seen:
-        causes = (
-            cause(reading, Detail.CONFIG, hits=hits, seen=seen, summary=_summary(hits, seen)),
-        )
+        causes = (cause(reading, Detail.CONFIG, hits=hits, seen=seen, summary=_summary(hits, seen)),)
     weak = reading.supporting(Detail.CONFIG, weak=True)
-    fallback = ()
+    fallback: tuple[Cause, ...] = ()
     if weak and not causes and reading.symptoms:
-        fallback = (cause(reading, Detail.CONFIG, hits=weak, summary=f"{weak[0].signature.means[:1].upper()}{weak[0].signature.means[1:]}."),)
+        fallback = (
+            cause(
+                reading,
+                Detail.CONFIG,
+                hits=weak,
+                summary=sentence(weak[0].signature.means),
+            ),
+        )
     return Finding(causes=causes, fallback=fallback)
 
 
 def _summary(hits: list[Hit], seen: list[Evidence]) -> str:
     text = seen[0].value if seen else hits[0].signature.means
-    return f"{text[:1].upper()}{text[1:]}."
+    return sentence(text)
 
 
 def _second_interface(reading: Reading) -> list[Hit]:
@@ -43,7 +48,7 @@ def _second_interface(reading: Reading) -> list[Hit]:
 
 def _names_subnets_with_room(hit: Hit) -> bool:
     """The load balancer controller's list of qualified subnets is not empty: then it is not their filter."""
-    return hit.signature.name == "load-balancer-finds-no-subnet" and "qualified subnets: \"[\"" in hit.line.text
+    return hit.signature.name == "load-balancer-finds-no-subnet" and 'qualified subnets: "["' in hit.line.text
 
 
 def _settings(reading: Reading) -> list[Evidence]:

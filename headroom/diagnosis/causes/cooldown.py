@@ -3,9 +3,9 @@
 from typing import Final
 
 from headroom.diagnosis.cluster import Growth
-from headroom.diagnosis.finding import Finding, Needed, cause
+from headroom.diagnosis.finding import Finding, cause
 from headroom.diagnosis.reading import Hit, Reading
-from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
+from headroom.diagnosis.verdict import Cause, Detail, Evidence, Needed, RuledOut
 from headroom.facts.values import known
 
 SOURCE: Final = "amazon-vpc-cni-k8s #1700, #2896"
@@ -35,7 +35,11 @@ def judge(reading: Reading) -> Finding:
     )
     if not nodes:
         by = "nodes with stuck pods have no free address in their pools"
-        return Finding(ruled_out=(RuledOut(cause=Detail.COOLDOWN, by=by),) if cluster.stuck_nodes and all(state.spare == 0 for state in cluster.stuck_nodes) else ())
+        return Finding(
+            ruled_out=(RuledOut(cause=Detail.COOLDOWN, by=by),)
+            if cluster.stuck_nodes and all(state.spare == 0 for state in cluster.stuck_nodes)
+            else ()
+        )
     logged = {known(hit.line.node): hit for hit in lines}
     seen, hit_nodes, unknown = [], [], []
     for state in nodes:
@@ -93,7 +97,7 @@ def _as_evidence(hit: Hit) -> Evidence:
     )
 
 
-def _found(reading: Reading, hits: tuple[Hit, ...], seen: list[Evidence]):  # type: ignore[no-untyped-def]
+def _found(reading: Reading, hits: tuple[Hit, ...], seen: list[Evidence]) -> Cause:
     return cause(
         reading,
         Detail.COOLDOWN,

@@ -49,7 +49,9 @@ def judge(reading: Reading) -> Finding:
         )
     if nodes and all(state.growth is not Growth.UNKNOWN for state in nodes):
         count = len(nodes)
-        slots = "every node with stuck pods has a free slot" if count > 1 else "the node with stuck pods has a free slot"
+        slots = (
+            "every node with stuck pods has a free slot" if count > 1 else "the node with stuck pods has a free slot"
+        )
         if all(state.growth is not Growth.LIMIT for state in nodes):
             return Finding(ruled_out=(RuledOut(cause=RootCause.ENI_LIMIT, by=slots),))
         return Finding()
@@ -78,7 +80,9 @@ def _said(reading: Reading) -> list[Evidence]:
     found = []
     pods = known(reading.stated.pods_on_node)
     if pods is not None and pods >= capacity + HOST_NETWORK_PODS:
-        found.append(said("pods on the node", pods, threshold=f"{limits.instance_type} has {capacity} addresses for pods"))
+        found.append(
+            said("pods on the node", pods, threshold=f"{limits.instance_type} has {capacity} addresses for pods")
+        )
     for hit in reading.of(*POOL_STATS):
         total, assigned = int(hit.match.groups["total"]), int(hit.match.groups["assigned"])
         if total == assigned == capacity:

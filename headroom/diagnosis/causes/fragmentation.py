@@ -18,7 +18,9 @@ def judge(reading: Reading) -> Finding:
         if found is not None:
             return found
     refused = refused_prefixes(reading)
-    if not (refused or (reading.symptoms and takes_prefixes(reading) and known(reading.stated.subnet_free_prefixes) == 0)):
+    if not (
+        refused or (reading.symptoms and takes_prefixes(reading) and known(reading.stated.subnet_free_prefixes) == 0)
+    ):
         return Finding(ruled_out=_ruled_out(reading))
     free = reading.free_addresses
     if free is not None and free < PREFIX_ADDRESSES:

@@ -30,7 +30,13 @@ def judge(reading: Reading) -> Finding:
     seen: list[Evidence] = []
     if pods is not None and reserved is not None and reserved > pods:
         seen.append(
-            Evidence(what="reservations on the node", where="said", value=str(reserved), threshold=f"{pods} pods", source=SOURCE)
+            Evidence(
+                what="reservations on the node",
+                where="said",
+                value=str(reserved),
+                threshold=f"{pods} pods",
+                source=SOURCE,
+            )
         )
     elif reading.of("host-local-range-full") and range_size is not None:
         bound = min((each for each in (pods, most) if each is not None), default=None)

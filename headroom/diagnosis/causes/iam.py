@@ -13,7 +13,7 @@ ERROR_CODES: Final = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedExce
 def judge(reading: Reading) -> Finding:
     """A denied call of the CNI: in its log, in an event of aws-node, or counted by ipamd."""
     hits = reading.supporting(Detail.IAM)
-    seen = ()
+    seen: tuple[Evidence, ...] = ()
     cluster = reading.cluster
     if cluster is not None:
         # Counters never go down: they speak only of nodes where something is wrong now.
@@ -39,7 +39,9 @@ def judge(reading: Reading) -> Finding:
                 Detail.IAM,
                 hits=hits,
                 seen=seen,
-                summary="AWS denies the CNI " + (", ".join(apis) if apis else "its calls") + ", so it gets no addresses.",
+                summary="AWS denies the CNI "
+                + (", ".join(apis) if apis else "its calls")
+                + ", so it gets no addresses.",
             ),
         )
     )

@@ -1,9 +1,10 @@
 """ipamd, or Azure's counterpart azure-cns, does not run or does not answer on the node."""
 
-from headroom.diagnosis.finding import CNI_PODS, Finding, cause, said
+from headroom.diagnosis.cluster import NodeState
+from headroom.diagnosis.finding import CNI_PODS, Finding, cause, said, sentence
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.signatures import Kind
-from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
+from headroom.diagnosis.verdict import Cause, Evidence, Needed, RootCause, RuledOut
 from headroom.facts.kubernetes import CniPod
 from headroom.facts.values import is_known, items, known
 
@@ -16,14 +17,12 @@ def judge(reading: Reading) -> Finding:
     cluster = reading.cluster
     seen: tuple[Evidence, ...] = ()
     ruled_out: tuple[RuledOut, ...] = ()
-    nodes = ()
-    needed = ()
+    nodes: tuple[NodeState, ...] = ()
+    needed: tuple[Needed, ...] = ()
     if cluster is not None and cluster.stuck:
         pods = cluster.kubernetes.cni_pods
         if is_known(pods) and _has_aws_node(reading):
-            nodes = tuple(
-                state for state in cluster.stuck_nodes if state.cni_pod is None or not state.cni_pod.ready
-            )
+            nodes = tuple(state for state in cluster.stuck_nodes if state.cni_pod is None or not state.cni_pod.ready)
             seen = tuple(_not_ready(state.node.name, state.cni_pod) for state in nodes)
             if not nodes and cluster.stuck_nodes:
                 count = len(cluster.stuck_nodes)
@@ -58,7 +57,7 @@ def judge(reading: Reading) -> Finding:
     )
 
 
-def _fallback(reading: Reading, weak: tuple[Hit, ...], ruled_out: tuple[RuledOut, ...]):  # type: ignore[no-untyped-def]
+def _fallback(reading: Reading, weak: tuple[Hit, ...], ruled_out: tuple[RuledOut, ...]) -> tuple[Cause, ...]:
     # Every start of aws-node writes that it waits for ipamd; only what comes after it says something.
     told = tuple(hit for hit in weak if hit.signature.name != "ipamd-hangs-at-start")
     if reading.of("pod-without-address"):  # ipamd has answered since
@@ -70,7 +69,7 @@ def _fallback(reading: Reading, weak: tuple[Hit, ...], ruled_out: tuple[RuledOut
             reading,
             RootCause.IPAMD_FAILURE,
             hits=weak,
-            summary=f"{told[0].signature.means[:1].upper()}{told[0].signature.means[1:]}.",
+            summary=sentence(told[0].signature.means),
         ),
     )
 
@@ -117,4 +116,4 @@ def _summary(reading: Reading, hits: tuple[Hit, ...], seen: tuple[Evidence, ...]
     if not hits:
         return "aws-node does not come up."
     meaning = hits[0].signature.means
-    return f"{meaning[:1].upper()}{meaning[1:]}."
+    return sentence(meaning)

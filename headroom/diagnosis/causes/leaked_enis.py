@@ -49,20 +49,20 @@ def judge(reading: Reading) -> Finding:
 def _seen(reading: Reading, cluster: Cluster) -> Finding:
     if not cluster.interfaces_known or not cluster.stuck:
         return Finding()
-    short = tuple(
-        state for state in cluster.stuck_nodes if state.growth in (Growth.SUBNET, Growth.FRAGMENTED)
-    )
+    short = tuple(state for state in cluster.stuck_nodes if state.growth in (Growth.SUBNET, Growth.FRAGMENTED))
     subnets = sorted({subnet for state in short for subnet in state.subnets})
     held = {subnet: leaked for subnet in subnets if (leaked := cluster.holdings.by_owner(subnet)[LEAKED])}
     if not held:
-        return Finding(ruled_out=(RuledOut(cause=Detail.LEAKED_ENIS, by="no interface of the CNI hangs on nothing"),) if short else ())
+        return Finding(
+            ruled_out=(RuledOut(cause=Detail.LEAKED_ENIS, by="no interface of the CNI hangs on nothing"),)
+            if short
+            else ()
+        )
     missing = sum(len(state.stuck) for state in short)
     total = sum(held.values())
     if total < missing:
         return Finding(
-            ruled_out=(
-                RuledOut(cause=Detail.LEAKED_ENIS, by=f"leftovers hold {total} addresses, {missing} pods wait"),
-            )
+            ruled_out=(RuledOut(cause=Detail.LEAKED_ENIS, by=f"leftovers hold {total} addresses, {missing} pods wait"),)
         )
     return Finding(
         causes=(

@@ -5,6 +5,7 @@ from collections import Counter
 from headroom.diagnosis.finding import Finding, cause
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence
+from headroom.facts.kubernetes import Node
 from headroom.facts.values import items, known
 
 
@@ -16,21 +17,24 @@ def judge(reading: Reading) -> Finding:
         if not hits:
             return Finding()
         stated = known(reading.stated.max_pods)
-        most = f" ({stated})" if stated is not None else ""
+        told = f" ({stated})" if stated is not None else ""
         return Finding(
             causes=(
                 cause(
                     reading,
                     Detail.MAX_PODS,
                     hits=hits,
-                    summary=f"Nodes run as many pods as their maxPods{most} allows; the pod was never placed.",
+                    summary=f"Nodes run as many pods as their maxPods{told} allows; the pod was never placed.",
                 ),
             )
         )
     refused = [
         pod
         for pod in cluster.unscheduled
-        if any(event.reason == "FailedScheduling" and "too many pods" in event.message.lower() for event in cluster.events_of(pod))
+        if any(
+            event.reason == "FailedScheduling" and "too many pods" in event.message.lower()
+            for event in cluster.events_of(pod)
+        )
     ]
     if not refused:
         return Finding()
@@ -40,8 +44,7 @@ def judge(reading: Reading) -> Finding:
     full = [
         (use.node, most)
         for _, use in sorted(cluster.holdings.nodes.items())
-        if (most := known(use.node.allocatable_pods) or known(use.node.max_pods)) is not None
-        and running[use.node.name] >= most
+        if (most := _most_pods(use.node)) is not None and running[use.node.name] >= most
     ]
     seen = [
         Evidence(
@@ -52,7 +55,9 @@ def judge(reading: Reading) -> Finding:
             source="kube-scheduler, NodeResourcesFit",
         ),
         *(
-            Evidence(what="pods on the node", where=node.name, value=f"{running[node.name]}", threshold=f"maxPods {most}")
+            Evidence(
+                what="pods on the node", where=node.name, value=f"{running[node.name]}", threshold=f"maxPods {most}"
+            )
             for node, most in full
         ),
     ]
@@ -66,6 +71,11 @@ def judge(reading: Reading) -> Finding:
             ),
         )
     )
+
+
+def _most_pods(node: Node) -> int | None:
+    allocatable = known(node.allocatable_pods)
+    return known(node.max_pods) if allocatable is None else allocatable
 
 
 def _was_placed_later(reading: Reading, hit: Hit) -> bool:

@@ -94,7 +94,9 @@ def _summary(cluster: Cluster, nodes: tuple[NodeState, ...], subnets: list[str])
         if free == 0
         else f"have at most {free} free, and a new interface asks for {wanted} at once"
     )
-    return f"{pods} pods wait on {len(nodes)} nodes whose {len(subnets)} subnet{'s' if len(subnets) != 1 else ''} {left}."
+    return (
+        f"{pods} pods wait on {len(nodes)} nodes whose {len(subnets)} subnet{'s' if len(subnets) != 1 else ''} {left}."
+    )
 
 
 # What is written or told.
@@ -127,7 +129,9 @@ def _written(reading: Reading) -> Finding:
     if reading.symptoms and reading.cloud in ("aws", None):
         if free is not None:
             return Finding(
-                ruled_out=(RuledOut(cause=RootCause.SUBNET_EXHAUSTION, by=f"{free:,} addresses of the subnet are free"),),
+                ruled_out=(
+                    RuledOut(cause=RootCause.SUBNET_EXHAUSTION, by=f"{free:,} addresses of the subnet are free"),
+                ),
                 needed=(IPAMD_LOG,),
             )
         return Finding(needed=(SUBNET_FREE, IPAMD_LOG))
@@ -135,7 +139,7 @@ def _written(reading: Reading) -> Finding:
 
 
 def _vague(reading: Reading, vague: tuple[Hit, ...]) -> Finding:
-    """ipamd says that the subnet seems to be short: of addresses, as far as it does not take prefixes."""
+    """What ipamd says of a subnet that seems to be short: of addresses, as far as it does not take prefixes."""
     weak = reading.supporting(RootCause.SUBNET_EXHAUSTION, weak=True)
     off = reading.settings is not None and not reading.settings.prefix_delegation
     if (weak and not takes_prefixes(reading)) or (off and reading.of("no-free-prefix-for-interface")):

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from headroom.diagnosis.cluster import NodeState
 from headroom.diagnosis.finding import Finding, cause
 from headroom.diagnosis.reading import Reading, counters
 from headroom.diagnosis.verdict import Detail, Evidence
@@ -15,7 +16,7 @@ def judge(reading: Reading) -> Finding:
     hits = reading.supporting(Detail.THROTTLING)
     cluster = reading.cluster
     seen: tuple[Evidence, ...] = ()
-    nodes = ()
+    nodes: tuple[NodeState, ...] = ()
     if cluster is not None:
         counted = counters(reading.snapshot, ERROR_CODES)
         nodes = tuple(state for state in cluster.stuck_nodes if state.node.name in counted)

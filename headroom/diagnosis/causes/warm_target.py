@@ -1,11 +1,11 @@
 """Warm targets that keep a pool from growing, or that hold more than the pods use."""
 
 from headroom.capacity.settings import DEFAULT_WARM_ENI_TARGET, MANIFEST_VALUES, CniSettings, check_settings
-from headroom.diagnosis.cluster import Cluster, Growth
-from headroom.diagnosis.finding import Finding, cause, said
+from headroom.diagnosis.cluster import Cluster, Growth, NodeState
+from headroom.diagnosis.finding import Finding, cause, said, sentence
 from headroom.diagnosis.owners import COOLDOWN, PODS, WARM
 from headroom.diagnosis.reading import Reading
-from headroom.diagnosis.verdict import Evidence, RootCause
+from headroom.diagnosis.verdict import Cause, Evidence, RootCause
 from headroom.facts.values import known
 
 SOURCE = "amazon-vpc-cni-k8s README, MINIMUM_IP_TARGET"
@@ -19,7 +19,7 @@ def judge(reading: Reading) -> Finding:
     hits = reading.supporting(RootCause.WARM_TARGET)
     cluster = reading.cluster
     seen = _contradictions(reading)
-    nodes = ()
+    nodes: tuple[NodeState, ...] = ()
     if cluster is not None and not hits:
         nodes = tuple(
             state
@@ -38,7 +38,7 @@ def judge(reading: Reading) -> Finding:
                 hits=hits,
                 seen=seen,
                 nodes=nodes,
-                summary=f"{seen[0].what}: {seen[0].value}" if seen else f"{hits[0].signature.means[:1].upper()}{hits[0].signature.means[1:]}.",
+                summary=f"{seen[0].what}: {seen[0].value}" if seen else sentence(hits[0].signature.means),
             ),
         )
     )
@@ -47,7 +47,9 @@ def judge(reading: Reading) -> Finding:
 def _contradictions(reading: Reading) -> list[Evidence]:
     environment, version = reading.environment, reading.version
     starting = reading.of("ipamd-not-starting", "ipamd-hangs-at-start", "aws-node-unhealthy")
-    if environment is None or not (reading.symptoms or starting or (reading.cluster is not None and reading.cluster.stuck)):
+    if environment is None or not (
+        reading.symptoms or starting or (reading.cluster is not None and reading.cluster.stuck)
+    ):
         return []
     problems, _ = check_settings(environment, version or _ANY_VERSION)
     found = []
@@ -87,7 +89,7 @@ def _are_raised(settings: CniSettings | None) -> bool:
     return settings.warm_eni_target > DEFAULT_WARM_ENI_TARGET
 
 
-def _idle(reading: Reading, cluster: Cluster) -> tuple:  # type: ignore[type-arg]
+def _idle(reading: Reading, cluster: Cluster) -> tuple[Cause, ...]:
     """Pools that hold more idle addresses than pods use, in subnets that are exhausted, because somebody chose so.
 
     What the stock manifest's targets hold is no setting's fault: then the subnets are too small, and `history` says how

@@ -5,7 +5,7 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError
 from moto.eks import urls
 from moto.eks.exceptions import InvalidParameterException
-from moto.eks.models import Cluster, EKSBackend, eks_backends
+from moto.eks.models import Cluster, EKSBackend, Nodegroup, eks_backends
 
 from headroom.rehearsal.aws.ec2 import RehearsalBackend, backend_of
 
@@ -43,6 +43,34 @@ class RehearsalClusters(EKSBackend):
         }
         cluster.kubernetes_network_config = {"ipFamily": "ipv4", **(cluster.kubernetes_network_config or {})}
         return cluster
+
+    def describe_nodegroup(self, cluster_name: str, nodegroup_name: str) -> Nodegroup:
+        """A node group, with what its Auto Scaling group met when it last tried to launch an instance."""
+        group = super().describe_nodegroup(cluster_name, nodegroup_name)
+        group.health = {"issues": _launch_issues(backend_of(self.region_name), group)}
+        return group
+
+
+def _launch_issues(ec2: RehearsalBackend, group: Nodegroup) -> list[dict[str, Any]]:
+    """What EKS reports while a group wants more instances than it has, and its subnets have no address for one.
+
+    EKS API reference, Issue (AsgInstanceLaunchFailures); the text is that of EC2's RunInstances.
+    """
+    instances = ec2.all_instances(filters={"tag:eks:nodegroup-name": [group.nodegroup_name]})
+    if len(instances) >= int(group.scaling_config["desiredSize"]):
+        return []
+    full = [name for name in group.subnets if ec2.get_subnet(name).available_ip_address_count < 1]
+    if len(full) < len(group.subnets):
+        return []
+    return [
+        {
+            "code": "AsgInstanceLaunchFailures",
+            "message": "Could not launch On-Demand Instances. InsufficientFreeAddressesInSubnet - There are not enough "
+            f"free addresses in subnet '{full[0]}' to satisfy the requested number of instances. Launching EC2 "
+            "instance failed.",
+            "resourceIds": [f"eks-{group.uuid}"],
+        }
+    ]
 
 
 def _vpc_of(ec2: RehearsalBackend, subnet_ids: list[str]) -> str:

@@ -16,6 +16,7 @@ from headroom.rehearsal.nodes import MISSING_IMAGE, NodeType
 from headroom.rehearsal.scenarios import sight
 from headroom.rehearsal.scenarios.incident import Expected, Incident
 from headroom.rehearsal.scenarios.shape import (
+    CLUSTER,
     NAMESPACE,
     STOCK_ENVIRONMENT,
     App,
@@ -294,13 +295,74 @@ def _upgrade(world: World, running: Cluster, plan: Plan) -> str:
 OLD_CNI = Incident(
     name="eks-old-cni",
     title="Tagged subnets have room, and the CNI is too old to look there",
-    shape=_shape(_SMALL_ZONES, nodes=9, pods=18, cni_version="1.18.1"),
+    shape=_shape(_SMALL_ZONES, nodes=9, pods=18, cni_version="1.16.4"),
     before_nodes=_tagged_subnets,
     happen=_scaled_to(150),
     by_hand=_upgrade,
     expected=Expected(
         causes=((RootCause.IPAMD_FAILURE, Detail.CNI_VERSION),), also=((RootCause.SUBNET_EXHAUSTION, None),)
     ),
+)
+
+
+# eks-node-subnet-full
+
+
+def _no_room_for_nodes(world: World, running: Cluster) -> str:
+    """Somebody's interfaces fill the node subnets; pods have room elsewhere, and more nodes are wanted."""
+    for subnet_id in running.network.subnet_ids.values():
+        while free := world.ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]["AvailableIpAddressCount"]:
+            world.ec2.create_network_interface(
+                SubnetId=subnet_id,
+                SecondaryPrivateIpAddressCount=min(free, _MOST_AT_ONCE) - 1,
+                Description="ELB app/web",
+            )
+    world.eks.create_nodegroup(
+        clusterName=CLUSTER,
+        nodegroupName=_LARGE.group,
+        nodeRole="arn:aws:iam::123456789012:role/nodes",
+        subnets=list(running.network.subnet_ids.values()),
+        scalingConfig={"minSize": 3, "maxSize": 12, "desiredSize": 9},
+    )
+    said = _scale(running, 150)
+    wait_for(
+        lambda: any(not pod["spec"].get("nodeName") for pod in sight.pods(running)), seconds=60, what="pods to pend"
+    )
+    return f"{said}; the node group is to grow to 9"
+
+
+def _other_node_subnets(world: World, running: Cluster, plan: Plan) -> str:
+    """A node group in subnets that have room, as the step says."""
+    zone = next(iter(running.shape.zones))
+    subnets = [
+        subnet["SubnetId"]
+        for subnet in world.ec2.describe_subnets(
+            Filters=[
+                {"Name": f"tag:{SUBNET_ROLE_TAG}", "Values": ["1"]},
+                {"Name": "availability-zone", "Values": [zone]},
+            ]
+        )["Subnets"]
+    ]
+    version = next(iter(running.nodes.nodes.values())).ipamd.version
+    for _ in range(6):
+        running.nodes.add(_LARGE, subnets[0], zone, running.shape.environment, version)
+    wait_for(
+        lambda: all(pod["spec"].get("nodeName") for pod in sight.pods(running)), seconds=60, what="nodes for all pods"
+    )
+    return f"{plan.steps[0].what}: six nodes join there."
+
+
+_MOST_AT_ONCE = 30
+
+NODE_SUBNET_FULL = Incident(
+    name="eks-node-subnet-full",
+    title="Pods have room, and nodes have none",
+    shape=_shape(_SMALL_ZONES, nodes=3, pods=12),
+    before_nodes=_tagged_subnets,
+    happen=_no_room_for_nodes,
+    stuck=False,
+    by_hand=_other_node_subnets,
+    expected=Expected(causes=((RootCause.SUBNET_EXHAUSTION, Detail.NODE_SUBNET_FULL),)),
 )
 
 
@@ -399,6 +461,7 @@ INCIDENTS: Mapping[str, Incident] = {
         OLD_CNI,
         IAM,
         THROTTLED,
+        NODE_SUBNET_FULL,
         HEALTHY,
         NOT_IP,
     )

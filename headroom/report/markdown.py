@@ -1,0 +1,163 @@
+"""A diagnosis as Markdown: for an issue, a pull request or a chat; the verdict first, the evidence folded beneath."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from headroom.diagnosis.verdict import Cause, Diagnosis, Escalation, History, Impact, Needed, Verdict
+from headroom.report.pictures import FREE, LEGEND
+from headroom.report.terminal import next_command
+from headroom.report.text import VERDICTS, clean, counted, headline, not_yet_said, of_whole
+
+MARKS: Final = {Verdict.FOUND: "❌", Verdict.HEALTHY: "✅", Verdict.NOT_IP: "⚠️", Verdict.UNDECIDED: "❔"}
+SHOWN: Final = 20
+"""Rows of a table; a comment of GitHub's holds 65,536 characters."""
+NO_WIDTH: Final = "\u200b"
+"""A zero-width space: behind an @ or # it keeps GitHub from making a link of the word."""
+BAR: Final = 10
+"""Characters of a bar."""
+
+
+def to_markdown(diagnosis: Diagnosis, *, source: str = "") -> str:
+    """The diagnosis as GitHub's Markdown.
+
+    Args:
+        diagnosis: What was found.
+        source: How the facts were given, such as `--cluster prod-use1`, for the command that follows.
+    """
+    lines = list(_lines(diagnosis, source))
+    return "\n".join(lines) + "\n"
+
+
+def _lines(diagnosis: Diagnosis, source: str) -> Iterator[str]:
+    cluster = f" · `{_code(diagnosis.cluster)}`" if diagnosis.cluster else ""
+    yield f"**Headroom: {VERDICTS[diagnosis.verdict]}**{cluster}"
+    yield ""
+    yield f"{MARKS[diagnosis.verdict]} {_text(headline(diagnosis), 400)}"
+    for cause in diagnosis.causes:
+        if cause.summary:
+            yield f"- `{cause.name}`: {_text(cause.summary, 900)}"
+    for other in diagnosis.not_ip:
+        yield f"- {_text(other.what)}"
+    yield from _escalations([each for each in diagnosis.escalations if each.met])
+    if diagnosis.history is not None:
+        yield from _history(diagnosis.history)
+    if diagnosis.impact is not None:
+        yield from _impact(diagnosis.impact)
+    following = next_command(diagnosis, source)
+    if following:
+        yield ""
+        yield f"Next: `{_code(following)}`"
+    said: set[tuple[str, str]] = set()
+    for cause in diagnosis.causes:
+        yield from _folded(f"Evidence for {cause.name} ({cause.confidence.value})", list(_evidence(cause, said)))
+    rest = [
+        f"- `{_code(each.cause)}`: {_text(each.by, 500)}" for each in not_yet_said(diagnosis.ruled_out, said)[:SHOWN]
+    ]
+    yield from _folded("Also looked at, and not it", rest)
+    if diagnosis.needed:
+        yield from _folded("What would tell more", [_needed(each) for each in diagnosis.needed[:SHOWN]])
+
+
+def _escalations(met: Sequence[Escalation]) -> Iterator[str]:
+    for each in met:
+        yield f"- ☎️ {_text(each.condition)}: {_text(each.because)}"
+
+
+def _history(history: History) -> Iterator[str]:
+    if history.summary:
+        factor = f" Above all: {history.factor.value.replace('_', ' ')}." if history.factor is not None else ""
+        yield ""
+        yield f"{_text(history.summary, 1200)}{factor}"
+    if not history.subnets:
+        return
+    yield ""
+    yield "| subnet | zone | free | | held by |"
+    yield "|---|---|---:|---|---|"
+    ordered = sorted(history.subnets, key=lambda each: (each.free is None, each.free or 0, each.subnet_id))
+    for zone in ordered[:SHOWN]:
+        owners = ", ".join(f"{LEGEND.get(owner, owner)} {number:,}" for owner, number in zone.by_owner.items())
+        yield (
+            f"| {_text(zone.subnet_id, 60)} | {_text(zone.zone or 'unknown', 40)} | "
+            f"{of_whole(zone.free, zone.usable)} | {_bar(zone.free, zone.usable)} | {_text(owners)} |"
+        )
+    yield from _more(len(ordered), "further subnet")
+
+
+def _impact(impact: Impact) -> Iterator[str]:
+    yield ""
+    yield (
+        f"**{counted(impact.stuck_pods, 'pod')} without an address**, in {counted(len(impact.workloads), 'workload')} "
+        f"behind {counted(impact.services, 'Service')}."
+    )
+    if impact.workloads:
+        yield ""
+        yield "| restore | workload | ready | why |"
+        yield "|---:|---|---:|---|"
+        for rank, each in enumerate(impact.workloads[:SHOWN], start=1):
+            yield (
+                f"| {rank} | {_text(each.namespace, 80)}/{_text(each.name, 80)} | "
+                f"{of_whole(each.ready, each.desired)} | {_text(each.why, 400)} |"
+            )
+        yield from _more(len(impact.workloads), "further workload")
+    if impact.autoscalers:
+        stuck = [
+            f"- {_text(each.kind)} {_text(each.name, 120)}: {_text(each.why, 500)}"
+            for each in impact.autoscalers[:SHOWN]
+        ]
+        yield from _folded(f"Scaling is stuck: {len(impact.autoscalers):,} reasons", stuck)
+    if impact.reliefs:
+        reliefs = []
+        for relief in impact.reliefs[:SHOWN]:
+            reliefs += [f"- {_text(relief.what, 500)} {_text(relief.caveat, 900)}", ""]
+            reliefs += ["  ```sh", f"  {clean(relief.command, 1000)}", f"  {clean(relief.undo, 1000)}", "  ```"]
+        yield from _folded("Now, by hand, and reversible", reliefs)
+
+
+def _evidence(cause: Cause, said: set[tuple[str, str]]) -> Iterator[str]:
+    for item in cause.evidence[:SHOWN]:
+        value = f": {_text(item.value)}" if item.value else ""
+        threshold = f" (against {_text(item.threshold)})" if item.threshold else ""
+        times = counted(item.count, "time") if item.count != 1 else ""
+        rest = ", ".join(_text(part) for part in (item.where, times, item.when) if part)
+        yield f"- **{_text(item.what)}**{value}{threshold}" + (f" · {rest}" if rest else "")
+    if len(cause.evidence) > SHOWN:
+        yield f"- and {counted(len(cause.evidence) - SHOWN, 'further reading')}"
+    for out in not_yet_said(cause.ruled_out, said)[:SHOWN]:
+        yield f"- not `{_code(out.cause)}`: {_text(out.by, 500)}"
+
+
+def _needed(needed: Needed) -> str:
+    change = "could change the verdict" if needed.changes_verdict else "would not change the verdict"
+    command = f" `{_code(needed.command)}`" if needed.command else ""
+    return f"- {_text(needed.reading)}: decides {_text(needed.decides)}; {change}.{command}"
+
+
+def _more(number: int, what: str) -> Iterator[str]:
+    if number > SHOWN:
+        yield ""
+        yield f"… and {counted(number - SHOWN, what)}."
+
+
+def _folded(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield from ("", f"<details><summary>{title}</summary>", "", *lines, "", "</details>")
+
+
+def _text(text: object, limit: int = 300) -> str:
+    """Text of others, so that it stays text in Markdown and mentions nobody."""
+    escaped = "".join(f"\\{mark}" if mark in "\\<>|[]*_`~$&" else mark for mark in clean(text, limit))
+    # GitHub looks for mentions and references after the backslashes have gone.
+    return escaped.replace("@", f"@{NO_WIDTH}").replace("#", f"#{NO_WIDTH}")
+
+
+def _code(text: object) -> str:
+    """Text of others between two backticks."""
+    return clean(text, 1000).replace("`", "'").replace("|", "¦")
+
+
+def _bar(free: int | None, usable: int) -> str:
+    """How full a subnet is."""
+    if free is None or not usable:
+        return LEGEND[FREE] + " unknown"
+    held = -(-BAR * (usable - free) // usable)
+    return "▓" * held + "░" * (BAR - held)
