@@ -132,8 +132,9 @@ def recorded_resources() -> Recorded | None:
 def find_existing(wanted: Wanted, reservations_of: ReservationsOf | None = None) -> Existing:
     """Reads what the engine does not know of yet, and asks EC2 for nothing else.
 
-    Calls of EC2: none where the state is complete. Else one for the VPC, one a subnet that is missing in the state,
-    a few more for each that carries this stack's tag, and one a subnet that a reservation is missing of.
+    Calls of EC2: none where the state is complete. Else one for the VPC, one for its route tables, one a subnet that
+    is missing in the state and could be there, a few more for each that carries this stack's tag, and one a subnet
+    that a reservation is missing of.
 
     Args:
         wanted: What the stack file asks for.
@@ -162,9 +163,12 @@ def find_existing(wanted: Wanted, reservations_of: ReservationsOf | None = None)
     if problems:
         raise ProblemsError(problems, subject="configuration")
     found: dict[str, str] = {}
+    vpc_blocks = [Block.parse(cidr) for cidr in associated]
     for key, subnet in subnets.items():
         if missing("subnet", key) or missing("route-table-association", key):
-            found.update(_subnet(wanted.vpc_id, key, subnet))
+            block = Block.parse(subnet.cidr_block)
+            possible = not vpc_blocks or any(whole.contains(block) for whole in vpc_blocks)
+            found.update(_subnet(wanted.vpc_id, key, subnet, possible=possible))
     for rule_name, rule in wanted.rules.items():
         if any(missing("ingress-rule", rule_name, cidr) for cidr in wanted.rule_cidrs):
             found.update(_ingress_rules(rule_name, rule))
@@ -372,8 +376,15 @@ def _table_problems(vpc_id: str, subnets: Mapping[str, PodSubnet]) -> list[Probl
     ]
 
 
-def _subnet(vpc_id: str, key: str, subnet: PodSubnet) -> dict[str, str]:
-    """A subnet with this stack's tag, its table and their association."""
+def _subnet(vpc_id: str, key: str, subnet: PodSubnet, *, possible: bool) -> dict[str, str]:
+    """A subnet with this stack's tag, its table and their association.
+
+    Args:
+        vpc_id: The VPC.
+        key: The subnet's key.
+        subnet: What is asked for.
+        possible: Whether its block lies in a CIDR of the VPC; else there is no such subnet, and EC2 is not asked.
+    """
     filters = [
         ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc_id]),
         ec2.GetSubnetsFilterArgs(name="cidr-block", values=[subnet.cidr_block]),
@@ -381,8 +392,10 @@ def _subnet(vpc_id: str, key: str, subnet: PodSubnet) -> dict[str, str]:
         ec2.GetSubnetsFilterArgs(name=f"tag:{STACK_TAG}", values=[stack_tag()]),
     ]
     place = f"headroom:podSubnets.{key}"
-    subnets = _ask(place, subnet.cidr_block, "ec2:DescribeSubnets", lambda: ec2.get_subnets(filters=filters))
-    subnet_id = _first(subnets.ids)
+    subnet_id = None
+    if possible:
+        subnets = _ask(place, subnet.cidr_block, "ec2:DescribeSubnets", lambda: ec2.get_subnets(filters=filters))
+        subnet_id = _first(subnets.ids)
     found: dict[str, str] = {}
     if subnet_id is not None:
         found[f"subnet/{key}"] = subnet_id

@@ -26,17 +26,13 @@ from headroom.facts.aws import (
     Subnet,
     Vpc,
 )
+from headroom.facts.interfaces import CLUSTER_TAG, CREATED_TAG, NODE_INSTANCE_TAG
 from headroom.facts.values import NOT_COLLECTED, Fact, Reason, Unknown
 
 Object = Mapping[str, Any]
 
 TAGS_KEPT = ("kubernetes.io/", "cni.networking.k8s.aws/", "karpenter.sh/")
 """Beginnings of the subnet tags that mean something to Kubernetes, the CNI or Karpenter."""
-
-CREATED_TAG = "node.k8s.amazonaws.com/createdAt"
-NODE_INSTANCE_TAG = "node.k8s.amazonaws.com/instance_id"
-CLUSTER_TAG = "cluster.k8s.amazonaws.com/name"
-"""What the CNI writes on each interface that it makes (amazon-vpc-cni-k8s, pkg/awsutils/awsutils.go)."""
 
 _ROUTE_DESTINATIONS = ("DestinationCidrBlock", "DestinationPrefixListId", "DestinationIpv6CidrBlock")
 _ROUTE_TARGETS = (

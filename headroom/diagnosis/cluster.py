@@ -4,7 +4,7 @@ Nothing here concludes; the modules of the causes do. A node of which too little
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -23,8 +23,9 @@ from headroom.capacity.limits import InstanceLimits
 from headroom.capacity.settings import CniSettings
 from headroom.diagnosis.history import asked_at_once
 from headroom.diagnosis.owners import Holdings, NodeUse, block_of, integer_of, own_addresses
-from headroom.diagnosis.readings import kubernetes_of, limits_reader, seconds_between
+from headroom.diagnosis.readings import kubernetes_of, limits_reader
 from headroom.facts.aws import Interface, Subnet
+from headroom.facts.interfaces import seconds_between
 from headroom.facts.kubernetes import CniPod, Event, Node, Pod
 from headroom.facts.snapshot import PoolReading, Snapshot
 from headroom.facts.values import Unknown, is_known, items, known
@@ -85,6 +86,14 @@ class NodeState:
     pool: PoolReading | None
     cni_pod: CniPod | None
 
+    @property
+    def can_serve(self) -> bool:
+        """Whether nothing that was read keeps it from giving a pod an address soon."""
+        cooling = known(self.pool.cooling_addresses) if self.pool is not None else None
+        if self.spare:
+            return cooling is None or cooling < self.spare
+        return self.growth in (Growth.ROOM, Growth.UNKNOWN)
+
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
@@ -123,14 +132,22 @@ class Cluster:
 
     @cached_property
     def stuck(self) -> tuple[Pod, ...]:
-        """Pods that wait on a node for an address, those left out that only just came."""
-        return tuple(pod for pod in self.holdings.waiting if not self._is_starting(pod))
+        """Pods that wait on a node for an address, those left out that only just came to a node that has one."""
+        return tuple(
+            pod for pod in self.holdings.waiting if not self._is_new(pod) or not self._waiting_nodes[_node_of(pod)].can_serve
+        )
 
-    def _is_starting(self, pod: Pod) -> bool:
+    @property
+    def starting(self) -> int:
+        """Pods that wait for an address and only just came: no event says that they are stuck."""
+        return len(self.holdings.waiting) - len(self.stuck)
+
+    def _is_new(self, pod: Pod) -> bool:
         if any(event.reason == "FailedCreatePodSandBox" for event in self.events_of(pod)):
             return False
+        # A pod that is younger than the snapshot has its time from another clock: its age is not known.
         age = seconds_between(known(pod.created_at), known(self.snapshot.collected_at))
-        return age is not None and age < STARTING_SECONDS
+        return age is not None and 0 <= age < STARTING_SECONDS
 
     @cached_property
     def unscheduled(self) -> tuple[Pod, ...]:
@@ -201,14 +218,27 @@ class Cluster:
         """The nodes on which pods wait for an address, by name."""
         stuck: dict[str, list[Pod]] = {}
         for pod in self.stuck:
-            stuck.setdefault(known(pod.node) or "", []).append(pod)
+            stuck.setdefault(_node_of(pod), []).append(pod)
+        return tuple(replace(self._waiting_nodes[name], stuck=tuple(pods)) for name, pods in sorted(stuck.items()))
+
+    @cached_property
+    def _waiting_nodes(self) -> Mapping[str, NodeState]:
+        """The nodes on which pods wait, those among them that only just came."""
+        waiting: dict[str, list[Pod]] = {}
+        for pod in self.holdings.waiting:
+            waiting.setdefault(_node_of(pod), []).append(pod)
         cni_pods = {known(pod.node) or "": pod for pod in items(self.kubernetes.cni_pods)}
         pools = {pool.node: pool for pool in items(self.snapshot.pools)}
-        return tuple(
-            self._state(self.holdings.nodes[name], tuple(pods), pools.get(name), cni_pods.get(name))
-            for name, pods in sorted(stuck.items())
-            if name in self.holdings.nodes
-        )
+        return {
+            # A node that is not among those that were listed is one all the same.
+            name: self._state(
+                self.holdings.nodes.get(name) or NodeUse(node=_unlisted(name)),
+                tuple(pods),
+                pools.get(name),
+                cni_pods.get(name),
+            )
+            for name, pods in waiting.items()
+        }
 
     def limits_of(self, node: Node) -> InstanceLimits | None:
         """The limits of a node's instance type; ``None``: not known."""
@@ -375,9 +405,11 @@ class Cluster:
             configs = self.kubernetes.eni_configs
             if isinstance(configs, Unknown):
                 return None
-            named = {known(each.subnet_id) or "" for each in items(configs)} & self.subnets.keys()
+            named = {known(each.subnet_id) or "" for each in items(configs)}
+            if not named <= self.subnets.keys():
+                return None
             return tuple(each for each in sorted(named) if zone is None or self.zone_of(each) in (zone, None))
-        if primary is None:
+        if primary is None or primary not in self.subnets:
             return None
         if not self.settings.subnet_discovery:
             return (primary,)
@@ -403,6 +435,15 @@ class Cluster:
             )
             for subnet in subnets
         ]
+
+
+def _node_of(pod: Pod) -> str:
+    return known(pod.node) or ""
+
+
+def _unlisted(name: str) -> Node:
+    """A node that pods name, and of which nothing was read."""
+    return Node(name=name)
 
 
 def _any_room(subnets: Sequence[str], counts: Mapping[str, int], wanted: int) -> bool:

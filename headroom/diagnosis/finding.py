@@ -140,6 +140,16 @@ CNI_PODS: Final = Needed(
     decides="whether ipamd runs at all on the failing nodes",
     command="kubectl -n kube-system get pods -l k8s-app=aws-node -o wide",
 )
+PODS: Final = Needed(
+    reading="the pods of all namespaces",
+    decides="whether pods wait for an address now",
+    command="kubectl get pods --all-namespaces -o json",
+)
+NODES: Final = Needed(
+    reading="the nodes",
+    decides="which instance types and zones the pods run in",
+    command="kubectl get nodes -o json",
+)
 POD_EVENTS: Final = Needed(
     reading="the events of a stuck pod",
     decides="whether it waits for an address at all",

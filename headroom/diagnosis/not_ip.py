@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from headroom.diagnosis.reading import Hit, Reading, evidence
+from headroom.diagnosis.reading import EVENT_OF_POD, Hit, Reading, evidence
 from headroom.diagnosis.signatures import Kind
 from headroom.diagnosis.verdict import Evidence, NotIp
 from headroom.facts.kubernetes import Pod
@@ -83,7 +83,7 @@ def unexplained(reading: Reading) -> tuple[Hit, ...]:
 def _pod_of(hit: Hit) -> tuple[str, str] | None:
     """The pod that an event is about; ``None`` for what is no event of a pod."""
     where = known(hit.line.file) or ""
-    if not where.startswith("event of Pod "):
+    if not where.startswith(EVENT_OF_POD):
         return None
-    namespace, _, name = where.removeprefix("event of Pod ").partition("/")
+    namespace, _, name = where.removeprefix(EVENT_OF_POD).partition("/")
     return (namespace, name)

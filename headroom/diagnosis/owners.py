@@ -17,13 +17,12 @@ from headroom.capacity.release import InterfaceUse
 from headroom.diagnosis.readings import (
     aws_of,
     has_address,
-    is_leaked,
-    is_of_cni,
     kubernetes_of,
     service_of,
     waiting_pods,
 )
 from headroom.facts.aws import Interface, Subnet
+from headroom.facts.interfaces import is_leaked, is_of_cni
 from headroom.facts.kubernetes import Node, Pod
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import is_known, items, known, known_or

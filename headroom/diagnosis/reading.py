@@ -20,8 +20,12 @@ from headroom.diagnosis.verdict import Evidence
 from headroom.facts.snapshot import Line, Origin, Snapshot, Stated
 from headroom.facts.values import is_known, items, known, known_or
 
+EVENT_OF_POD: Final = "event of Pod "
+"""How the `file` of a line begins that is a pod's event."""
 NO_CLOUD: Final = "none"
 """What a snapshot of neither AWS nor Azure is to the signatures."""
+POOL_STATS: Final = ("pool-stats", "pool-stats-cooling")
+"""The wordings in which ipamd tells what its pool holds."""
 LONGEST_FRAGMENT: Final = 160
 """Characters of a line that an evidence quotes."""
 
@@ -48,6 +52,34 @@ class Hit:
     def signature(self) -> Signature:
         """The wording."""
         return self.match.signature
+
+    @property
+    def place(self) -> str:
+        """The node that the line is of; where that is not known, the file."""
+        return known(self.line.node) or known(self.line.file) or ""
+
+    def is_about_pod_of(self, other: "Hit") -> bool:
+        """Whether both are events of the same pod."""
+        mine = known(self.line.file) or ""
+        return mine.startswith(EVENT_OF_POD) and mine == known(other.line.file)
+
+    @property
+    def written_at(self) -> str | None:
+        """When the line was written, in UTC to the second; ``None``: it does not say."""
+        told = known(self.line.last_seen)
+        found = _TIME.search(told if told is not None else self.line.text)
+        return found.group(0).replace(" ", "T") if found is not None else None
+
+    def is_after(self, other: "Hit") -> bool:
+        """Whether it was written after another one: by their times, else by their order."""
+        mine, its = self.written_at, other.written_at
+        if mine is None or its is None or mine == its:
+            return self.index > other.index
+        return mine > its
+
+
+# RFC 3339, as aws-node, containerd and the kubelet's JSON log write it.
+_TIME = re.compile(r"\b20\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d:[0-5]\d", re.ASCII)
 
 
 class Reading:
@@ -181,6 +213,16 @@ class Reading:
         """Where it is written that a pod got no address."""
         return self.of_kind(Kind.SYMPTOM)
 
+    @cached_property
+    def pool_stats(self) -> Mapping[str, Hit]:
+        """The newest figures that ipamd wrote of its pool, by node, or by file where the node is not known."""
+        found: dict[str, Hit] = {}
+        for hit in self.of(*POOL_STATS):
+            before = found.get(hit.place)
+            if before is None or not (before.is_after(hit) or _says_less(hit, before)):
+                found[hit.place] = hit
+        return found
+
     # What is seen.
 
     @cached_property
@@ -192,6 +234,13 @@ class Reading:
     def is_live(self) -> bool:
         """Whether pods and nodes were read, so that what is wrong now can be seen and need not be told."""
         return self.cluster is not None
+
+
+def _says_less(hit: Hit, before: Hit) -> bool:
+    """Whether a pool's figures are those that were told before, without the addresses in cooldown."""
+    mine, its = hit.match.groups, before.match.groups
+    same = all(mine[figure] == its[figure] for figure in ("total", "assigned"))
+    return same and "cooldown" in its and "cooldown" not in mine
 
 
 def evidence(hits: Iterable[Hit]) -> tuple[Evidence, ...]:

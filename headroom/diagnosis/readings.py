@@ -1,7 +1,6 @@
 """What several parts of a diagnosis read of a snapshot: settings, limits, pods that wait, and who owns an interface."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
 from typing import Final
 
 from headroom.addresses.problems import ProblemsError
@@ -11,14 +10,6 @@ from headroom.facts.aws import Aws, Interface
 from headroom.facts.kubernetes import Event, Kubernetes, Node, Pod
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import items, known, known_or
-
-CNI_DESCRIPTION: Final = "aws-k8s-"
-"""How the descriptions begin, in lower case, that the VPC CNI (`aws-K8S-i-…`) and the VPC resource controller
-(`aws-k8s-trunk-eni`, `aws-k8s-branch-eni`) give their interfaces."""
-
-LEAKED_AFTER: Final = timedelta(minutes=5)
-"""An interface of the CNI that has hung on nothing for so long is left over: the CNI's own clean-up waits as long
-(amazon-vpc-cni-k8s, pkg/awsutils/awsutils.go, getLeakedENIs)."""
 
 ADDRESS_FAILURE: Final = "failed to assign an IP address to container"
 """What nearly every failure of the VPC CNI reads like in a pod's events (amazon-vpc-cni-k8s, cni.go of the plugin)."""
@@ -142,32 +133,6 @@ def waiting_pods(snapshot: Snapshot) -> list[Pod]:
         and known_or(pod.waiting, "ContainerCreating") in NO_SANDBOX
         and ((pod.namespace, pod.name) in sandbox or (pod.namespace, pod.name) not in mount)
     ]
-
-
-def seconds_between(earlier: str | None, later: str | None) -> float | None:
-    """Seconds from one time to another; ``None`` where either is unknown or no time."""
-    if earlier is None or later is None:
-        return None
-    try:
-        return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-
-
-def is_of_cni(interface: Interface) -> bool:
-    """Whether the VPC CNI, or the controller of its trunk interfaces, made it."""
-    return known(interface.node_instance_id) is not None or interface.description.lower().startswith(CNI_DESCRIPTION)
-
-
-def is_leaked(interface: Interface, collected_at: str | None) -> bool:
-    """Whether it is an interface of the CNI that hangs on nothing, and not only for the moment.
-
-    One whose age is unknown counts: status `available` lasts a few seconds in the life of an interface that is used.
-    """
-    if interface.status != "available" or not is_of_cni(interface):
-        return False
-    age = seconds_between(known(interface.created_at), collected_at)
-    return age is None or age > LEAKED_AFTER.total_seconds()
 
 
 def service_of(interface: Interface) -> str:

@@ -52,7 +52,12 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
         diagnosis: Its causes.
         growth_per_day: Addresses a day by zone, as observed; empty: no history was read.
     """
-    causes = {(cause.root_cause, cause.detail) for cause in diagnosis.causes}
+    # What another cause made goes with it; a subnet that is short may need more all the same.
+    causes = {
+        (cause.root_cause, cause.detail)
+        for cause in diagnosis.causes
+        if cause.made_by is None or cause.root_cause is RootCause.SUBNET_EXHAUSTION
+    }
     advice = _advice(situation)
     idle = (RootCause.WARM_TARGET, None) in causes
     hit = [zone for zone in situation.zones.values() if zone.stuck] or list(situation.zones.values())
@@ -74,7 +79,7 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
 
     need = needs(situation) if situation.zones else {}
     # Room that is there and not used needs no further room: the CNI's version, say, is what must change.
-    roomy = all(zone.free is not None and zone.free >= zone.short for zone in hit)
+    roomy = not fragmented and all(zone.free is not None and zone.free >= zone.short for zone in hit)
     wants_subnets = short and not roomy and not (freed_enough and leaks)
     own = own_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None
     further = further_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None

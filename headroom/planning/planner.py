@@ -370,7 +370,7 @@ def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause])
                 takes="minutes",
                 touches="nothing that runs",
             )
-        elif cause.detail is not None and cause.detail in _BY_HAND:
+        elif cause.made_by is None and cause.detail is not None and cause.detail in _BY_HAND:
             yield _BY_HAND[cause.detail]
 
 
@@ -469,7 +469,7 @@ def _untouched(situation: Situation, weighed: Weighed) -> Iterator[str]:
     if weighed.room is not None:
         yield "The node subnets, their route tables and the VPC's other CIDRs stay as they are."
         yield "Pods that run keep their addresses."
-    if not weighed.settings and not weighed.upgrade:
+    if not weighed.settings and not weighed.keeps("upgrade-cni"):
         yield "No CNI setting is changed, and nothing restarts."
     if situation.service_cidr is not None and weighed.room is not None and weighed.room.secondary is not None:
         yield f"The range of Services, {situation.service_cidr}, is not overlapped."
@@ -480,7 +480,7 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
     settings = weighed.settings
     kubernetes = known_or(snapshot.kubernetes, Kubernetes())
     patience = RETRY_SECONDS * (1 + _rounds(situation))
-    if settings or weighed.upgrade:
+    if settings or weighed.keeps("upgrade-cni"):
         patience = max(patience, ROLLOUT_SECONDS)
     if room is not None and room.secondary is not None:
         yield Postcondition(
@@ -508,7 +508,7 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
             expected=settings,
             patience_seconds=ROLLOUT_SECONDS,
         )
-    elif not weighed.upgrade and isinstance(kubernetes.cni_pods, tuple) and kubernetes.cni_pods:
+    elif not weighed.keeps("upgrade-cni") and isinstance(kubernetes.cni_pods, tuple) and kubernetes.cni_pods:
         yield Postcondition(
             check=Check.NOTHING_RESTARTED,
             title="Nothing restarted that should not",
@@ -524,7 +524,7 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
     yield Postcondition(
         check=Check.CNI_READY,
         title="aws-node is ready on every node",
-        patience_seconds=ROLLOUT_SECONDS if settings or weighed.upgrade else RETRY_SECONDS,
+        patience_seconds=ROLLOUT_SECONDS if settings or weighed.keeps("upgrade-cni") else RETRY_SECONDS,
     )
     if room is not None and situation.stuck_pods:
         yield Postcondition(

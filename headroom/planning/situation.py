@@ -12,8 +12,9 @@ from headroom.capacity.fleet import Nodes, plan_fleet
 from headroom.capacity.limits import InstanceLimits, instance_limits
 from headroom.capacity.pool import node_pool
 from headroom.capacity.settings import CniSettings
-from headroom.diagnosis.readings import is_leaked, waiting_pods
+from headroom.diagnosis.readings import waiting_pods
 from headroom.facts.aws import Addon, Aws, Interface, Subnet
+from headroom.facts.interfaces import is_leaked
 from headroom.facts.kubernetes import CniDaemonSet, Kubernetes, Node
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, is_known, items, known, known_or

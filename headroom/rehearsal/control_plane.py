@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from headroom.rehearsal.kube import Kube, kube_from
+from headroom.rehearsal.node_network import egress_selection
 from headroom.rehearsal.tools import Tools
 
 SERVICE_CIDR = "172.20.0.0/16"
@@ -46,6 +47,8 @@ REQUESTS_PER_SECOND = 2000
 1,200 pods over a minute (kube-controller-manager, --kube-api-qps)."""
 
 _LOOPBACK = "127.0.0.1"
+_EGRESS_FILE = "egress.json"
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _POLL_SECONDS = 0.05
 _LOG_TAIL = 1500
 
@@ -155,36 +158,44 @@ class ControlPlane:
         client.close()
 
 
-def start_control_plane(tools: Tools, folder: Path, *, service_cidr: str = SERVICE_CIDR) -> ControlPlane:
+def start_control_plane(
+    tools: Tools, folder: Path, *, service_cidr: str = SERVICE_CIDR, nodes: Path | None = None
+) -> ControlPlane:
     """Starts a control plane and waits until it is ready.
 
     Args:
         tools: The programs.
         folder: An empty or new folder for data, logs and credentials.
         service_cidr: The range of cluster addresses of services.
+        nodes: Socket of the proxy by which the API server reaches nodes (`headroom.rehearsal.node_network`).
 
     Raises:
         ControlPlaneError: One of its processes did not start.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _start_once(tools, folder / str(attempt) if attempt > 1 else folder, service_cidr)
+            return _start_once(tools, folder / str(attempt) if attempt > 1 else folder, service_cidr, nodes)
         except _PortTakenError:
             if attempt == ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
 
 
-def _start_once(tools: Tools, folder: Path, service_cidr: str) -> ControlPlane:
+def _start_once(tools: Tools, folder: Path, service_cidr: str, nodes: Path | None) -> ControlPlane:
     folder.mkdir(parents=True, exist_ok=True)
     etcd_port, api_port = _free_ports(2)
     server = f"https://{_LOOPBACK}:{api_port}"
     token = secrets.token_urlsafe(24)
     _write_credentials(folder, server, token)
+    if nodes is not None:
+        (folder / _EGRESS_FILE).write_text(json.dumps(egress_selection(nodes)), encoding="utf-8")
     plane = ControlPlane(folder=folder, server=server, kubeconfig=folder / "kubeconfig")
     try:
         plane._start("etcd", _etcd_command(tools, etcd_port))  # noqa: SLF001 - its own factory
-        plane._start("kube-apiserver", _apiserver_command(tools, etcd_port, api_port, service_cidr))  # noqa: SLF001
+        command = _apiserver_command(tools, etcd_port, api_port, service_cidr)
+        command += [f"--egress-selector-config-file={_EGRESS_FILE}"] if nodes is not None else []
+        # A proxy of this machine must not stand between the API server and the nodes.
+        plane._start("kube-apiserver", command, dict.fromkeys(_PROXIES, ""))  # noqa: SLF001
         plane._wait_until_ready(time.monotonic() + START_SECONDS)  # noqa: SLF001
         plane._start("kube-controller-manager", _controllers_command(tools))  # noqa: SLF001
         plane._start("kube-scheduler", [tools.kube_scheduler, "--config=scheduler.json", "--secure-port=0"])  # noqa: SLF001

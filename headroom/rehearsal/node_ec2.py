@@ -1,5 +1,6 @@
 """One node's view of EC2, over HTTP: what the simulated VPC CNI calls."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class NodeEc2:
         zone: str,
         instance_id: str,
         security_groups: Sequence[str],
+        attached: Sequence[Any] = (),
         on_denied: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
@@ -40,8 +42,12 @@ class NodeEc2:
         self._instance_id = instance_id
         self._security_groups = list(security_groups)
         self._on_denied = on_denied
-        self._attachments: dict[str, str] = {}
-        self._indices: dict[str, int] = {}
+        self.errors: Counter[tuple[str, str]] = Counter()
+        """How often EC2 refused, by action and error code."""
+        # What hangs on the instance, the interface that it booted with aside: that one is never detached.
+        secondary = [each for each in attached if each["Attachment"]["DeviceIndex"]]
+        self._attachments = {each["NetworkInterfaceId"]: each["Attachment"]["AttachmentId"] for each in secondary}
+        self._indices = {each["NetworkInterfaceId"]: int(each["Attachment"]["DeviceIndex"]) for each in secondary}
 
     def describe_subnets(self) -> Sequence[Subnet]:
         """DescribeSubnets of the node's VPC and zone."""
@@ -142,6 +148,7 @@ class NodeEc2:
             return operation(**arguments)
         except ClientError as error:
             details = error.response["Error"]
+            self.errors[error.operation_name, details["Code"]] += 1
             if details["Code"] == UNAUTHORIZED:
                 self._on_denied(error.operation_name)
             raise Ec2Error(details["Code"], details["Message"], call=error.operation_name) from error

@@ -9,20 +9,22 @@ import queue
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headroom.addresses.blocks import format_address
+from headroom.addresses.blocks import format_address, parse_address
 from headroom.capacity.cni_version import CniVersion
 from headroom.capacity.ipamd import Ipamd, Latency
 from headroom.capacity.limits import InstanceLimits, instance_limits, max_pods
 from headroom.capacity.settings import CniSettings
 from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.ipamd_metrics import METRICS_PATH, METRICS_PORT, metrics
 from headroom.rehearsal.kube import EVENTS, NODES, PODS, ApiError, Kube, Watch
 from headroom.rehearsal.node_ec2 import NodeEc2, interface_from
+from headroom.rehearsal.node_network import NodeNetwork
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -88,6 +90,7 @@ class SimulatedNode:
     pods: dict[str, PodState] = field(default_factory=dict)
     retries: dict[str, float] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
+    no_address: int = 0
 
 
 class Nodes:
@@ -104,6 +107,7 @@ class Nodes:
         security_groups: Sequence[str],
         cluster: str,
         seed: int = 1,
+        network: NodeNetwork | None = None,
     ) -> None:
         self.kube, self.ec2, self.clock = kube, ec2, clock
         self.folder = folder
@@ -112,6 +116,7 @@ class Nodes:
         self.nodes: dict[str, SimulatedNode] = {}
         self._security_groups = list(security_groups)
         self._seed = seed
+        self._network = network
         self._changes: queue.Queue[tuple[str, Mapping[str, Any]]] = queue.Queue()
         self._writers = ThreadPoolExecutor(STATUS_WRITERS, thread_name_prefix="kubelet")
         self._stopping = threading.Event()
@@ -148,24 +153,101 @@ class Nodes:
         instance_id, address = instance["InstanceId"], instance["PrivateIpAddress"]
         name = instance.get("PrivateDnsName") or f"ip-{address.replace('.', '-')}.ec2.internal"
         limits = instance_limits(kind.instance_type)
-        settings = CniSettings.from_environment(environment)
-        most = kind.max_pods or max_pods(limits).value
-        described = self.ec2.describe_network_interfaces(
-            Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
-        )["NetworkInterfaces"][0]
+        node = self._put(
+            name=name,
+            group=kind.group,
+            instance_id=instance_id,
+            zone=zone,
+            limits=limits,
+            max_pods=kind.max_pods or max_pods(limits).value,
+            interfaces=self.ec2.describe_network_interfaces(
+                Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
+            )["NetworkInterfaces"],
+            environment=environment,
+            version=version,
+        )
+        self._register(node, kind)
+        node.ipamd.start(self.clock.now())
+        return node
+
+    def adopt(  # noqa: PLR0913 - what a node is, by keyword
+        self,
+        *,
+        name: str,
+        group: str,
+        zone: str,
+        limits: InstanceLimits,
+        max_pods: int,
+        interfaces: Sequence[Any],
+        pods: Mapping[str, str],
+        environment: Mapping[str, str],
+        version: CniVersion,
+        schedulable: bool = True,
+        eniconfig_subnet: str | None = None,
+    ) -> tuple[str, ...]:
+        """Takes over a node that has run for long: its instance, and its Node object, are there.
+
+        Args:
+            name: Its name.
+            group: Its node group.
+            zone: Its zone.
+            limits: Its instance type's limits.
+            max_pods: Its pod capacity.
+            interfaces: Its network interfaces, as EC2 describes them.
+            pods: Address by pod (namespace/name).
+            environment: aws-node's settings.
+            version: The VPC CNI's version.
+            schedulable: Whether it is not cordoned.
+            eniconfig_subnet: The subnet of its ENIConfig.
+
+        Returns:
+            The pods whose address is none of its interfaces'.
+        """
+        node = self._put(
+            name=name,
+            group=group,
+            instance_id=interfaces[0]["Attachment"]["InstanceId"],
+            zone=zone,
+            limits=limits,
+            max_pods=max_pods,
+            interfaces=interfaces,
+            environment=environment,
+            version=version,
+        )
+        node.ipamd.schedulable = schedulable
+        node.ipamd.eniconfig_subnet = eniconfig_subnet
+        return node.ipamd.resume(self.clock.now(), {pod: parse_address(address) for pod, address in pods.items()})
+
+    def _put(  # noqa: PLR0913 - what a node is, by keyword
+        self,
+        *,
+        name: str,
+        group: str,
+        instance_id: str,
+        zone: str,
+        limits: InstanceLimits,
+        max_pods: int,
+        interfaces: Sequence[Any],
+        environment: Mapping[str, str],
+        version: CniVersion,
+    ) -> SimulatedNode:
+        ordered = sorted(interfaces, key=lambda each: int(each["Attachment"]["DeviceIndex"]))
+        first, *others = (interface_from(each) for each in ordered)
         ipamd = Ipamd(
             limits=limits,
-            settings=settings,
-            max_pods=most,
+            settings=CniSettings.from_environment(environment),
+            max_pods=max_pods,
             ec2=NodeEc2(
                 self.ec2,
                 vpc_id=self.vpc_id,
                 zone=zone,
                 instance_id=instance_id,
                 security_groups=self._security_groups,
+                attached=ordered,
                 on_denied=lambda operation: self._denied(self.nodes[name], operation),
             ),
-            primary=interface_from(described),
+            primary=first,
+            others=tuple(others),
             version=version,
             random=random.Random(f"{self._seed}/{len(self.nodes)}"),  # noqa: S311 - a repeatable choice of places
             log=self._logger(name),
@@ -173,18 +255,18 @@ class Nodes:
         )
         node = SimulatedNode(
             name=name,
-            group=kind.group,
+            group=group,
             instance_id=instance_id,
             zone=zone,
-            address=address,
+            address=format_address(first.primary_address),
             limits=limits,
-            max_pods=most,
+            max_pods=max_pods,
             ipamd=ipamd,
             environment=dict(environment),
         )
         self.nodes[name] = node
-        self._register(node, kind)
-        ipamd.start(self.clock.now())
+        if self._network is not None:
+            self._network.serve(node.address, METRICS_PORT, METRICS_PATH, lambda: _metrics(node))
         return node
 
     def cordon(self, name: str) -> None:
@@ -326,6 +408,7 @@ class Nodes:
             return
         node.retries[key] = self.clock.now() + SANDBOX_RETRY_SECONDS
         state.failures += 1
+        node.no_address += 1
         # The first failure, and then ever more rarely: as the kubelet's event recorder does.
         if state.failures & (state.failures - 1) == 0:
             self._writers.submit(self._write, self._write_stuck, node, state, state.failures)
@@ -341,14 +424,24 @@ class Nodes:
             if not self._stopping.is_set():
                 self.errors.append(f"{type(error).__name__}: {error}")
 
+    def leave_alone(self, node_name: str, pod: Mapping[str, Any]) -> None:
+        """Makes the kubelet do nothing about a pod that waits for something else than an address."""
+        self.nodes[node_name].pods[_key(pod)] = PodState(manifest=pod, running=True)
+
     # What the kubelet writes
 
-    def write_all_running(self) -> None:
-        """Writes the status of every pod that has an address, and waits until all is written."""
+    def write_all_running(self, only: Container[str] | None = None) -> None:
+        """Writes the status of every pod that has an address, and waits until all is written.
+
+        Args:
+            only: The pods to look at, as namespace/name; all by default.
+        """
         futures = []
         for node_name, pods in self.bound_pods().items():
             node = self.nodes[node_name]
             for pod in pods:
+                if only is not None and _key(pod) not in only:
+                    continue
                 assigned = node.ipamd.assign(_key(pod), self.clock.now())
                 if assigned is not None:
                     node.pods[_key(pod)] = PodState(manifest=pod, running=True)
@@ -592,6 +685,11 @@ def _conditions(now: str, *, ready: bool) -> list[dict[str, str]]:
         "Ready": status,
     }
     return [{"type": name, "status": value, "lastTransitionTime": now} for name, value in states.items()]
+
+
+def _metrics(node: SimulatedNode) -> str:
+    ec2 = node.ipamd.ec2
+    return metrics(node.ipamd, ec2.errors if isinstance(ec2, NodeEc2) else {}, node.no_address)
 
 
 def _is_aws_node(pod: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Everything that a rehearsal runs: the simulated AWS, a real control plane, stand-in providers, the real engine."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from headroom.rehearsal.aws.endpoint import Endpoint, start_endpoint
 from headroom.rehearsal.control_plane import ControlPlane, start_control_plane
 from headroom.rehearsal.engine import Engine
 from headroom.rehearsal.kube import Kube
+from headroom.rehearsal.node_network import NodeNetwork
 from headroom.rehearsal.providers.process import Helper, start_helper
 from headroom.rehearsal.tools import Tools, pulumi_environment
 
@@ -32,14 +34,18 @@ class World:
         folder: Logs, kubeconfig, the engine's project and state.
         endpoint: The simulated AWS.
         control_plane: etcd, API server, scheduler and controllers; None where a test needs no cluster.
+        node_network: The way from the API server to the nodes.
         engine: The Pulumi engine over the checkout's program.
+        region: The Region that everything is in.
     """
 
     folder: Path
     endpoint: Endpoint
     control_plane: ControlPlane | None
+    node_network: NodeNetwork
     providers: Sequence[Helper]
     engine: Engine
+    region: str = REGION
     _closing: contextlib.ExitStack
 
     @property
@@ -54,7 +60,7 @@ class World:
         return boto3.client(
             service,  # type: ignore[call-overload] # the stubs list services one by one
             endpoint_url=self.endpoint.url,
-            region_name=REGION,
+            region_name=self.region,
             aws_access_key_id="rehearsal",
             aws_secret_access_key="rehearsal",  # noqa: S106 - the simulated AWS asks for none
         )
@@ -88,13 +94,14 @@ class World:
         self.close()
 
 
-def start_world(
+def start_world(  # noqa: PLR0913 - the parts of a world, by keyword
     folder: Path,
     tools: Tools,
     *,
     kubernetes: bool = True,
     on_line: Callable[[str], None] | None = None,
     aws_settings: Mapping[str, float] | None = None,
+    region: str = REGION,
 ) -> World:
     """Starts the parts side by side.
 
@@ -104,6 +111,7 @@ def start_world(
         kubernetes: Whether a control plane is needed.
         on_line: Called with every line that the engine prints.
         aws_settings: See `headroom.rehearsal.aws.settings.Settings`.
+        region: The Region to be in.
 
     Raises:
         HelperError: A helper process did not start.
@@ -112,7 +120,9 @@ def start_world(
     closing = contextlib.ExitStack()
     with contextlib.ExitStack() as undo, ThreadPoolExecutor(3) as pool:
         undo.push(closing)
-        plane_future = pool.submit(start_control_plane, tools, folder / "control-plane") if kubernetes else None
+        network = closing.enter_context(NodeNetwork())
+        start = functools.partial(start_control_plane, tools, folder / "control-plane", nodes=network.socket)
+        plane_future = pool.submit(start) if kubernetes else None
         endpoint_future = pool.submit(lambda: start_endpoint(folder / "aws", daemonset="", **(aws_settings or {})))
         # Both are waited for before either's failure is told, so that neither is left behind.
         endpoint, failure = None, None
@@ -142,15 +152,17 @@ def start_world(
             backend=folder / "pulumi-state",
             providers=dict(zip(names, (helper.port for helper in helpers), strict=True)),
         )
-        environment |= endpoint.environment(REGION)
+        environment |= endpoint.environment(region)
         if plane is not None:
             environment["KUBECONFIG"] = str(plane.kubeconfig)
         world = World(
             folder=folder,
             endpoint=endpoint,
             control_plane=plane,
+            node_network=network,
             providers=helpers,
             engine=Engine(folder, environment, on_line=on_line),
+            region=region,
             _closing=closing,
         )
         undo.pop_all()

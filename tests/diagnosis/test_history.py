@@ -10,9 +10,10 @@ from headroom.capacity.limits import instance_limits
 from headroom.capacity.settings import CniSettings
 from headroom.diagnosis.history import asked_at_once, history
 from headroom.diagnosis.owners import Holdings, integer_of
-from headroom.diagnosis.readings import is_leaked, service_of
+from headroom.diagnosis.readings import service_of
 from headroom.diagnosis.verdict import Factor, History
 from headroom.facts.aws import Aws, Interface, Subnet
+from headroom.facts.interfaces import is_leaked
 from headroom.facts.kubernetes import CniDaemonSet, Kubernetes, Node, Pod
 from headroom.facts.snapshot import PoolReading, Snapshot
 from headroom.facts.values import Reason, Unknown

@@ -25,6 +25,7 @@ from headroom.rehearsal.providers.values import UNKNOWN, plain, struct
 
 ASSOCIATION = "aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation"
 SUBNET = "aws:ec2/subnet:Subnet"
+TAG = "aws:ec2/tag:Tag"
 TABLE = "aws:ec2/routeTable:RouteTable"
 ROUTE = "aws:ec2/route:Route"
 TABLE_ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
@@ -82,11 +83,16 @@ class Engine:
         return {"diffs": list(answer.diffs), "replaces": list(answer.replaces), "paths": sorted(answer.detailedDiff)}
 
     def update(
-        self, token: str, identifier: str, old: Properties, old_inputs: Properties, new: Properties
+        self, token: str, identifier: str, old: Properties, old_inputs: Properties, new: Properties, *ignored: str
     ) -> Properties:
         answer = self.stub.Update(
             provider_pb2.UpdateRequest(
-                id=identifier, urn=urn(token), olds=struct(old), old_inputs=struct(old_inputs), news=struct(new)
+                id=identifier,
+                urn=urn(token),
+                olds=struct(old),
+                old_inputs=struct(old_inputs),
+                news=struct(new),
+                ignoreChanges=ignored,
             )
         )
         return plain(answer.properties)
@@ -378,7 +384,11 @@ def test_unchanged_is_unchanged_and_refresh_finds_nothing(engine: Engine, vpc: s
 @pytest.mark.parametrize(
     ("changed", "replaces", "paths"),
     [
-        ({"tags": {"Name": "pods-a", "team": "net"}}, [], ["tags.team", 'tags["kubernetes.io/role/cni"]']),
+        (
+            {"tags": {"Name": "pods-a", "team": "net"}},
+            [],
+            ["tags.team", "tagsAll.team", 'tagsAll["kubernetes.io/role/cni"]', 'tags["kubernetes.io/role/cni"]'],
+        ),
         ({"mapPublicIpOnLaunch": True}, [], ["mapPublicIpOnLaunch"]),
         ({"cidrBlock": "10.0.128.0/18"}, ["cidrBlock"], ["cidrBlock"]),
         ({"availabilityZone": "us-east-1b"}, ["availabilityZone"], ["availabilityZone"]),
@@ -394,16 +404,72 @@ def test_what_replaces_a_subnet_and_what_does_not(
 
     found = engine.diff(SUBNET, state, inputs, {**inputs, **changed})
 
-    assert found == {"diffs": sorted(changed), "replaces": replaces, "paths": paths}
+    diffs = sorted(changed) if "tags" not in changed else ["tags", "tagsAll"]
+    assert found == {"diffs": diffs, "replaces": replaces, "paths": paths}
 
 
 def test_ignored_changes_are_no_differences(engine: Engine, vpc: str) -> None:
     inputs = subnet_inputs(vpc)
-    state = {**inputs, "tags": {**inputs["tags"], "cost": "7"}, "region": "us-east-1"}
+    tags = {**inputs["tags"], "cost": "7"}
+    state = {**inputs, "tags": tags, "tagsAll": tags, "region": "us-east-1"}
 
-    assert engine.diff(SUBNET, state, inputs, inputs)["paths"] == ["tags.cost"]
-    assert engine.diff(SUBNET, state, inputs, inputs, "tags.cost")["diffs"] == []
-    assert engine.diff(SUBNET, state, inputs, inputs, "tags")["diffs"] == []
+    assert engine.diff(SUBNET, state, inputs, inputs)["paths"] == ["tags.cost", "tagsAll.cost"]
+    assert engine.diff(SUBNET, state, inputs, inputs, "tags.cost")["diffs"] == ["tagsAll"]
+    assert engine.diff(SUBNET, state, inputs, inputs, "tags.cost", "tagsAll.cost")["diffs"] == []
+    assert engine.diff(SUBNET, state, inputs, inputs, "tags", "tagsAll")["diffs"] == []
+
+
+def test_an_ignored_key_with_dots_has_to_be_written_as_the_bridge_does(engine: Engine, vpc: str) -> None:
+    inputs = subnet_inputs(vpc)
+    tags = {**inputs["tags"], "a.b/c": "7"}
+    state = {**inputs, "tags": tags, "tagsAll": tags, "region": "us-east-1"}
+
+    assert engine.diff(SUBNET, state, inputs, inputs, 'tags.["a.b/c"]', 'tagsAll.["a.b/c"]')["diffs"] == []
+    assert engine.diff(SUBNET, state, inputs, inputs, 'tags["a.b/c"]', 'tagsAll["a.b/c"]')["diffs"] == [
+        "tags",
+        "tagsAll",
+    ], "the engine takes this form too, the real provider does not"
+
+
+def test_an_update_leaves_alone_what_is_ignored_and_changes_the_rest(engine: Engine, ec2: Any, vpc: str) -> None:
+    inputs = subnet_inputs(vpc)
+    identifier, state = engine.create(SUBNET, inputs)
+    ec2.create_tags(Resources=[identifier], Tags=[{"Key": "a.b/c", "Value": "7"}])
+    _, seen, refreshed = engine.read(SUBNET, identifier, state, inputs)
+    assert seen["tagsAll"]["a.b/c"] == "7"
+    assert refreshed == inputs, "a refresh takes no key into the inputs that the program did not write"
+    wanted, _ = engine.check(SUBNET, {**inputs, "tags": {**inputs["tags"], "team": "net"}})
+
+    ignored = ('tags.["a.b/c"]', 'tagsAll.["a.b/c"]')
+    after = engine.update(SUBNET, identifier, seen, refreshed, wanted, *ignored)
+
+    assert after["tagsAll"] == {**wanted["tags"], "a.b/c": "7"}
+    after = engine.update(SUBNET, identifier, seen, refreshed, wanted)
+    assert after["tagsAll"] == wanted["tags"], "what is not ignored goes"
+
+
+def test_a_single_tag_lives_and_changes_and_goes_twice(engine: Engine, ec2: Any, subnet: str) -> None:
+    inputs = {"resourceId": subnet, "key": "kubernetes.io/role/cni", "value": "1"}
+    identifier, state = engine.create(TAG, inputs)
+
+    def tags() -> dict[str, str]:
+        described = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0].get("Tags", [])
+        return {tag["Key"]: tag["Value"] for tag in described}
+
+    assert identifier == f"{subnet},kubernetes.io/role/cni"
+    assert tags()["kubernetes.io/role/cni"] == "1"
+    assert engine.diff(TAG, state, inputs, inputs)["diffs"] == []
+    assert engine.read(TAG, identifier, state, inputs) == (identifier, state, inputs)
+    assert engine.read(TAG, identifier)[2] == inputs, "as an import sees it"
+    engine.update(TAG, identifier, state, inputs, {**inputs, "value": "0"})
+    assert tags()["kubernetes.io/role/cni"] == "0"
+    assert engine.diff(TAG, state, inputs, {**inputs, "key": "other"})["replaces"] == ["key"]
+    engine.delete(TAG, identifier, state)
+    assert "kubernetes.io/role/cni" not in tags()
+    assert engine.read(TAG, identifier, state, inputs)[0] == ""
+    engine.delete(TAG, identifier, state)
+    ec2.delete_subnet(SubnetId=subnet)
+    engine.delete(TAG, identifier, state)
 
 
 def test_tags_are_added_changed_and_taken_away_in_place(engine: Engine, ec2: Any, vpc: str) -> None:
@@ -425,7 +491,10 @@ def test_drift_is_seen_by_a_refresh_and_mended_by_an_update(engine: Engine, ec2:
 
     _, drifted, refreshed = engine.read(SUBNET, identifier, state, inputs)
     assert drifted["tags"] == refreshed["tags"] == {"Name": "pods-a"}
-    assert engine.diff(SUBNET, drifted, refreshed, inputs)["paths"] == ['tags["kubernetes.io/role/cni"]']
+    assert engine.diff(SUBNET, drifted, refreshed, inputs)["paths"] == [
+        'tagsAll["kubernetes.io/role/cni"]',
+        'tags["kubernetes.io/role/cni"]',
+    ]
 
     assert engine.update(SUBNET, identifier, drifted, refreshed, inputs)["tags"] == inputs["tags"]
 

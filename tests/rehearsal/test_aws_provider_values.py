@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from headroom.rehearsal.providers.values import (
     UNKNOWN,
+    bridged,
     compare,
     decoded,
     is_below,
@@ -16,6 +17,7 @@ from headroom.rehearsal.providers.values import (
     is_known,
     plain,
     struct,
+    with_ignored,
 )
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -113,6 +115,38 @@ def test_a_path_lies_below_its_root_only() -> None:
     assert is_below('tags["a"]', ["tags"])
     assert is_below("tags.a", ["tags.a"])
     assert not is_below("tagsAll", ["tags"])
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("tags", "tags"),
+        ("tags.team", "tags.team"),
+        ('tags["cost-centre"]', "tags.cost-centre"),
+        ('tags["kubernetes.io/role/cni"]', 'tags.["kubernetes.io/role/cni"]'),
+        ('tags["a\\"b"]', 'tags.["a\\"b"]'),
+        ("routes[0].cidrBlock", "routes[0].cidrBlock"),
+    ],
+)
+def test_the_bridge_writes_a_path_in_its_own_way(path: str, expected: str) -> None:
+    assert bridged(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("ignored", "expected"),
+    [
+        ([], {"tags": {"a": "2", "c": "3"}, "flag": True}),
+        (["tags.a"], {"tags": {"a": "1", "c": "3"}, "flag": True}),
+        (["tags.c"], {"tags": {"a": "2"}, "flag": True}),
+        (['tags.["b.d"]'], {"tags": {"a": "2", "b.d": "2", "c": "3"}, "flag": True}),
+        (['tags["b.d"]'], {"tags": {"a": "2", "c": "3"}, "flag": True}),
+        (["tags"], {"tags": {"a": "1", "b.d": "2"}, "flag": True}),
+        (["flag"], {"tags": {"a": "2", "c": "3"}}),
+    ],
+)
+def test_what_an_update_ignores_stays_as_it_was(ignored: list[str], expected: dict[str, Any]) -> None:
+    old = {"tags": {"a": "1", "b.d": "2"}}
+    assert with_ignored(old, {"tags": {"a": "2", "c": "3"}, "flag": True}, ignored) == expected
 
 
 def test_unknown_is_seen_at_every_depth() -> None:

@@ -282,6 +282,12 @@ def test_rules_are_looked_for_by_their_group_alone(aws: Recorder) -> None:
     assert rules == {"filters": [{"name": "group-id", "values": ["sg-1"]}]}
 
 
+def test_a_subnet_in_a_cidr_that_the_vpc_does_not_have_yet_is_not_looked_for(aws: Recorder) -> None:
+    aws.answers[GET_VPC] = {"cidrBlockAssociations": [PRIMARY, association(CIDR, "disassociated", 1)]}
+    assert found(aws, OWN_TABLE).resources == {"route-table/a": "rtb-own", "route/a/0.0.0.0/0": "rtb-own_0.0.0.0/0"}
+    assert GET_SUBNETS not in aws.tokens()
+
+
 @pytest.mark.parametrize("recorded", range(len(ALL_OF_OWN_TABLE) + 1))
 def test_what_the_state_has_is_never_imported_again(aws: Recorder, recorded: int) -> None:
     """A route and an association have import ids unlike their ids: importing a recorded one would replace it."""

@@ -4,14 +4,11 @@ from typing import Final
 
 from headroom.diagnosis.cluster import Growth
 from headroom.diagnosis.finding import Finding, cause
-from headroom.diagnosis.reading import Hit, Reading
+from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Cause, Detail, Evidence, Needed, RuledOut
 from headroom.facts.values import known
 
 SOURCE: Final = "amazon-vpc-cni-k8s #1700, #2896"
-
-POOL_STATS: Final = ("pool-stats", "pool-stats-cooling")
-"""The wordings in which ipamd tells what its pool holds."""
 
 COOLING: Final = Needed(
     reading="addresses in cooldown on the failing nodes (`IP stats for Network Card` in ipamd.log)",
@@ -23,15 +20,15 @@ COOLING: Final = Needed(
 def judge(reading: Reading) -> Finding:
     """A pool whose free addresses all cool down, on nodes that could otherwise grow."""
     cluster = reading.cluster
-    lines = tuple(hit for hit in reading.of(*POOL_STATS) if is_cooling(hit))
+    logged = {place: hit for place, hit in reading.pool_stats.items() if is_cooling(hit)}
     if cluster is None:
-        if not lines:
+        if not logged:
             return Finding()
-        return Finding(causes=(_found(reading, lines, []),))
+        return Finding(causes=(_found(reading, tuple(logged.values())),))
     nodes = tuple(
         state
         for state in cluster.stuck_nodes
-        if state.spare and state.growth in (Growth.ROOM, Growth.LIMIT, Growth.UNKNOWN)
+        if (state.spare or (state.spare is None and state.node.name in logged)) and state.growth in (Growth.ROOM, Growth.LIMIT, Growth.UNKNOWN)
     )
     if not nodes:
         by = "nodes with stuck pods have no free address in their pools"
@@ -40,7 +37,6 @@ def judge(reading: Reading) -> Finding:
             if cluster.stuck_nodes and all(state.spare == 0 for state in cluster.stuck_nodes)
             else ()
         )
-    logged = {known(hit.line.node): hit for hit in lines}
     seen, hit_nodes, unknown = [], [], []
     for state in nodes:
         cooling = known(state.pool.cooling_addresses) if state.pool is not None else None
@@ -61,7 +57,7 @@ def judge(reading: Reading) -> Finding:
             unknown.append(state)
     if not hit_nodes:
         return Finding(needed=(COOLING,) if unknown else ())
-    hits = tuple(hit for hit in lines if known(hit.line.node) in {state.node.name for state in hit_nodes})
+    hits = tuple(logged[state.node.name] for state in hit_nodes if state.node.name in logged)
     return Finding(
         causes=(
             cause(
@@ -97,11 +93,11 @@ def _as_evidence(hit: Hit) -> Evidence:
     )
 
 
-def _found(reading: Reading, hits: tuple[Hit, ...], seen: list[Evidence]) -> Cause:
+def _found(reading: Reading, hits: tuple[Hit, ...]) -> Cause:
     return cause(
         reading,
         Detail.COOLDOWN,
         hits=hits,
-        seen=[*seen, _as_evidence(hits[-1])],
+        seen=[_as_evidence(hits[-1])],
         summary="Every free address of the pool is cooling down, and counts as available, so the pool does not grow.",
     )

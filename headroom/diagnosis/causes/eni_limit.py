@@ -2,10 +2,9 @@
 
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.limits import HOST_NETWORK_PODS
-from headroom.diagnosis.causes.cooldown import POOL_STATS
 from headroom.diagnosis.cluster import Growth
 from headroom.diagnosis.finding import NODE_INTERFACES, Finding, cause, said
-from headroom.diagnosis.reading import Reading
+from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
 from headroom.facts.values import known
 
@@ -14,7 +13,7 @@ SOURCE = "amazon-vpc-cni-k8s, pkg/vpc/vpc_ip_resource_limit.go"
 
 def judge(reading: Reading) -> Finding:
     """Every slot of every interface filled, or what EC2 and ipamd write of it."""
-    hits = reading.supporting(RootCause.ENI_LIMIT)
+    hits = tuple(hit for hit in reading.supporting(RootCause.ENI_LIMIT) if not _had_addresses_since(reading, hit))
     cluster = reading.cluster
     if cluster is None:
         seen = _said(reading)
@@ -59,6 +58,14 @@ def judge(reading: Reading) -> Finding:
     if hits and cluster.stuck:
         return Finding(causes=(cause(reading, RootCause.ENI_LIMIT, hits=hits, summary=_summary(reading)),))
     return Finding(needed=(NODE_INTERFACES,) if cluster.stuck else ())
+
+
+def _had_addresses_since(reading: Reading, hit: Hit) -> bool:
+    """Whether the pool had addresses that no pod used, after it had reached its limit: then the limit denies nobody."""
+    stats = reading.pool_stats.get(hit.place)
+    if stats is None or hit.is_after(stats):
+        return False
+    return int(stats.match.groups["total"]) > int(stats.match.groups["assigned"])
 
 
 def _summary(reading: Reading) -> str:

@@ -1,6 +1,7 @@
 """ipamd, or Azure's counterpart azure-cns, does not run or does not answer on the node."""
 
 from headroom.diagnosis.cluster import NodeState
+from headroom.diagnosis.completeness import cni_pods_are_whole
 from headroom.diagnosis.finding import CNI_PODS, Finding, cause, said, sentence
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.signatures import Kind
@@ -22,9 +23,16 @@ def judge(reading: Reading) -> Finding:
     if cluster is not None and cluster.stuck:
         pods = cluster.kubernetes.cni_pods
         if is_known(pods) and _has_aws_node(reading):
-            nodes = tuple(state for state in cluster.stuck_nodes if state.cni_pod is None or not state.cni_pod.ready)
+            whole = cni_pods_are_whole(cluster.kubernetes)
+            nodes = tuple(
+                state
+                for state in cluster.stuck_nodes
+                if (whole if state.cni_pod is None else not state.cni_pod.ready)
+            )
             seen = tuple(_not_ready(state.node.name, state.cni_pod) for state in nodes)
-            if not nodes and cluster.stuck_nodes:
+            if not whole and not nodes:
+                needed = (CNI_PODS,)
+            elif not nodes and cluster.stuck_nodes:
                 count = len(cluster.stuck_nodes)
                 ruled_out = (
                     RuledOut(

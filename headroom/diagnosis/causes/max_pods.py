@@ -1,5 +1,6 @@
 """The node's maxPods, not its addresses: the scheduler places no further pod there."""
 
+import re
 from collections import Counter
 
 from headroom.diagnosis.finding import Finding, cause
@@ -18,16 +19,15 @@ def judge(reading: Reading) -> Finding:
             return Finding()
         stated = known(reading.stated.max_pods)
         told = f" ({stated})" if stated is not None else ""
-        return Finding(
-            causes=(
-                cause(
-                    reading,
-                    Detail.MAX_PODS,
-                    hits=hits,
-                    summary=f"Nodes run as many pods as their maxPods{told} allows; the pod was never placed.",
-                ),
-            )
+        found = cause(
+            reading,
+            Detail.MAX_PODS,
+            hits=hits,
+            summary=f"Nodes run as many pods as their maxPods{told} allows; the pod was never placed.",
         )
+        if all(_is_of_daemon_set(hit) for hit in hits):
+            return Finding(fallback=(found,))
+        return Finding(causes=(found,))
     refused = [
         pod
         for pod in cluster.unscheduled
@@ -80,5 +80,19 @@ def _most_pods(node: Node) -> int | None:
 
 def _was_placed_later(reading: Reading, hit: Hit) -> bool:
     """Whether the pod found a node after the scheduler had refused, and now fails there for another reason."""
-    placed = any(other.index > hit.index for other in reading.of("scheduled"))
-    return placed and bool(reading.of("sandbox-failed", "pod-without-address"))
+    on_node = reading.of("sandbox-failed", "pod-without-address")
+    if any(other.is_about_pod_of(hit) for other in on_node):
+        return True
+    return bool(on_node) and any(other.index > hit.index for other in reading.of("scheduled"))
+
+
+def _is_of_daemon_set(hit: Hit) -> bool:
+    """Whether the refused pod may go to one node only, as those of a DaemonSet: one full node hinders nobody else."""
+    return _BOUND_ELSEWHERE.search(hit.line.text) is not None
+
+
+# kube-scheduler, plugin NodeAffinity: every other node is not the pod's.
+_BOUND_ELSEWHERE = re.compile(
+    r"available: 1 Too many pods, \d+ node\(s\) didn.t (?:satisfy plugin\(s\) \[NodeAffinity\]|match Pod.s node affinity)",
+    re.IGNORECASE,
+)

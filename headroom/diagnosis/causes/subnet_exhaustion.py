@@ -2,12 +2,11 @@
 
 from headroom.addresses.blocks import usable_addresses
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
-from headroom.diagnosis.causes.cooldown import POOL_STATS
 from headroom.diagnosis.causes.fragmentation import takes_prefixes
 from headroom.diagnosis.cluster import Cluster, Growth, NodeState
 from headroom.diagnosis.finding import IPAMD_LOG, SUBNET_FREE, Finding, cause, said
 from headroom.diagnosis.owners import block_of
-from headroom.diagnosis.reading import Hit, Reading
+from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, Needed, RootCause, RuledOut
 from headroom.facts.values import known
 

@@ -7,6 +7,7 @@ Back door (JSON in, JSON out), all below `/headroom/`:
 - `GET faults`, `POST faults` with one fault, `DELETE faults`
 - `GET calls`: how often each action was called, by outcome; `DELETE calls` starts counting anew
 - `POST seed`: many instances with their interfaces and addresses at once
+- `POST replica`: a whole VPC as a snapshot has it
 - `GET daemonset`, `PUT daemonset`: the environment of a simulated cluster's aws-node
 """
 
@@ -26,7 +27,7 @@ from xml.sax.saxutils import escape
 import botocore.session
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from headroom.rehearsal.aws import clusters, ec2, ec2_actions, quotas, seed
+from headroom.rehearsal.aws import clusters, ec2, ec2_actions, quotas, replica, seed
 from headroom.rehearsal.aws.addons import Addons, AddonsError, LiveEnvironment
 from headroom.rehearsal.aws.faults import Failure, Fault, Faults
 from headroom.rehearsal.aws.routes import RestRoutes
@@ -195,6 +196,7 @@ class Application:
             ("GET", "calls"): self._show_calls,
             ("DELETE", "calls"): self._forget_calls,
             ("POST", "seed"): self._plant,
+            ("POST", "replica"): self._replicate,
             ("GET", "daemonset"): lambda values: self._addons.environment.read(values["cluster"]),
             ("PUT", "daemonset"): lambda values: self._addons.environment.replace(
                 values["cluster"], values["environment"]
@@ -225,6 +227,10 @@ class Application:
     def _plant(self, content: Any) -> Any:
         with self._state_lock:
             return seed.plant(ec2.backend_of(content.get("region", "us-east-1")), content)
+
+    def _replicate(self, content: Any) -> Any:
+        with self._state_lock:
+            return replica.replicate(ec2.backend_of(content["region"]), content)
 
 
 def open_log(path: Path) -> TextIO:

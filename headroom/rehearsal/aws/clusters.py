@@ -56,8 +56,14 @@ def _launch_issues(ec2: RehearsalBackend, group: Nodegroup) -> list[dict[str, An
 
     EKS API reference, Issue (AsgInstanceLaunchFailures); the text is that of EC2's RunInstances.
     """
-    instances = ec2.all_instances(filters={"tag:eks:nodegroup-name": [group.nodegroup_name]})
-    if len(instances) >= int(group.scaling_config["desiredSize"]):
+    launched = [
+        instance
+        for instance in ec2.all_instances()
+        if any(
+            tag["key"] == "eks:nodegroup-name" and tag["value"] == group.nodegroup_name for tag in instance.get_tags()
+        )
+    ]
+    if len(launched) >= int(group.scaling_config["desiredSize"]):
         return []
     full = [name for name in group.subnets if ec2.get_subnet(name).available_ip_address_count < 1]
     if len(full) < len(group.subnets):

@@ -151,6 +151,15 @@ class RehearsalInterface(NetworkInterface):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.ipv4_prefixes: list[dict[str, str]] = []
+        self.network_card = 0
+
+    @property
+    def attachment(self) -> Attachment | None:
+        """Where it hangs, on which network card of the instance."""
+        attachment = super().attachment
+        if attachment is not None:
+            attachment.network_card_index = self.network_card
+        return attachment
 
     @property
     def used_slots(self) -> int:

@@ -107,6 +107,10 @@ class Endpoint:
         planted = self.back_door("POST", "seed", {"region": region, "instances": instances})
         return list(planted["instances"])
 
+    def replicate(self, content: Mapping[str, Any]) -> list[str]:
+        """Rebuild a VPC as a snapshot has it (see `replica.replicate`); sentences about what was left out."""
+        return list(self.back_door("POST", "replica", content)["leftOut"])
+
     def aws_node_environment(self, cluster: str) -> dict[str, str]:
         """The environment of a simulated cluster's aws-node."""
         return dict(self.back_door("GET", "daemonset", {"cluster": cluster}))

@@ -25,8 +25,8 @@ from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.engine import CHECKOUT, EngineRun
 from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.scenarios import sight
-from headroom.rehearsal.scenarios.shape import CLUSTER, Cluster, Network, Shape, build
-from headroom.rehearsal.world import REGION, World
+from headroom.rehearsal.scenarios.shape import Cluster, Network, Shape, build
+from headroom.rehearsal.world import World
 
 SPEED = 20.0
 """Simulated seconds a wall second: the CNI's 120 s pause takes 6."""
@@ -157,6 +157,8 @@ def play_through(incident: Incident, world: World, narrator: Narrator, clock: Cl
         narrator.say(incident.happen(world, running))
         if incident.stuck:
             phase.facts = {"pods that hang": _until_stuck(running)}
+        else:
+            sight.until_still(running, lambda: len(sight.stuck(running)))
     with narrator.phase("diagnose", "Why") as phase:
         played = find_out(incident.expected, world, narrator, running)
         phase.facts = {"verdict": _told(played.diagnosis), "calls": played.calls}
@@ -173,12 +175,12 @@ def read(world: World, running: Cluster) -> Snapshot:
         message = "a snapshot needs a control plane"
         raise RuntimeError(message)
     clock = running.nodes.clock
-    session = boto3.session.Session("rehearsal", "rehearsal", region_name=REGION)
+    session = boto3.session.Session("rehearsal", "rehearsal", region_name=world.region)
     snapshot = collect_from(
-        CLUSTER,
+        running.name,
         AwsClients(session, world.endpoint.url),
-        choose_context(CLUSTER, "", kubeconfig=str(world.control_plane.kubeconfig)),
-        region=REGION,
+        choose_context(running.name, "", kubeconfig=str(world.control_plane.kubeconfig)),
+        region=world.region,
         now=lambda: datetime.fromtimestamp(clock.now(), UTC),
     )
     return replace(snapshot, lines=(*known_or(snapshot.lines, ()), *log_lines(world.folder / "nodes")))
@@ -208,7 +210,7 @@ def find_out(expected: Expected, world: World, narrator: Narrator, running: Clus
     Raises:
         RehearsalFailedError: The verdict is not the expected one.
     """
-    narrator.command(f"headroom diagnose --cluster {CLUSTER} --log …/ipamd.log")
+    narrator.command(f"headroom diagnose --cluster {running.name} --log …/ipamd.log")
     world.endpoint.forget_calls()
     started = time.monotonic()
     snapshot = read(world, running)
@@ -281,7 +283,7 @@ def _cure(incident: Incident, world: World, narrator: Narrator, running: Cluster
 
 def make(narrator: Narrator, played: Played) -> Plan:
     """Makes the plan, and tells it."""
-    narrator.command(f"headroom plan --cluster {CLUSTER}")
+    narrator.command(f"headroom plan --cluster {known_or(played.snapshot.cluster, '…')}")
     started = time.monotonic()
     plan = make_plan(played.snapshot, played.diagnosis)
     played.plan, played.seconds["plan"] = plan, time.monotonic() - started

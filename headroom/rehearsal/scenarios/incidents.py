@@ -362,7 +362,10 @@ NODE_SUBNET_FULL = Incident(
     happen=_no_room_for_nodes,
     stuck=False,
     by_hand=_other_node_subnets,
-    expected=Expected(causes=((RootCause.SUBNET_EXHAUSTION, Detail.NODE_SUBNET_FULL),)),
+    expected=Expected(
+        causes=((RootCause.SUBNET_EXHAUSTION, Detail.NODE_SUBNET_FULL),),
+        also=((RootCause.ENI_LIMIT, Detail.MAX_PODS),),
+    ),
 )
 
 

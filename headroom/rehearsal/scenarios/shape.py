@@ -103,6 +103,7 @@ class Cluster:
     network: Network
     nodes: Nodes
     kube: Kube
+    name: str = CLUSTER
 
 
 def build(  # noqa: PLR0913 - the parts, by keyword
@@ -143,6 +144,7 @@ def build(  # noqa: PLR0913 - the parts, by keyword
         security_groups=[network.security_group_id],
         cluster=CLUSTER,
         seed=seed,
+        network=world.node_network,
     )
     count = sum(group.count for group in shape.groups)
     progress(f"launching {count} {', '.join(sorted({group.kind.instance_type for group in shape.groups}))}")
