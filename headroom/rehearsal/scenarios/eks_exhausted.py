@@ -19,6 +19,7 @@ from headroom.rehearsal.scenarios.incident import (
     CANNOT_SHOW,
     Expected,
     RehearsalFailedError,
+    check_nodes,
     find_out,
     make,
     pulumi,
@@ -77,8 +78,7 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
         phase.facts = {"conditions": until_met(world, narrator, running, plan)}
     with narrator.phase("destroy", "A premature destroy is refused, and nothing is deleted") as phase:
         phase.facts = _destroy(world, running, narrator)
-    if running.nodes.errors:
-        raise RehearsalFailedError("the simulated nodes met errors:\n" + "\n".join(running.nodes.errors[:5]))
+    check_nodes(running)
     return {
         **result_of(played),
         "scenario": NAME,

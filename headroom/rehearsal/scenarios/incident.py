@@ -164,9 +164,18 @@ def play_through(incident: Incident, world: World, narrator: Narrator, clock: Cl
         phase.facts = {"verdict": _told(played.diagnosis), "calls": played.calls}
     if played.diagnosis.verdict is Verdict.FOUND:
         _cure(incident, world, narrator, running, played)
+    check_nodes(running)
+    return played
+
+
+def check_nodes(running: Cluster) -> None:
+    """Sees that the simulated nodes are well.
+
+    Raises:
+        RehearsalFailedError: They met errors of their own: what is seen then proves nothing.
+    """
     if running.nodes.errors:
         raise RehearsalFailedError("the simulated nodes met errors:\n" + "\n".join(running.nodes.errors[:5]))
-    return played
 
 
 def read(world: World, running: Cluster) -> Snapshot:
@@ -337,6 +346,7 @@ def until_met(world: World, narrator: Narrator, running: Cluster, plan: Plan) ->
     narrator.command("headroom verify --plan …")
     while True:
         waited = clock.now() - started
+        check_nodes(running)
         found = evaluate(plan, read(world, running), waited_seconds=waited)
         for state in found:
             line = f"{state.state.value:8} {state.condition.title}: {state.because}"

@@ -23,6 +23,8 @@ FOR_EVER: Final = 1_000_000
 _COOLING = re.compile(r"cooldown IPs: (\d+)")
 _REFUSED = re.compile(r"EC2: (\w+),.{0,200}?(UnauthorizedOperation|RequestLimitExceeded)")
 _DENIED = re.compile(r"failed to call ec2:(\w+) due to missing permissions")
+_GROWING: Final = ("AssignPrivateIpAddresses", "AttachNetworkInterface", "CreateNetworkInterface")
+"""The calls by which ipamd grows its pool."""
 _UNAUTHORIZED, _THROTTLED = "UnauthorizedOperation", "RequestLimitExceeded"
 _ANSWERS: Final = {
     _UNAUTHORIZED: (403, "You are not authorized to perform this operation."),
@@ -51,6 +53,7 @@ def build(
         vpc_id=network.vpc_id,
         security_groups=[network.security_group_id],
         cluster=original.name,
+        network=world.node_network,
     )
     progress(f"{len(original.nodes):,} nodes and {len(original.pods):,} pods")
     build_workloads(world.kube, original)
@@ -174,12 +177,15 @@ def _refuse(world: World, original: Original) -> None:
         *([_UNAUTHORIZED] if Detail.IAM in details else []),
         *([_THROTTLED] if Detail.THROTTLING in details else []),
     }
-    refused = sorted({(call, code) for call, code in _refusals(original) if code in wanted})
-    for call, code in refused:
+    refused = {(call, code) for call, code in _refusals(original) if code in wanted}
+    if any(code == _THROTTLED for _, code in refused):
+        # Throttling is the account's, whichever of the calls was logged last.
+        refused |= {(call, _THROTTLED) for call in _GROWING}
+    for call, code in sorted(refused):
         status, message = _ANSWERS[code]
         world.endpoint.fail(call, code, status=status, count=FOR_EVER, message=message)
     if refused:
-        calls = ", ".join(f"{call} with {code}" for call, code in refused)
+        calls = ", ".join(f"{call} with {code}" for call, code in sorted(refused))
         original.guesses.append(f"which calls EC2 refuses: {calls}, as the logs show, until a person has put it right")
 
 
