@@ -35,6 +35,9 @@ SANDBOX_RETRY_SECONDS = 12.0
 START_SECONDS = 1.0
 """From an address to a running container, images being on the node already."""
 
+GONE = 410
+"""What the API server answers to a watch from a version that it has forgotten: list again (Kubernetes API concepts)."""
+
 STATUS_WRITERS = 6
 """Threads that write to the API server."""
 
@@ -333,13 +336,28 @@ class Nodes:
         return run
 
     def _watch(self) -> None:
-        pods, version = self.kube.list_and_version(PODS)
-        for pod in pods:
-            self._changes.put(("ADDED", pod))
-        with self.kube.watch(PODS, resource_version=version) as watch:
-            self._open_watch = watch
-            for event in watch:
-                self._changes.put((event.type, event.object))
+        """Lists and watches, again and again: the API server ends a watch whose reader is slow, as ours is at times."""
+        seen: dict[str, Mapping[str, Any]] = {}
+        while not self._stopping.is_set():
+            pods, version = self.kube.list_and_version(PODS)
+            now = {pod["metadata"]["uid"]: pod for pod in pods}
+            for uid in [uid for uid in seen if uid not in now]:
+                self._changes.put(("DELETED", seen.pop(uid)))
+            for pod in pods:
+                self._changes.put(("ADDED", pod))
+            seen |= now
+            try:
+                with self.kube.watch(PODS, resource_version=version) as watch:
+                    self._open_watch = watch
+                    for event in watch:
+                        self._changes.put((event.type, event.object))
+                        if event.type == "DELETED":
+                            seen.pop(event.object["metadata"]["uid"], None)
+                        else:
+                            seen[event.object["metadata"]["uid"]] = event.object
+            except ApiError as error:
+                if error.code != GONE:
+                    raise
 
     def _run(self) -> None:
         while not self._stopping.is_set():
