@@ -230,9 +230,15 @@ def _finish(snapshot: "Snapshot", file: Path, *, pseudonyms: bool) -> int:
         click.echo(f"Next: headroom diagnose --bundle {file}", err=True)
     lacking = missing(snapshot)
     if lacking:
-        reasons = "; ".join(f"{name}: {unknown}" for name, unknown in lacking)
-        click.echo(f"A diagnosis may stay undecided without {reasons}.", err=True)
+        click.echo(f"A diagnosis may stay undecided without {_by_reason(lacking)}.", err=True)
     return EXIT_CODES["essential values missing" if lacking else "read"]
+
+
+def _by_reason(lacking: Sequence[tuple[str, object]]) -> str:
+    names: dict[str, list[str]] = {}
+    for name, unknown in lacking:
+        names.setdefault(str(unknown), []).append(name)
+    return "; ".join(f"{', '.join(listed)}: {reason}" for reason, listed in names.items())
 
 
 def _write(file: Path, text: str) -> None:

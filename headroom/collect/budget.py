@@ -25,7 +25,7 @@ class Budget:
     Attributes:
         calls: Calls made, repeated ones included.
         allowed: 10, and one for each 1,000 interfaces and each 100 instance types that had to be looked up.
-        by_thing: Of the calls, those made one for each thing, by what the thing is.
+        by_thing: Of the calls, those made one for each thing of several, by what the thing is.
     """
 
     calls: int
@@ -36,13 +36,14 @@ class Budget:
         text = f"{self.calls} AWS calls (budget {self.allowed})"
         if self.calls <= self.allowed:
             return text
-        extra = ", ".join(f"{count} for {what}" for what, count in self.by_thing if count > 1)
+        extra = ", ".join(f"{count} for {what}" for what, count in self.by_thing)
         return f"{self.calls} AWS calls (budget {self.allowed}; {extra or 'some were repeated'})"
 
 
 def budget(snapshot: Snapshot) -> Budget:
     """What the snapshot cost."""
-    calls = {each.name: each.calls for each in snapshot.sources if each.name.startswith(AWS_SERVICES)}
+    sources = [each for each in snapshot.sources if each.name.startswith(AWS_SERVICES)]
+    things = {each.name: each.calls for each in sources if each.items > 1}
     aws = known(snapshot.aws)
     interfaces = len(items(aws.interfaces)) if aws else 0
     region = aws.region_interfaces if aws else None
@@ -50,9 +51,9 @@ def budget(snapshot: Snapshot) -> Budget:
         interfaces += region
     types = len(items(aws.instance_types)) if aws else 0
     return Budget(
-        calls=sum(calls.values()),
+        calls=sum(each.calls for each in sources),
         allowed=BASE_CALLS + math.ceil(interfaces / INTERFACES_A_CALL) + math.ceil(types / TYPES_A_CALL),
-        by_thing=tuple((what, calls.get(name, 0)) for name, what in _BY_THING.items()),
+        by_thing=tuple((what, things[name]) for name, what in _BY_THING.items() if name in things),
     )
 
 

@@ -43,6 +43,9 @@ def count_call(**_: Any) -> None:
         tally.count()
 
 
+_NEEDS = "needs "
+
+
 class Pending(Generic[T]):
     """A reading that may still run."""
 
@@ -74,7 +77,9 @@ class Pending(Generic[T]):
         """
         value = self.fact()
         if isinstance(value, Unknown):
-            raise NotReadError(Unknown(value.reason, f"needs {self.name}: {value}"))
+            # What is needed may itself need something: the first that is missing says it all.
+            first = value if value.detail.startswith(_NEEDS) else Unknown(value.reason, f"{_NEEDS}{self.name}: {value}")
+            raise NotReadError(first)
         return value
 
     def when_done(self, use: Callable[[T], object]) -> None:

@@ -341,6 +341,8 @@ class Cluster:
             return _Reach(Growth.UNKNOWN)
         own = tuple(dict.fromkeys(each.subnet_id for each in open_interfaces))
         subnets = tuple(dict.fromkeys((*own, *candidates)))
+        if not subnets:
+            return _Reach(Growth.UNKNOWN)
         frees = {subnet_id: self.free(subnet_id) for subnet_id in subnets}
         counts = {subnet_id: free for subnet_id, free in frees.items() if free is not None}
         if prefixes:

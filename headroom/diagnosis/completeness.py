@@ -71,7 +71,10 @@ def cni_pods_are_whole(kubernetes: Kubernetes) -> bool:
     daemon_set = known(kubernetes.cni_daemon_set)
     if daemon_set is None:
         return is_known(kubernetes.cni_daemon_set)
-    return sum(pod.ready for pod in items(kubernetes.cni_pods)) >= known_or(daemon_set.ready, 0)
+    ready, pods = known(daemon_set.ready), items(kubernetes.cni_pods)
+    if ready is None or any(known(pod.node) is None and pod.ready for pod in pods):
+        return False
+    return sum(pod.ready for pod in pods) >= ready
 
 
 def _in_part(detail: str) -> Unknown:

@@ -58,6 +58,14 @@ class Hit:
         """The node that the line is of; where that is not known, the file."""
         return known(self.line.node) or known(self.line.file) or ""
 
+    def may_be_where(self, other: "Hit") -> bool:
+        """Whether nothing says that they are of different nodes."""
+        for fact in ("node", "file"):
+            mine, its = known(getattr(self.line, fact)), known(getattr(other.line, fact))
+            if mine is not None and its is not None:
+                return bool(mine == its)
+        return True
+
     def is_about_pod_of(self, other: "Hit") -> bool:
         """Whether both are events of the same pod."""
         mine = known(self.line.file) or ""

@@ -344,7 +344,8 @@ def _stack_steps(situation: Situation, weighed: Weighed, stack: str) -> Iterator
     )
     yield Step(
         what="See that it worked",
-        command=f"headroom verify --plan stacks/plan.{stack}.json",
+        command=f"headroom verify --plan stacks/plan.{stack}.json --cluster {situation.cluster} "
+        f"--region {situation.region}",
         takes="up to three minutes",
     )
 

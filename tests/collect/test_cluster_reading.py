@@ -437,7 +437,7 @@ def test_without_eks_and_without_nodes_the_vpc_is_unknown_and_said_so(
     snapshot = read()
     assert aws_of(snapshot).subnets == Unknown(
         Reason.DENIED,
-        "needs the VPC: denied (needs the cluster's VPC: denied (DescribeCluster: AccessDeniedException))",
+        "needs the cluster's VPC: denied (DescribeCluster: AccessDeniedException)",
     )
     assert [name for name, _ in missing(snapshot)] == ["vpc", "subnets", "interfaces", "nodes"]
 
@@ -595,3 +595,13 @@ def test_nodes_without_instances_do_not_look_like_another_cluster(read: Read, cl
 
 def test_the_kubeconfig_of_the_fixture_is_what_is_read(kubeconfig: Path, api: ApiServerStub) -> None:
     assert yaml.safe_load(kubeconfig.read_text(encoding="utf-8")) == kubeconfig_content({CLUSTER: api.url})
+
+
+def test_near_a_quota_the_quotas_and_the_regions_interfaces_are_read(
+    read: Read, aws: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aws_readings, "INTERFACE_QUOTA", 8)
+    found = aws_of(read())
+    assert (found.region_interface_quota, found.vpc_cidr_quota) == (5000, 5)
+    assert found.region_interfaces == len(items(found.interfaces))
+    assert aws.endpoint.calls()["DescribeNetworkInterfaces"] == 2

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from typing import Any, Final, get_args, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from headroom.addresses.association import families
 from headroom.addresses.blocks import Block
+from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.signatures import match, signatures
 from headroom.facts.aws import (
     Addon,
@@ -44,6 +46,9 @@ from headroom.facts.pseudonyms import FIELDS, Kind, pseudonymised
 from headroom.facts.snapshot import Line, Origin, Snapshot, Source, Stated
 from headroom.facts.values import Reason, Unknown, items
 from tests.facts.conftest import SNAPSHOTS
+
+if TYPE_CHECKING:
+    from headroom.diagnosis.verdict import Diagnosis
 
 KEY: Final = b"a key for the tests"
 SUBNET_ID, OTHER_ID = "subnet-0a1b2c3d4e5f60718", "subnet-0b1b2c3d4e5f60718"
@@ -362,6 +367,45 @@ def test_cidrs_contain_and_overlap_one_another_as_before(blocks: list[Block], ke
 def test_any_snapshot_can_be_renamed_and_written(snapshot: Snapshot) -> None:
     renamed = pseudonymised(snapshot, KEY)
     assert load(dump(renamed)) == renamed
+
+
+# The diagnosis
+
+INCIDENTS = sorted((Path(__file__).parents[1] / "incidents").glob("*/facts.json"))
+
+
+def told(diagnosis: Diagnosis) -> object:
+    """Everything of a diagnosis but names, ids, addresses and sentences."""
+    impact, history = diagnosis.impact, diagnosis.history
+    return (
+        diagnosis.verdict,
+        [
+            (
+                (cause.name, cause.confidence, cause.made_by, len(cause.scope.nodes), cause.scope.zones),
+                [(each.value, each.threshold, each.count, each.when) for each in cause.evidence],
+                [each.cause for each in cause.ruled_out],
+            )
+            for cause in diagnosis.causes
+        ],
+        len(diagnosis.not_ip),
+        impact and (impact.stuck_pods, impact.services, [each.kind for each in impact.autoscalers]),
+        impact and [(each.kind, each.desired, each.ready, each.stuck, each.priority) for each in impact.workloads],
+        impact and [each.addresses for each in impact.reliefs],
+        history and (history.held, history.by_pods, history.expected, history.thrifty, history.factor),
+        history and [(each.zone, each.usable, each.free, each.by_owner, each.free_blocks) for each in history.subnets],
+        [(each.decides, each.changes_verdict) for each in diagnosis.needed],
+        [each.met for each in diagnosis.escalations],
+    )
+
+
+@pytest.mark.parametrize("file", INCIDENTS, ids=lambda file: str(file.parent.name))
+def test_the_diagnosis_of_an_incident_is_unchanged(file: Path) -> None:
+    original = load(file.read_text(encoding="utf-8"))
+    assert told(diagnose(pseudonymised(original, KEY))) == told(diagnose(original))
+
+
+def test_there_are_incidents_to_try() -> None:
+    assert len(INCIDENTS) >= 5
 
 
 # Texts

@@ -54,18 +54,21 @@ def judge(reading: Reading) -> Finding:
         if all(state.growth is not Growth.LIMIT for state in nodes):
             return Finding(ruled_out=(RuledOut(cause=RootCause.ENI_LIMIT, by=slots),))
         return Finding()
-    # What was not seen may still be written.
-    if hits and cluster.stuck:
+    # What was not seen may still be written, in the logs of the nodes in question.
+    unseen = {state.node.name for state in nodes if state.growth is Growth.UNKNOWN and not state.spare}
+    hits = tuple(hit for hit in hits if known(hit.line.node) in unseen)
+    if hits:
         return Finding(causes=(cause(reading, RootCause.ENI_LIMIT, hits=hits, summary=_summary(reading)),))
     return Finding(needed=(NODE_INTERFACES,) if cluster.stuck else ())
 
 
 def _had_addresses_since(reading: Reading, hit: Hit) -> bool:
     """Whether the pool had addresses that no pod used, after it had reached its limit: then the limit denies nobody."""
-    stats = reading.pool_stats.get(hit.place)
-    if stats is None or hit.is_after(stats):
-        return False
-    return int(stats.match.groups["total"]) > int(stats.match.groups["assigned"])
+    return any(
+        int(stats.match.groups["total"]) > int(stats.match.groups["assigned"]) and not hit.is_after(stats)
+        for stats in reading.pool_stats.values()
+        if stats.may_be_where(hit)
+    )
 
 
 def _summary(reading: Reading) -> str:

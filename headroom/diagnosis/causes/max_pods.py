@@ -26,7 +26,7 @@ def judge(reading: Reading) -> Finding:
             summary=f"Nodes run as many pods as their maxPods{told} allows; the pod was never placed.",
         )
         if all(_is_of_daemon_set(hit) for hit in hits):
-            return Finding(fallback=(found,))
+            return Finding(fallback=() if reading.symptoms else (found,))
         return Finding(causes=(found,))
     refused = [
         pod

@@ -44,7 +44,7 @@ CANNOT_SHOW = (
     "Packets: routes, security groups and network ACLs are checked for existence, not with traffic.",
     "IAM: the simulated AWS allows every call, unless the scenario denies it.",
     "Other users of the VPC: load balancers, Lambda and endpoints that take addresses meanwhile.",
-    "ipamd's metrics and the nodes' own logs by the API server: the nodes' logs are read as files.",
+    "The nodes' own logs by the API server: they are read as files.",
 )
 
 
@@ -276,18 +276,23 @@ def _cure(incident: Incident, world: World, narrator: Narrator, running: Cluster
         with narrator.phase("by hand", "What a person does"):
             narrator.say(incident.by_hand(world, running, plan))
     if plan.stack:
-        with narrator.phase("preview", "Previewed with the policies") as phase:
-            arguments = write_plan(world, plan)
-            preview = pulumi(world, narrator, "preview", *arguments)
-            played.seconds["preview"] = preview.seconds
-            phase.facts = {"page to preview (s)": played.page_to_preview}
-        with narrator.phase("up", "Applied"):
-            pulumi(world, narrator, "up", "--yes", "--skip-preview", *arguments)
+        apply_plan(world, narrator, plan, played)
     if incident.afterwards is not None:
         with narrator.phase("afterwards", "What a person does next"):
             narrator.say(incident.afterwards(world, running, plan))
     with narrator.phase("verify", "Until every condition holds") as phase:
         phase.facts = {"conditions": until_met(world, narrator, running, plan)}
+
+
+def apply_plan(world: World, narrator: Narrator, plan: Plan, played: Played) -> None:
+    """Previews the plan's stack with the policies, and applies it."""
+    with narrator.phase("preview", "Previewed with the policies") as phase:
+        arguments = write_plan(world, plan)
+        preview = pulumi(world, narrator, "preview", *arguments)
+        played.seconds["preview"] = preview.seconds
+        phase.facts = {"page to preview (s)": played.page_to_preview}
+    with narrator.phase("up", "Applied"):
+        pulumi(world, narrator, "up", "--yes", "--skip-preview", *arguments)
 
 
 def make(narrator: Narrator, played: Played) -> Plan:
