@@ -270,7 +270,11 @@ def _settings_entry(situation: Situation, settings: Mapping[str, str]) -> Entry:
     value: dict[str, Value] = {
         "managedBy": "addon" if addon is not None else "daemonset",
         "settings": dict(settings),
-        "liveEnvironment": dict(sorted(situation.environment.items())),
+        "liveEnvironment": {
+            name: value
+            for name, value in sorted(situation.environment.items())
+            if name in settings or name in live_settings_to_keep(situation.environment)
+        },
     }
     if addon is not None:
         value["addonVersion"] = known_or(addon.version, "")

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 
+from headroom.collect.budget import budget
 from headroom.collect.session import AwsClients, choose_context
 from headroom.collect.snapshot import collect_from
 from headroom.diagnosis.classifier import diagnose
@@ -33,8 +34,6 @@ SPEED = 20.0
 START = datetime(2026, 3, 3, 20, 20, tzinfo=UTC)
 VERIFY_SECONDS = 900
 """Simulated time that a cure may take; the plan's own patience is shorter."""
-_AWS = ("ec2", "eks", "service-quotas")
-"""How readings of AWS are named."""
 LOOK_SECONDS = 20
 """Simulated time between two looks at the postconditions."""
 
@@ -228,7 +227,7 @@ def find_out(expected: Expected, world: World, narrator: Narrator, running: Clus
     played = Played(
         snapshot=snapshot,
         diagnosis=diagnosis,
-        calls=sum(source.calls for source in snapshot.sources if source.name.startswith(_AWS)),
+        calls=budget(snapshot).calls,
         seconds={"collect": collected - started, "diagnose": time.monotonic() - collected},
     )
     for line in told(diagnosis):
