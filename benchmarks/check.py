@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]  # no stubs in the lock
 import yaml
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from headroom.addresses.blocks import Block
 from headroom.rehearsal.engine import CHECKOUT, Engine
@@ -250,12 +252,13 @@ def raw_project(folder: Path, count: int, **config: object) -> Path:
 
 
 def ready() -> float:
-    """Seconds until the pack says its port."""
+    """Seconds until the pack has judged a first resource: it says its port, and its policies, before it can."""
     started = time.perf_counter()
     command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:0", str(CHECKOUT / "policies")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT / "policies") as process:  # noqa: S603 - ours
-        if process.stdout is not None:
-            process.stdout.readline()
+        port = process.stdout.readline().strip() if process.stdout is not None else ""
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            analyzer_pb2_grpc.AnalyzerStub(channel).Analyze(analyzer_pb2.AnalyzeRequest(type="aws:ec2/subnet:Subnet"))
         seconds = time.perf_counter() - started
         process.terminate()
     return seconds

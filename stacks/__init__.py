@@ -6,7 +6,7 @@ import pulumi
 
 from headroom.addresses.problems import Problem, ProblemsError
 
-REMEDIES = {"emergency": "stacks.emergency", "density": "stacks.density"}
+REMEDIES = {"emergency": "stacks.emergency", "density": "stacks.density", "watch": "stacks.watch"}
 """Module by the value of `headroom:remedy`."""
 
 

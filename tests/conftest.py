@@ -43,7 +43,11 @@ STACK_TYPE = "pulumi:pulumi:Stack"
 READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 PROVIDER_MODULES = (
     "pulumi_aws.ec2",
+    "pulumi_aws.cloudwatch",
     "pulumi_aws.eks",
+    "pulumi_aws.iam",
+    "pulumi_aws.lambda_",
+    "pulumi_aws.sqs",
     "pulumi_aws.vpc",
     "pulumi_kubernetes.apps.v1",
     "pulumi_kubernetes.core.v1",

@@ -12,6 +12,7 @@ COMMANDS = {
     "check": "Judge a stack by the policies, without an engine or credentials.",
     "collect": "Read a live EKS cluster into a snapshot: AWS, Kubernetes, the CNI.",
     "diagnose": "Say why pods get no address, with the evidence: live, or from a bundle, logs, a ticket.",
+    "forecast": "When zones and subnets run dry: from CloudWatch, or from a file.",
     "plan": "Write the smallest change that cures it, as files for review.",
     "rehearse": "Play an incident on this machine, with no cloud account, and see it cured.",
     "report": "Write a diagnosis as one HTML page, and as Markdown.",

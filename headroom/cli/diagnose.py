@@ -30,7 +30,7 @@ SUBJECT: Final = "headroom diagnose"
 @click.option("--endpoint-url", default="", help="With --cluster: another endpoint for AWS.")
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--yaml", "form", flag_value="yaml", help="Print the runbook's YAML.")
-def diagnose(  # noqa: PLR0913 - one argument for each option
+def diagnose(  # noqa: PLR0913, PLR0917 - one argument for each option
     cluster: str,
     facts: Path | None,
     bundle: Path | None,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -22,7 +22,10 @@ from headroom.addresses.problems import ProblemsError
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.narration import Narrator, Phase
 from headroom.rehearsal.tools import Tools, find_tools
-from headroom.rehearsal.world import World, start_world
+from headroom.rehearsal.world import REGION, World, start_world
+
+if TYPE_CHECKING:
+    from headroom.rehearsal.scenarios.twin.original import Original
 
 EXHAUSTED = "eks-exhausted"
 SCENARIOS = (
@@ -41,6 +44,7 @@ SCENARIOS = (
 )
 """By name; the first has a module of its own, the others are `headroom.rehearsal.scenarios.incidents`."""
 
+NEXT = "stacks/Pulumi.example-emergency.yaml is the file to copy for a cluster of your own."
 FAILED = 1
 PLAIN_WIDTH = 160
 """Columns where no terminal says how many it has."""
@@ -49,12 +53,20 @@ PLAIN_WIDTH = 160
 @click.command()
 @click.option("--scenario", type=click.Choice(SCENARIOS), default=EXHAUSTED, show_default=True, help="What to play.")
 @click.option("--all", "play_all", is_flag=True, help="Play every scenario, and end with a table of verdicts.")
+@click.option("--facts", type=click.Path(path_type=Path), help="Rebuild the cluster of a snapshot, and cure the copy.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write each scenario's facts and verdict here.")
 @click.option("--keep", is_flag=True, help="Leave it running at the end, and say how to reach it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead; the story goes to stderr.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to keep logs and state (else removed).")
-def rehearse(  # noqa: PLR0913 - one argument for each option
-    scenario: str, *, play_all: bool, save: Path | None, keep: bool, as_json: bool, folder: Path | None
+def rehearse(  # noqa: C901, PLR0913 - one argument for each option, and what may not stand together
+    scenario: str,
+    *,
+    play_all: bool,
+    facts: Path | None,
+    save: Path | None,
+    keep: bool,
+    as_json: bool,
+    folder: Path | None,
 ) -> None:
     """Play an incident on this machine, with no cloud account, and see it cured.
 
@@ -62,12 +74,18 @@ def rehearse(  # noqa: PLR0913 - one argument for each option
     headroom rehearse
     headroom rehearse --keep      then look around with kubectl, aws and pulumi
     headroom rehearse --all       every scenario, and a table of verdicts
+    headroom rehearse --facts snapshot.json      your own cluster, as headroom collect has read it
 
     The Pulumi engine, etcd, the Kubernetes API server, scheduler and controllers are the real ones. Simulated are
     the AWS API, the providers, the kubelets and the VPC CNI; whether pods get addresses is not scripted.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
-    if play_all and (keep or scenario != EXHAUSTED):
+    chosen = scenario != EXHAUSTED
+    if play_all and (keep or chosen):
         raise click.UsageError("--all plays every scenario and keeps none. Leave --keep and --scenario out.")
+    if facts is not None and (play_all or save is not None or chosen):
+        raise click.UsageError("--facts plays a copy of one cluster. Leave --all, --save and --scenario out.")
+    original = _original(facts) if facts is not None else None
+    what = scenario if original is None else f"on a copy of {original.name}"
     terminal = (sys.stderr if as_json else sys.stdout).isatty()
     console = Console(stderr=as_json, highlight=False, width=None if terminal else PLAIN_WIDTH)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -84,11 +102,11 @@ def rehearse(  # noqa: PLR0913 - one argument for each option
                 sys.exit(FAILED)
             return
         console.print(
-            f"Rehearsing {scenario} with Pulumi {tools.pulumi_version}, Kubernetes {tools.kubernetes_version} "
+            f"Rehearsing {what} with Pulumi {tools.pulumi_version}, Kubernetes {tools.kubernetes_version} "
             "and a simulated AWS"
         )
         narrator = Narrator(console)
-        with _playing(scenario, place, tools, narrator, save) as (world, result):
+        with _playing(scenario, place, tools, narrator, save, original) as (world, result):
             _finish(narrator, result)
             if as_json:
                 click.echo(json.dumps(result, indent=2))
@@ -118,14 +136,19 @@ def _place(folder: Path | None) -> Path:
 
 
 @contextmanager
-def _playing(
-    scenario: str, place: Path, tools: Tools, narrator: Narrator, save: Path | None
+def _playing(  # noqa: PLR0913, PLR0917 - what a rehearsal needs
+    scenario: str,
+    place: Path,
+    tools: Tools,
+    narrator: Narrator,
+    save: Path | None,
+    original: "Original | None" = None,
 ) -> Iterator[tuple[World, dict[str, Any]]]:
-    """Plays a scenario; the world lives on until the block ends."""
+    """Plays a scenario, or on the copy of a cluster; the world lives on until the block ends."""
     started = time.monotonic()
-    world, phase_seconds = _start(place, tools)
+    world, phase_seconds = _start(place, tools, original.region if original is not None else REGION)
     with world:
-        clock, play = _scenario(scenario, save)
+        clock, play = _scenario(scenario, save) if original is None else _copy(original)
         narrator.simulated_now = clock.now
         result = play(world, narrator, clock)
         result |= {
@@ -146,6 +169,20 @@ def _scenario(name: str, save: Path | None) -> tuple[Clock, Callable[[World, Nar
     from headroom.rehearsal.scenarios.incidents import INCIDENTS  # noqa: PLC0415
 
     return Clock(incident.START, incident.SPEED), partial(incident.play, INCIDENTS[name], save=save)
+
+
+def _original(facts: Path) -> "Original":
+    """The cluster of a snapshot; imported here, for `--help` does not need it."""
+    from headroom.rehearsal.scenarios.twin.play import open_original  # noqa: PLC0415
+
+    return open_original(facts)
+
+
+def _copy(original: "Original") -> tuple[Clock, Callable[[World, Narrator, Clock], dict[str, Any]]]:
+    from headroom.rehearsal.scenarios import incident  # noqa: PLC0415
+    from headroom.rehearsal.scenarios.twin.play import play  # noqa: PLC0415
+
+    return Clock(original.collected_at, incident.SPEED), partial(play, original)
 
 
 def _play_all(console: Console, place: Path, tools: Tools, save: Path | None, *, as_json: bool) -> bool:
@@ -198,9 +235,9 @@ def _phase(phase: Phase) -> dict[str, Any]:
     }
 
 
-def _start(place: Path, tools: Tools) -> tuple[World, float]:
+def _start(place: Path, tools: Tools, region: str = REGION) -> tuple[World, float]:
     started = time.monotonic()
-    return start_world(place, tools), round(time.monotonic() - started, 1)
+    return start_world(place, tools, region=region), round(time.monotonic() - started, 1)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -227,7 +264,7 @@ def _finish(narrator: Narrator, result: dict[str, Any]) -> None:
     narrator.say("\nWhat this rehearsal cannot show:")
     for line in result["cannotShow"]:
         narrator.say(f"  - {line}")
-    narrator.say("\nNext: stacks/Pulumi.example-emergency.yaml is the file to copy for a cluster of your own.")
+    narrator.say(f"\nNext: {result.get('next', NEXT)}")
 
 
 def _duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ Layout of an archive of the EKS log collector: awslabs/amazon-eks-ami, log-colle
 (`ipamd/`, `kubelet/`, `var_log/aws-routed-eni/`, `system/instance-id.txt`, …).
 """
 
+import codecs
 import json
 import os
 import re
@@ -50,6 +51,7 @@ _HOST: Final = re.compile(rb"^Linux (\S+) ")
 _INSTANCE: Final = re.compile(r"^i-[0-9a-f]{8,17}$")
 _LIST_KEY: Final = re.compile(r'"(items|' + "|".join(AWS_LISTS) + r')"\s*:\s*\[')
 _KIND: Final = re.compile(r'"kind"\s*:\s*"(\w+)"')
+_ALIAS: Final = re.compile(r"(?:^|[\s\[,{])\*[\w-]")
 _DAMAGED: Final = (EOFError, OSError, zlib.error, tarfile.TarError, zipfile.BadZipFile, NotImplementedError)
 
 
@@ -205,8 +207,12 @@ class _Reader:
 
     def _yaml(self, stream: BinaryIO, name: str) -> None:
         text = b"".join(pieces(stream, self._allowance)).decode("utf-8", "replace")
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
-            documents = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 - both are safe
+            if _ALIAS.search(text) and any(isinstance(each, yaml.AliasEvent) for each in yaml.parse(text, loader)):
+                self._told(name, "unparseable: aliases are not read")  # they can grow without end
+                return
+            documents = list(yaml.load_all(text, loader))
         except (yaml.YAMLError, ValueError, RecursionError):
             self._log(BytesIO(text.encode()), name)
             return
@@ -254,32 +260,16 @@ class _Reader:
 
     def _objects(self, stream: BinaryIO, name: str) -> None:
         """A list of objects that is too large to be read as a whole, one object at a time."""
-        decoder, buffer, key, taken = json.JSONDecoder(), "", None, 0
-        texts = (piece.decode("utf-8", "replace") for piece in pieces(stream, self._allowance))
+        buffer, key, taken, ended = "", "", 0, False
+        texts = codecs.iterdecode(pieces(stream, self._allowance), "utf-8", "replace")
         for text in texts:
             buffer += text
-            if key is None:
-                found = _LIST_KEY.search(buffer)
-                if found is None:
-                    if len(buffer) > LARGEST_DOCUMENT:
-                        break
-                    continue
+            if not key and (found := _LIST_KEY.search(buffer)) is not None:
                 key, buffer = found.group(1), buffer[found.end() :]
-            place, ended = 0, False
-            while True:
-                while place < len(buffer) and (buffer[place].isspace() or buffer[place] == ","):
-                    place += 1
-                if place >= len(buffer):
-                    break
-                if buffer[place] == "]":
-                    ended = True
-                    break
-                try:
-                    item, place = decoder.raw_decode(buffer, place)
-                except (ValueError, RecursionError):
-                    break
-                taken += self._item(key, item)
-            buffer = buffer[place:]
+            if key:
+                items, place, ended = _items_of(buffer)
+                taken += sum(self._item(key, item) for item in items)
+                buffer = buffer[place:]
             if ended:
                 self._told(name, items=taken)
                 return
@@ -293,17 +283,21 @@ class _Reader:
             return sum(self._document(each, name) for each in document)
         if not isinstance(document, dict):
             return 0
-        if is_case(document):
-            self._cases.append(case_of(document, name=name))
-            return 1
-        if _is_snapshot(document):
-            self._base = from_json(document, subject=name)
+        if is_case(document) or _is_snapshot(document):
+            self._own(document, name)
             return 1
         if isinstance(document.get("items"), list):
             return sum(self._item("items", each) for each in document["items"])
         if "kind" in document and "metadata" in document:
             return self._item("items", document)
         return self._aws(document)
+
+    def _own(self, document: dict[str, Any], name: str) -> None:
+        """A file that Headroom itself defines."""
+        if is_case(document):
+            self._cases.append(case_of(document, name=name))
+        else:
+            self._base = from_json(document, subject=name)
 
     def _aws(self, document: dict[str, Any]) -> int:
         taken = 0
@@ -412,6 +406,21 @@ class _Rewindable:
         """Back to the beginning, as long as no more than the head was read."""
         self._place = place
         return place
+
+
+def _items_of(text: str) -> tuple[list[object], int, bool]:
+    """The items of a JSON list's text: those that are whole, where the rest begins, and whether the list ends there."""
+    decoder, place, found = json.JSONDecoder(), 0, list[object]()
+    while True:
+        while place < len(text) and (text[place].isspace() or text[place] == ","):
+            place += 1
+        if place >= len(text) or text[place] == "]":
+            return found, place, place < len(text)
+        try:
+            item, place = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            return found, place, False
+        found.append(item)
 
 
 def _is_tar(head: bytes, name: str) -> bool:

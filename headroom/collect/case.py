@@ -310,7 +310,8 @@ _NUMBER = re.compile(
     rf"^{_ABOUT}{_AT_LEAST}{_BELOW}{_ABOUT}(?P<number>\d{{1,3}}(?:[,_ ]\d{{3}})+|\d+)(?![\d.])", re.IGNORECASE
 )
 _ZERO = re.compile(
-    r"^(?:none|no(?:ne| free| available| more)?\b|nil|exhausted|full\b|completely (?:full|exhausted)|empty\b|used up|ran out|depleted)",
+    r"^(?:none|no(?:ne| free| available| more)?\b|nil|exhausted|full\b|completely (?:full|exhausted)|empty\b"
+    r"|used up|ran out|depleted)",
     re.IGNORECASE,
 )
 

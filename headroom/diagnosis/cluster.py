@@ -134,7 +134,9 @@ class Cluster:
     def stuck(self) -> tuple[Pod, ...]:
         """Pods that wait on a node for an address, those left out that only just came to a node that has one."""
         return tuple(
-            pod for pod in self.holdings.waiting if not self._is_new(pod) or not self._waiting_nodes[_node_of(pod)].can_serve
+            pod
+            for pod in self.holdings.waiting
+            if not self._is_new(pod) or not self._waiting_nodes[_node_of(pod)].can_serve
         )
 
     @property
@@ -356,7 +358,7 @@ class Cluster:
         return _Reach(reach.growth, subnets, reach.wanted)
 
     def _reach_unseen(self, node: Node, pool: PoolReading | None) -> _Reach:
-        """What can be said of a node whose interfaces were not read: by ipamd's figures, or by subnets that are empty."""
+        """What can be said of a node whose interfaces were not read: by ipamd's figures, or by empty subnets."""
         growth = _growth_by_metrics(pool)
         zone, address = known(node.zone), known(node.internal_ip)
         if growth is Growth.LIMIT or self.settings is None or zone is None or address is None:
@@ -404,13 +406,7 @@ class Cluster:
         if self.settings is None:
             return None
         if self.settings.custom_networking:
-            configs = self.kubernetes.eni_configs
-            if isinstance(configs, Unknown):
-                return None
-            named = {known(each.subnet_id) or "" for each in items(configs)}
-            if not named <= self.subnets.keys():
-                return None
-            return tuple(each for each in sorted(named) if zone is None or self.zone_of(each) in (zone, None))
+            return self._subnets_of_configs(zone)
         if primary is None or primary not in self.subnets:
             return None
         if not self.settings.subnet_discovery:
@@ -426,6 +422,14 @@ class Cluster:
             cluster_name=self._cluster_name,
         )
         return tuple(subnet.id for subnet in found)
+
+    def _subnets_of_configs(self, zone: str | None) -> tuple[str, ...] | None:
+        """The subnets that ENIConfigs name, those of other zones left out; ``None``: not known."""
+        configs = self.kubernetes.eni_configs
+        named = {known(each.subnet_id) or "" for each in items(configs)}
+        if isinstance(configs, Unknown) or not named <= self.subnets.keys():
+            return None
+        return tuple(each for each in sorted(named) if zone is None or self.zone_of(each) in (zone, None))
 
     @staticmethod
     def _ec2_subnets(subnets: Iterable[Subnet]) -> list[Ec2Subnet]:

@@ -90,11 +90,24 @@ def cause(  # noqa: PLR0913 - the parts of a cause, by keyword
         root_cause=ROOTS[detail] if detail is not None else RootCause(what),
         detail=detail,
         scope=_scope(reading, hits, nodes, subnets),
-        evidence=(*seen, *evidence(hits)),
+        evidence=(*_bounded(seen), *evidence(hits)),
         confidence=Confidence.PROVEN if seen and (reading.is_live or hits) else Confidence.SUPPORTED,
         made_by=made_by,
         summary=summary,
     )
+
+
+MOST_EVIDENCE: Final = 20
+"""Readings of one kind that a cause tells one by one; its scope names all nodes and subnets anyway."""
+
+
+def _bounded(seen: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    if len(seen) <= MOST_EVIDENCE:
+        return seen
+    more = len(seen) - MOST_EVIDENCE
+    last = seen[MOST_EVIDENCE - 1]
+    rest = Evidence(what=last.what, where=f"{more:,} more", value="likewise", threshold=last.threshold, count=more)
+    return (*seen[:MOST_EVIDENCE], rest)
 
 
 def _scope(reading: Reading, hits: tuple[Hit, ...], nodes: tuple[NodeState, ...], subnets: tuple[str, ...]) -> Scope:
@@ -105,6 +118,11 @@ def _scope(reading: Reading, hits: tuple[Hit, ...], nodes: tuple[NodeState, ...]
         known_nodes = reading.cluster.holdings.nodes
         zones |= {zone for name in names if name in known_nodes and (zone := known(known_nodes[name].node.zone))}
     return Scope(nodes=tuple(sorted(names)), zones=tuple(sorted(zones)), subnets=tuple(sorted(subnets)))
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its unit: `1 pod`, `2 pods`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def sentence(text: str) -> str:

@@ -21,12 +21,12 @@ class Mitigation:
 
 MITIGATIONS: Final[dict[Detail | RootCause, Mitigation]] = {
     RootCause.SUBNET_EXHAUSTION: Mitigation(
-        "Operator: free what is held (scale down what may wait), then `headroom plan`: pod subnets in a secondary CIDR, "
-        "tagged for the CNI; nothing restarts.",
+        "Operator: free what is held (scale down what may wait), then `headroom plan`: pod subnets in a secondary "
+        "CIDR, tagged for the CNI; nothing restarts.",
         "Subnets sized for the peak, warm targets that fit, and an alarm on free addresses of each zone.",
     ),
     Detail.FRAGMENTATION: Mitigation(
-        "Operator: give prefixes a subnet of their own, or a CIDR reservation of type prefix in one that is empty enough.",
+        "Operator: give prefixes a subnet of their own, or a CIDR reservation of type prefix in one that has room.",
         "Keep single addresses and prefixes apart; an alarm on free /28 blocks.",
     ),
     Detail.NODE_SUBNET_FULL: Mitigation(
@@ -42,7 +42,7 @@ MITIGATIONS: Final[dict[Detail | RootCause, Mitigation]] = {
         "A pod subnet sized for the peak, or Azure CNI Overlay.",
     ),
     Detail.POD_CIDR_EXHAUSTED: Mitigation(
-        "Operator: lower the node pools' maximum counts, or grow the pod CIDR to a containing range where that is allowed.",
+        "Operator: lower the node pools' maximum counts, or grow the pod CIDR to one that contains it, where allowed.",
         "A pod CIDR with a /24 for every node at the maximum, and surge.",
     ),
     Detail.OVERLAY_NODE_BLOCK: Mitigation(
@@ -86,7 +86,8 @@ MITIGATIONS: Final[dict[Detail | RootCause, Mitigation]] = {
         "Settings in the add-on's configuration values, checked before they are applied (`headroom check`).",
     ),
     Detail.AUTO_MODE: Mitigation(
-        "Operator: a NodeClass with podSubnetSelectorTerms and podSecurityGroupSelectorTerms for every zone of its nodes.",
+        "Operator: a NodeClass with podSubnetSelectorTerms and podSecurityGroupSelectorTerms for each zone of its "
+        "nodes.",
         "Pod subnets for each zone, reviewed with the NodeClass.",
     ),
     Detail.HOST_LOCAL_LEAK: Mitigation(

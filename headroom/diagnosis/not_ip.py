@@ -1,8 +1,8 @@
 """What is wrong and is not addresses: images, names, resources, volumes, other plugins, quotas for machines."""
 
-from collections.abc import Iterable
 from typing import Final
 
+from headroom.diagnosis.finding import counted
 from headroom.diagnosis.reading import EVENT_OF_POD, Hit, Reading, evidence
 from headroom.diagnosis.signatures import Kind
 from headroom.diagnosis.verdict import Evidence, NotIp
@@ -34,19 +34,19 @@ def not_ip(reading: Reading) -> tuple[NotIp, ...]:
     Of a cluster whose pods were read only what holds pods up now counts, not what an event says of the past.
     """
     cluster = reading.cluster
-    hits: Iterable[Hit] = reading.of_kind(Kind.NOT_IP)
-    found = []
+    hits = reading.of_kind(Kind.NOT_IP)
+    found = list[NotIp]()
     if cluster is not None:
         current = {(pod.namespace, pod.name) for pod in (*cluster.unscheduled, *cluster.holdings.waiting)}
-        hits = [hit for hit in hits if _pod_of(hit) is None or _pod_of(hit) in current]
-        waiting: dict[str, list[Pod]] = {}
+        hits = tuple(hit for hit in hits if _pod_of(hit) is None or _pod_of(hit) in current)
+        waiting = dict[str, list[Pod]]()
         for pod in items(cluster.kubernetes.pods):
             reason = known(pod.waiting)
             if reason in _WAITING and not pod.terminating:
                 waiting.setdefault(reason, []).append(pod)
         found += [
             NotIp(
-                what=f"{len(pods):,} pods wait with {reason}",
+                what=f"{counted(len(pods), 'pod waits', 'pods wait')} with {reason}",
                 evidence=(
                     Evidence(
                         what=reason,

@@ -26,6 +26,8 @@ NO_CLOUD: Final = "none"
 """What a snapshot of neither AWS nor Azure is to the signatures."""
 POOL_STATS: Final = ("pool-stats", "pool-stats-cooling")
 """The wordings in which ipamd tells what its pool holds."""
+LARGEST_REQUEST: Final = 50
+"""The most addresses that one call of ipamd asks for: those of an interface of the largest types (EC2 limits)."""
 LONGEST_FRAGMENT: Final = 160
 """Characters of a line that an evidence quotes."""
 
@@ -85,6 +87,8 @@ class Hit:
             return self.index > other.index
         return mine > its
 
+
+_SUBNET_ID = re.compile(r"\bsubnet-[0-9a-f]{8,17}\b")
 
 # RFC 3339, as aws-node, containerd and the kubelet's JSON log write it.
 _TIME = re.compile(r"\b20\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d:[0-5]\d", re.ASCII)
@@ -156,8 +160,24 @@ class Reading:
 
     @cached_property
     def free_addresses(self) -> int | None:
-        """Free addresses of the subnet, as somebody said."""
-        return known(self.stated.subnet_free_addresses)
+        """Free addresses of the failing node's subnet: as somebody said, or as EC2 counts where that is clear.
+
+        Where pods were not read, the subnet is one that EC2 named in its refusal; else the count stands only if it is
+        the same story for every subnet: all empty, or none short.
+        """
+        told = known(self.stated.subnet_free_addresses)
+        aws = known(self.snapshot.aws)
+        if told is not None or aws is None or self.is_live:
+            return told
+        counts = {subnet.subnet_id: known(subnet.available_addresses) for subnet in items(aws.subnets)}
+        named = {name for hit in self.hits for name in _SUBNET_ID.findall(hit.line.text)} & counts.keys()
+        frees = [counts[name] for name in sorted(named or counts)]
+        numbers = [free for free in frees if free is not None]
+        if not numbers or len(numbers) < len(frees):
+            return None
+        if named or max(numbers) == 0 or min(numbers) >= LARGEST_REQUEST:
+            return min(numbers)
+        return None
 
     @cached_property
     def free_addresses_shown(self) -> bool:
@@ -289,11 +309,12 @@ def _word(hit: Hit) -> str:
 
 # Free addresses in words: somebody looked and did not count.
 _SOME_FREE = re.compile(
-    r"\b(?:ample|plenty|enough|many|lots?|sufficient|hundreds|thousands|available|free|healthy|not (?:full|exhausted))\b",
+    r"\b(?:ample|plenty|enough|many|lots?|sufficient|hundreds|thousands|available|free|healthy"
+    r"|not (?:full|exhausted))\b",
     re.IGNORECASE,
 )
 _NONE_FREE = re.compile(
-    r"\b(?:no|none|zero|without|exhausted|ran out|used up|full|unknown|not (?:known|given|stated))\b", re.I
+    r"\b(?:no|none|zero|without|exhausted|ran out|used up|full|unknown|not (?:known|given|stated))\b", re.IGNORECASE
 )
 
 

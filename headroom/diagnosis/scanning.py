@@ -45,7 +45,8 @@ _TROUBLE: Final = re.compile(
     rb"|full|Full|xhaust|SNAT|onflict"
 )
 _POOL: Final = re.compile(
-    rb"total(?: IPs)? ?[:=]? ?(\d+), (?:assigned|used)(?: IPs)? ?[:=]? ?(\d+)(?:, available: -?\d+)?(?:, cooldown(?: IPs)? ?[:=] ?(\d+))?"
+    rb"total(?: IPs)? ?[:=]? ?(\d+), (?:assigned|used)(?: IPs)? ?[:=]? ?(\d+)(?:, available: -?\d+)?"
+    rb"(?:, cooldown(?: IPs)? ?[:=] ?(\d+))?"
     rb"|Total IPs/Prefixes ?= ?(\d+)/\d+, AssignedIPs/CooldownIPs ?: ?(\d+)/(\d+)"
 )
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?")
@@ -160,33 +161,33 @@ def origin_of(text: str) -> Origin:
 def _suspicious(lines: list[bytes]) -> Iterator[bytes]:
     """The lines that are not routine by their level and the beginning of their message."""
     starts = quiet_starts()
-    trouble = _TROUBLE.search
     for line in lines:
         if line[:_ZAP_LENGTH] in _ZAP_LEVELS:
-            place = line.find(_MESSAGE)
-            start = line[place + 7 : place + 7 + _START]
-            if start not in starts:
-                continue
-            if start in _POOL_STARTS:
-                if _pool_has_room(line):
-                    continue
-            elif _NIL in line:
-                continue
-            yield line
+            # Nine of ten lines of ipamd.log end here: no call is made for them.
+            place = line.find(_MESSAGE) + len(_MESSAGE)
+            start = line[place : place + _START]
+            if start in starts and not _says_nothing(line, start):
+                yield line
         elif line[:1] == _KLOG_ROUTINE and line[1:5].isdigit():
             if _EVENTS[0] in line or _EVENTS[1] in line:
                 yield line
-        elif not line:
-            continue
-        else:
-            head = line[:80]
-            routine = _LEVELS[0] in head or _LEVELS[1] in head
-            if routine and _EVENTS[0] not in line and b"IPAM" not in line:
-                continue
-            if (_LEVELS[2] in head or _LEVELS[3] in head) and _pool_has_room(line):
-                continue
-            if trouble(line) is not None:
-                yield line
+        elif line and _is_suspicious(line):
+            yield line
+
+
+def _says_nothing(line: bytes, start: bytes) -> bool:
+    """Whether a quiet message of ipamd tells of a pool that has addresses, or of an error that is none."""
+    return _pool_has_room(line) if start in _POOL_STARTS else _NIL in line
+
+
+def _is_suspicious(line: bytes) -> bool:
+    """Whether a line of no known format, or of logrus, may mean something."""
+    head = line[:80]
+    if (_LEVELS[0] in head or _LEVELS[1] in head) and _EVENTS[0] not in line and b"IPAM" not in line:
+        return False
+    if (_LEVELS[2] in head or _LEVELS[3] in head) and _pool_has_room(line):
+        return False
+    return _TROUBLE.search(line) is not None
 
 
 def _pool_has_room(line: bytes) -> bool:

@@ -6,7 +6,7 @@ of lines `interesting_lines` finds, block by block, the few lines that can match
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache

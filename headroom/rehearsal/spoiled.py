@@ -20,7 +20,7 @@ from headroom.facts.values import Reason, Unknown, items, known, known_or
 LEFT_ALONE: Final = frozenset({"cloud", "cluster", "collected_at", "stated", "sources"})
 """Fields of a snapshot that nobody reads anywhere: whoever asks knows them."""
 
-FULL, ROOMY = 0, 500
+ROOMY: Final = 500
 """Free addresses that a subnet claims to have where another reading says otherwise."""
 
 Change = Callable[[Any], Any]
@@ -182,19 +182,17 @@ def _waits(pod: Pod) -> bool:
     return pod.phase == "Pending" and not pod.host_network
 
 
-def _free(count: int) -> Callable[[Snapshot], Snapshot]:
-    def contradict(snapshot: Snapshot) -> Snapshot:
-        subnets = items(known_or(snapshot.aws, Aws()).subnets)
-        return _of_aws(
-            snapshot,
-            subnets=tuple(
-                replace(subnet, available_addresses=min(count, usable_addresses(Block.parse(subnet.cidr_block))))
-                for subnet in subnets
-                if isinstance(subnet.cidr_block, str)
-            ),
-        )
-
-    return contradict
+def _roomy(snapshot: Snapshot) -> Snapshot:
+    """Subnets of a moment at which they had room; full ones would contradict nothing, for others may fill them."""
+    subnets = items(known_or(snapshot.aws, Aws()).subnets)
+    return _of_aws(
+        snapshot,
+        subnets=tuple(
+            replace(subnet, available_addresses=min(ROOMY, usable_addresses(Block.parse(subnet.cidr_block))))
+            for subnet in subnets
+            if isinstance(subnet.cidr_block, str)
+        ),
+    )
 
 
 def _before(snapshot: Snapshot) -> Snapshot:
@@ -285,8 +283,7 @@ def _old_line(text: str) -> Callable[[Snapshot], Snapshot]:
 
 
 CONTRADICTIONS: Final[Mapping[str, Callable[[Snapshot], Snapshot]]] = {
-    "subnets that claim to be full": _free(FULL),
-    "subnets that claim to have room": _free(ROOMY),
+    "subnets that claim to have room": _roomy,
     "pods of a moment before": _before,
     "pods of a moment after": _after,
     "pods of other nodes": _of_other_nodes,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from headroom.addresses.problems import Problem
+from headroom.capacity.watch import ADDRESS_METRICS as PUBLISHED
 from policies.configuration import texts
 from policies.findings import Finding, Undecided, read
 from policies.resources import METRIC_ALARM, Resource, Resources
@@ -28,9 +29,8 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
 ADDRESS_METRICS: Final = frozenset(
     {
         METRIC,
-        "FreeAddresses",
+        *PUBLISHED,
         "FreePrefixes",
-        "DaysToExhaustion",
         "SubnetIPUsage",
         "VpcIPUsage",
         "assignIPAddresses",
@@ -41,7 +41,8 @@ ADDRESS_METRICS: Final = frozenset(
         "eniMaxAvailable",
     }
 )
-"""Metrics of free or used addresses: those that people publish, AWS/IPAM's and the cni-metrics-helper's."""
+"""Metrics of free or used addresses: those that the watch stack and others publish, AWS/IPAM's and the
+cni-metrics-helper's."""
 
 BREACHING: Final = "breaching"
 

@@ -19,7 +19,7 @@ import yaml
 from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]  # the same
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
-from policies import cni, resources, rules, server
+from policies import cni, notes, resources, rules, server
 from policies.analyzer import Analyzer
 from policies.configuration import EXCEPTIONS_KEY, RuleConfig, read_configuration
 from policies.findings import Finding, Undecided
@@ -128,7 +128,7 @@ def test_what_the_process_waits_for_before_its_port_holds_no_rule() -> None:
         "import sys, policies.server; print(sorted(n for n in sys.modules if n.startswith(('policies.', 'headroom'))))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)  # noqa: S603 - our own program
-    assert done.stdout.strip() == "['policies.server']"
+    assert done.stdout.strip() == "['policies.notes', 'policies.server']"
 
 
 def test_the_version_that_the_engine_shows_is_that_of_the_packs_own_file() -> None:
@@ -141,14 +141,13 @@ def test_the_version_that_the_engine_shows_is_that_of_the_packs_own_file() -> No
 
 def analyzer(config: Mapping[str, Any] | None = None, level: int = analyzer_pb2.MANDATORY) -> Analyzer:
     servicer = Analyzer()
-    properties = json_format.ParseDict(dict(CONFIG if config is None else config), struct_pb2.Struct())
-    request = analyzer_pb2.ConfigureAnalyzerRequest(
-        policyConfig={
-            "pod-subnet-size": analyzer_pb2.PolicyConfig(enforcementLevel=level, properties=properties)  # type: ignore[arg-type]  # an enumeration's value
-        }
-    )
-    servicer.Configure(request, None)
+    servicer.Configure(configuration(level, CONFIG if config is None else config), None)
     return servicer
+
+
+def configuration(level: int, config: Mapping[str, Any] = CONFIG) -> Any:
+    item = analyzer_pb2.PolicyConfig(enforcementLevel=level, properties=struct(config))  # type: ignore[arg-type]  # an enumeration's value
+    return analyzer_pb2.ConfigureAnalyzerRequest(policyConfig={"pod-subnet-size": item})
 
 
 def struct(properties: Mapping[str, Any]) -> Any:
@@ -258,8 +257,8 @@ def test_resources_are_joined_by_what_the_engine_knows_of_their_dependencies() -
 
 def test_every_method_of_the_engines_service_is_answered_but_for_changing_resources() -> None:
     service = analyzer_pb2.DESCRIPTOR.services_by_name["Analyzer"]
-    assert {*server.JUDGED, *server.ACKNOWLEDGED, "Remediate"} == set(service.methods_by_name)
-    assert all(callable(getattr(Analyzer, name)) for name in server.JUDGED)
+    assert {*server.ANSWERED, *server.ACKNOWLEDGED, "Remediate"} == set(service.methods_by_name)
+    assert all(callable(getattr(server.Pack, name)) for name in server.ANSWERED)
 
 
 def test_the_pack_is_ready_in_time_and_answers_over_the_wire() -> None:
@@ -293,8 +292,87 @@ def test_the_pack_is_ready_in_time_and_answers_over_the_wire() -> None:
     assert seconds < 5, "0.4 s is asked for on a quiet machine: benchmarks/check.py measures it"
 
 
+@pytest.fixture
+def note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where notes are kept for the time of a test; there is none yet."""
+    path = tmp_path / "cache" / "analyzer-info"
+    monkeypatch.setattr(notes, "NOTE", path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    return path
+
+
+def test_a_second_start_tells_the_policies_before_any_rule_is_loaded(note: Path) -> None:
+    first = server.Pack()
+    first.load()
+    assert note.is_file()
+    told = first.GetAnalyzerInfo(empty_pb2.Empty(), None)
+    second = server.Pack()  # and its rules are not loaded
+    assert second.GetAnalyzerInfo(empty_pb2.Empty(), None) == told
+    assert second.GetPluginInfo(empty_pb2.Empty(), None).version == VERSION
+    assert second.Configure(configuration(analyzer_pb2.MANDATORY), None) == empty_pb2.Empty()
+    assert [policy.name for policy in told.policies] == [rule.NAME for rule in RULES]
+
+
+@pytest.mark.parametrize("starts", [0, 1])
+def test_a_configuration_taken_before_the_rules_are_loaded_holds_for_the_first_resource(
+    note: Path, starts: int
+) -> None:
+    for _ in range(starts):
+        server.Pack().load()
+    assert note.is_file() == bool(starts)
+    pack = server.Pack()
+    pack.Configure(configuration(analyzer_pb2.DISABLED), None)
+    pack.load()
+    assert list(pack.Analyze(analyze_request(SMALL), None).diagnostics) == []
+    pack.Configure(configuration(analyzer_pb2.ADVISORY), None)
+    (diagnostic,) = pack.Analyze(analyze_request(SMALL), None).diagnostics
+    assert diagnostic.enforcementLevel == analyzer_pb2.ADVISORY
+
+
+@pytest.mark.usefixtures("note")
+def test_a_note_on_files_that_have_changed_since_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    (sources / "__pycache__").mkdir(parents=True)
+    (sources / "rule.py").write_text("A = 1")
+    monkeypatch.setattr(notes, "SOURCES", (sources,))
+    mark = notes.fingerprint()
+    notes.write(mark, b"answer\nof two lines")
+    assert notes.read(mark) == b"answer\nof two lines"
+    (sources / "__pycache__" / "rule.pyc").write_bytes(b"x")
+    assert notes.fingerprint() == mark, "bytecode is written at every first start"
+    (sources / "rule.py").write_text("A = 22")
+    assert notes.read(notes.fingerprint()) is None
+    (sources / "rule.py").write_text("A = 1")
+    (sources / "another.py").write_text("")
+    assert notes.read(notes.fingerprint()) is None
+
+
+def test_whatever_a_rule_is_made_of_counts_for_the_note() -> None:
+    program = (
+        "import sys, policies.server\n"
+        "policies.server.load()\n"
+        "print(*(module.__file__ for module in sys.modules.values() if getattr(module, '__file__', None)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)  # noqa: S603 - our own program
+    ours = {Path(name) for name in done.stdout.split() if Path(name).is_relative_to(CHECKOUT)}
+    ours = {path for path in ours if not path.is_relative_to(sys.prefix)}
+    assert len(ours) > len(RULES)
+    assert [path for path in ours if not any(path.is_relative_to(folder) for folder in notes.SOURCES)] == []
+
+
+def test_where_no_note_can_be_written_or_read_the_rules_answer(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note.parent.write_text("a file where a folder should be")
+    pack = server.Pack()
+    pack.load()
+    assert len(pack.GetAnalyzerInfo(empty_pb2.Empty(), None).policies) == len(RULES)
+    note.parent.unlink()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    server.Pack().load()
+    assert not note.exists(), "who wants no bytecode wants no note"
+
+
 def test_rules_that_do_not_load_are_an_answer_to_the_engine_and_no_silence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    note: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def load() -> Analyzer:
         port = int(capsys.readouterr().out)
@@ -307,6 +385,7 @@ def test_rules_that_do_not_load_are_an_answer_to_the_engine_and_no_silence(
     with pytest.raises(ImportError):
         server.serve()
     assert isinstance(waiting[0].exception(), grpc.RpcError)
+    assert not note.exists()
 
 
 # Exceptions.

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import keyword
 from types import ModuleType
 
 import pulumi_aws
@@ -20,7 +21,9 @@ KINDS = sorted(PACKAGE.kinds, key=lambda kind: kind.token)
 
 def module_of(token: str) -> ModuleType:
     """The SDK's module for a token such as `aws:ec2/subnet:Subnet`."""
-    module: ModuleType = getattr(pulumi_aws, token.split(":")[1].split("/", maxsplit=1)[0])
+    name = token.split(":")[1].split("/", maxsplit=1)[0]
+    # What is a word of Python has an underscore behind it.
+    module: ModuleType = getattr(pulumi_aws, f"{name}_" if keyword.iskeyword(name) else name)
     return module
 
 

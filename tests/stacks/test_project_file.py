@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import stacks
+from stacks import watch
 from stacks.emergency import read_settings
 from stacks.settings import ConfigReader
 
@@ -29,6 +30,13 @@ def declared() -> Mapping[str, Any]:
     """The configuration that Pulumi.yaml declares."""
     project = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8"))
     config: Mapping[str, Any] = project["config"]
+    return config
+
+
+def example(name: str) -> dict[str, Any]:
+    """The configuration of an example stack file."""
+    text = (CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml").read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(text)["config"]
     return config
 
 
@@ -65,6 +73,7 @@ def read(recorder: Recorder, example_config: dict[str, Any], monkeypatch: pytest
     asked: set[str] = set()
     original = pulumi.Config.get
     recorder.run(lambda: read_settings(Noting()), config=example_config)
+    recorder.run(lambda: watch.read_settings(Noting()), config=example("watch"))
     monkeypatch.setattr(pulumi.Config, "get", get)
 
     def stop(_: str) -> None:
@@ -89,13 +98,12 @@ def test_every_declared_key_is_described_and_lists_hold_strings() -> None:
         assert entry.get("items") == ({"type": "string"} if entry["type"] == "array" else None), key
 
 
-def test_the_example_sets_declared_keys_only_and_its_comments_name_such_keys_too(
-    example_config: Mapping[str, Any],
-) -> None:
+@pytest.mark.parametrize("name", ["emergency", "watch"])
+def test_the_example_sets_declared_keys_only_and_its_comments_name_such_keys_too(name: str) -> None:
     known = {*declared(), "aws:region"}
-    assert example_config.keys() <= known
-    text = (CHECKOUT / "stacks" / "Pulumi.example-emergency.yaml").read_text(encoding="utf-8")
-    named = set(re.findall(r"\b(?:headroom|aws):[a-zA-Z]+", text))
+    assert example(name).keys() <= known
+    text = (CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![:\w])(?:headroom|aws):[a-zA-Z]+", text))
     assert named <= known, f"misspelt in the example: {named - known}"
 
 

@@ -40,14 +40,23 @@ _COLUMNS: Final = ("freeAddresses", "free28")
 
 
 @dataclass(slots=True)
-class _Histories:
-    """What was read: by subnet, and for each of the two figures."""
+class Histories:
+    """What was read: by subnet, and for each of the two figures.
+
+    Attributes:
+        reader: Collects what is wrong.
+        bad_rows: How many rows could not be used.
+        readings: By subnet and figure.
+        zones: By subnet, where a row says it.
+    """
 
     reader: Reader
     bad_rows: int = 0
     readings: dict[str, dict[str, list[Reading]]] = field(default_factory=dict)
+    zones: dict[str, str] = field(default_factory=dict)
 
     def add(self, where: str, row: Mapping[str, Any]) -> None:
+        """Takes a row, or notes why it cannot be used."""
         time, subnet = _time(row.get("time")), row.get("subnet")
         values = {name: row.get(name) for name in _COLUMNS if row.get(name) not in {None, ""}}
         numbers = {name: _value(value) for name, value in values.items()}
@@ -62,6 +71,8 @@ class _Histories:
             self._bad(where, ", ".join(wrong))
             return
         histories = self.readings.setdefault(subnet.strip(), {})
+        if isinstance(row.get("zone"), str) and row["zone"].strip():
+            self.zones[subnet.strip()] = row["zone"].strip()
         for name, number in numbers.items():
             if number is not None:
                 histories.setdefault(name, []).append(Reading(time, number))
@@ -87,12 +98,12 @@ def command(*, files: tuple[str, ...], usable: tuple[str, ...], finding_within: 
     reader = Reader()
     if not files:
         reader.missing("FILE", "Write the file with the history, or - for standard input.")
-    histories = _Histories(reader)
+    histories = Histories(reader)
     for name in files:
-        for where, row in _rows(reader, name):
+        for where, row in rows_of(reader, name):
             histories.add(where, row)
     days = reader.count(finding_within, "--finding-within")
-    most = _usable(reader, usable)
+    most = usable_of(reader, usable)
     reader.done("calc forecast")
     found = {
         subnet: {
@@ -110,7 +121,7 @@ def _answer(reader: Reader, found: Mapping[str, Mapping[str, Forecast]], days: i
         Problem(
             rule="runs-dry",
             value=subnet,
-            reason=f"has no {_unit(name)} left in {_days(each.days_until_empty)} ({_span(each)}).",
+            reason=f"has no {unit_of(name)} left in {days_text(each.days_until_empty)} ({span_text(each)}).",
             next_step="Plan a larger or a further subnet now.",
         )
         for subnet, name, each in every
@@ -129,8 +140,8 @@ def _answer(reader: Reader, found: Mapping[str, Mapping[str, Forecast]], days: i
             "subnets": [
                 {
                     "subnet": subnet,
-                    "addresses": _data(figures.get("freeAddresses")),
-                    "free28": _data(figures.get("free28")),
+                    "addresses": forecast_data(figures.get("freeAddresses")),
+                    "free28": forecast_data(figures.get("free28")),
                 }
                 for subnet, figures in found.items()
             ]
@@ -141,12 +152,12 @@ def _answer(reader: Reader, found: Mapping[str, Mapping[str, Forecast]], days: i
                 [
                     (
                         subnet,
-                        _unit(name),
+                        unit_of(name),
                         "unknown" if each.now is None else f"{each.now:,.0f}",
                         {"none": "no trend"}.get(each.trend, each.trend),
                         f"{each.per_day:+,.1f}",
-                        _days(each.days_until_empty) if each.trend != "unknown" else "unknown",
-                        _span(each),
+                        days_text(each.days_until_empty) if each.trend != "unknown" else "unknown",
+                        span_text(each),
                         "unknown" if each.six_months is None else f"{each.six_months.expected:,.0f}",
                         "-"
                         if each.six_months is None
@@ -159,7 +170,7 @@ def _answer(reader: Reader, found: Mapping[str, Mapping[str, Forecast]], days: i
         problems=problems,
         warnings=reader.warnings,
         terms=[
-            *(Term(f"{subnet} {_unit(name)}", each.reason) for subnet, name, each in every),
+            *(Term(f"{subnet} {unit_of(name)}", each.reason) for subnet, name, each in every),
             Term("now", "the usual low of a day (tenth percentile), on the lowest day of the week"),
             Term("a day", "median slope between pairs of days, those across a step left out", "Theil 1950; Sen 1968"),
             Term(
@@ -175,7 +186,8 @@ def _answer(reader: Reader, found: Mapping[str, Mapping[str, Forecast]], days: i
     )
 
 
-def _data(found: Forecast | None) -> dict[str, Any] | None:
+def forecast_data(found: Forecast | None) -> dict[str, Any] | None:
+    """A forecast as JSON has it."""
     if found is None:
         return None
     months = found.six_months
@@ -198,27 +210,31 @@ def _number(value: float | None) -> float | None:
     return None if value is None else whole(round(value, 1))
 
 
-def _unit(name: str) -> str:
+def unit_of(name: str) -> str:
+    """What a figure counts."""
     return "addresses" if name == "freeAddresses" else "/28s"
 
 
-def _days(days: float | None) -> str:
+def days_text(days: float | None) -> str:
+    """Days, or hours where they are few."""
     if days is None:
         return "not foreseen"
     return f"{days:,.1f} days" if days >= 1 else f"{days * 24:,.0f} hours"
 
 
-def _span(found: Forecast) -> str:
+def span_text(found: Forecast) -> str:
+    """The 95 % interval of the days."""
     if found.days_until_empty is None and found.earliest is None:
         return "-"
-    earliest = _days(found.earliest)
-    latest = f"more than {FURTHEST_DAYS // 365} years" if found.latest is None else _days(found.latest)
+    earliest = days_text(found.earliest)
+    latest = f"more than {FURTHEST_DAYS // 365} years" if found.latest is None else days_text(found.latest)
     if earliest.partition(" ")[2] == latest.partition(" ")[2]:
         earliest = earliest.partition(" ")[0]
     return f"{earliest} to {latest}"
 
 
-def _usable(reader: Reader, texts: tuple[str, ...]) -> dict[str, int]:
+def usable_of(reader: Reader, texts: tuple[str, ...]) -> dict[str, int]:
+    """`SUBNET=N`, by subnet."""
     most = {}
     for text in texts:
         pair = reader.pair(text, "--usable", "=", "SUBNET=N")
@@ -227,7 +243,7 @@ def _usable(reader: Reader, texts: tuple[str, ...]) -> dict[str, int]:
     return most
 
 
-def _rows(reader: Reader, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def rows_of(reader: Reader, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The rows of a file, and where each stands."""
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")

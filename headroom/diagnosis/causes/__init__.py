@@ -1,1 +1,1 @@
-"""One module a cause. Each has `judge(reading)`, which says what speaks for it, what excludes it and what is missing."""
+"""One module a cause: its `judge(reading)` says what speaks for it, what excludes it and what is missing."""

@@ -3,8 +3,8 @@
 from typing import Final
 
 from headroom.diagnosis.cluster import Growth
-from headroom.diagnosis.finding import Finding, cause
-from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
+from headroom.diagnosis.finding import Finding, cause, counted
+from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Cause, Detail, Evidence, Needed, RuledOut
 from headroom.facts.values import known
 
@@ -28,7 +28,8 @@ def judge(reading: Reading) -> Finding:
     nodes = tuple(
         state
         for state in cluster.stuck_nodes
-        if (state.spare or (state.spare is None and state.node.name in logged)) and state.growth in (Growth.ROOM, Growth.LIMIT, Growth.UNKNOWN)
+        if (state.spare or (state.spare is None and state.node.name in logged))
+        and state.growth in (Growth.ROOM, Growth.LIMIT, Growth.UNKNOWN)
     )
     if not nodes:
         by = "nodes with stuck pods have no free address in their pools"
@@ -66,8 +67,8 @@ def judge(reading: Reading) -> Finding:
                 hits=hits,
                 seen=seen or [_as_evidence(hit) for hit in hits],
                 nodes=hit_nodes,
-                summary=f"On {len(hit_nodes)} nodes every free address of the pool is cooling down, and counts as "
-                "available, so the pool does not grow.",
+                summary=f"On {counted(len(hit_nodes), 'node')} every free address of the pool is cooling down, and "
+                "counts as available, so the pool does not grow.",
             ),
         )
     )

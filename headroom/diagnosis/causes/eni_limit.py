@@ -2,8 +2,8 @@
 
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.limits import HOST_NETWORK_PODS
-from headroom.diagnosis.cluster import Growth
-from headroom.diagnosis.finding import NODE_INTERFACES, Finding, cause, said
+from headroom.diagnosis.cluster import Cluster, Growth
+from headroom.diagnosis.finding import NODE_INTERFACES, Finding, cause, counted, said
 from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
 from headroom.facts.values import known
@@ -20,6 +20,10 @@ def judge(reading: Reading) -> Finding:
         if not hits and not seen:
             return Finding(needed=(NODE_INTERFACES,) if reading.symptoms and reading.cloud in ("aws", None) else ())
         return Finding(causes=(cause(reading, RootCause.ENI_LIMIT, hits=hits, seen=seen, summary=_summary(reading)),))
+    return _seen(reading, cluster, hits)
+
+
+def _seen(reading: Reading, cluster: Cluster, hits: tuple[Hit, ...]) -> Finding:
     nodes = cluster.stuck_nodes
     full = tuple(state for state in nodes if state.growth is Growth.LIMIT and not state.spare)
     if full:
@@ -33,16 +37,17 @@ def judge(reading: Reading) -> Finding:
                         Evidence(
                             what="network interfaces",
                             where=state.node.name,
-                            value=f"{state.interfaces} of {state.max_interfaces} that {known(state.node.instance_type)} allows; "
-                            f"{state.addressed} pods have an address, {len(state.stuck)} wait",
+                            value=f"{state.interfaces} of {state.max_interfaces} that "
+                            f"{known(state.node.instance_type)} allows; "
+                            f"{counted(state.addressed, 'pod')} with an address, {len(state.stuck)} without",
                             threshold=f"{state.max_interfaces}",
                             source=SOURCE,
                         )
                         for state in full
                     ],
                     nodes=full,
-                    summary=f"{len(full)} of {len(nodes)} nodes with stuck pods have all interfaces that their type "
-                    "allows, and every address on them is in use.",
+                    summary=f"{counted(len(full), 'node')} with stuck pods, of {len(nodes)}, reached the number of "
+                    "interfaces that the type allows, and every address on them is in use.",
                 ),
             )
         )
@@ -93,6 +98,9 @@ def _said(reading: Reading) -> list[Evidence]:
         found.append(
             said("pods on the node", pods, threshold=f"{limits.instance_type} has {capacity} addresses for pods")
         )
+    told = reading.said(rf"(?<!\d){capacity} (?:secondary|addresses|ips?\b|private)")
+    if told is not None:
+        found.append(said("addresses on the node", told, threshold=f"{limits.instance_type} has {capacity} for pods"))
     for hit in reading.of(*POOL_STATS):
         total, assigned = int(hit.match.groups["total"]), int(hit.match.groups["assigned"])
         if total == assigned == capacity:

@@ -18,6 +18,10 @@ _NOT_FREED = (
     r"fail|never|leak|stale|not (?:freed|released|deleted|cleaned)|left"
     r"|pods?(?:\b|_).{0,40}(?:not (?:that )?many|\bfew\b|fewer|far less|only)"
 )
+_FILES_OF_THE_GONE = (
+    r"(?:\brm\b|remov|clean|delet|purg|old|stale|left|orphan).{0,60}/var/lib/cni"
+    r"|/var/lib/cni.{0,80}(?:remov|clean|delet|purg|\bold\b|stale|left|orphan)"
+)
 _NUMBER = re.compile(r"(?<![\w.])(\d{1,5})(?![\w.])")
 
 
@@ -45,6 +49,8 @@ def judge(reading: Reading) -> Finding:
             seen.append(said(what, bound, threshold=f"the range has {range_size} addresses"))
         elif reserved is not None and reserved >= range_size - 1 and reading.said(_NOT_FREED):
             seen.append(said("reservations on the node", f"the whole range of {range_size}"))
+    if hits and not seen and (told := reading.said(_FILES_OF_THE_GONE)) is not None:
+        seen.append(said("reservations of the node", told))
     if not seen:
         needed = (RESERVED_FILES,) if hits else ()
         return Finding(needed=needed)

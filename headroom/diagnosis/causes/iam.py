@@ -2,12 +2,16 @@
 
 from typing import Final
 
-from headroom.diagnosis.finding import Finding, cause
+from headroom.diagnosis.finding import Finding, cause, said
 from headroom.diagnosis.reading import Reading, counters
-from headroom.diagnosis.verdict import Detail, Evidence
+from headroom.diagnosis.verdict import Detail, Evidence, RootCause
 
 ERROR_CODES: Final = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure")
 """EC2's codes for it (EC2 API reference, error codes), as ipamd's metrics count them."""
+
+_MISSING: Final = (
+    r"(?:\biam\b|permissions?\b|polic(?:y|ies)\b|\brole\b).{0,60}(?:\bmissing|\black|\bnot attached|n.t attached|\bdenied)"
+)
 
 
 def judge(reading: Reading) -> Finding:
@@ -29,6 +33,10 @@ def judge(reading: Reading) -> Finding:
             for node, count in sorted(counters(reading.snapshot, ERROR_CODES).items())
             if node in failing
         )
+    told = reading.said(_MISSING)
+    if told is not None and not hits and reading.supporting(RootCause.IPAMD_FAILURE, weak=True):
+        # aws-node waits for ever for an ipamd that may not call EC2, and says nothing of it.
+        seen = (*seen, said("permissions of aws-node", told))
     if not hits and not seen:
         return Finding()
     apis = sorted({api for hit in hits if (api := hit.match.groups.get("api"))})

@@ -2,7 +2,7 @@
 
 from headroom.diagnosis.cluster import NodeState
 from headroom.diagnosis.completeness import cni_pods_are_whole
-from headroom.diagnosis.finding import CNI_PODS, Finding, cause, said, sentence
+from headroom.diagnosis.finding import CNI_PODS, Finding, cause, counted, said, sentence
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.signatures import Kind
 from headroom.diagnosis.verdict import Cause, Evidence, Needed, RootCause, RuledOut
@@ -18,16 +18,14 @@ def judge(reading: Reading) -> Finding:
     cluster = reading.cluster
     seen: tuple[Evidence, ...] = ()
     ruled_out: tuple[RuledOut, ...] = ()
-    nodes: tuple[NodeState, ...] = ()
+    nodes = tuple[NodeState, ...]()
     needed: tuple[Needed, ...] = ()
     if cluster is not None and cluster.stuck:
         pods = cluster.kubernetes.cni_pods
         if is_known(pods) and _has_aws_node(reading):
             whole = cni_pods_are_whole(cluster.kubernetes)
             nodes = tuple(
-                state
-                for state in cluster.stuck_nodes
-                if (whole if state.cni_pod is None else not state.cni_pod.ready)
+                state for state in cluster.stuck_nodes if (whole if state.cni_pod is None else not state.cni_pod.ready)
             )
             seen = tuple(_not_ready(state.node.name, state.cni_pod) for state in nodes)
             if not whole and not nodes:
@@ -119,8 +117,8 @@ def _not_ready(node: str, pod: CniPod | None) -> Evidence:
 
 def _summary(reading: Reading, hits: tuple[Hit, ...], seen: tuple[Evidence, ...]) -> str:
     if seen and reading.is_live:
-        nodes = len(seen)
-        return f"aws-node does not run on {nodes} node{'' if nodes == 1 else 's'} with stuck pods: no address can be given."
+        nodes = counted(len(seen), "node")
+        return f"aws-node does not run on {nodes} with stuck pods: no address can be given."
     if not hits:
         return "aws-node does not come up."
     meaning = hits[0].signature.means

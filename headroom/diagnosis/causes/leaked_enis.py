@@ -8,7 +8,10 @@ from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
 
 SOURCE = "amazon-vpc-cni-k8s #608, pkg/awsutils/awsutils.go (getLeakedENIs)"
 
-_SAID = r"leak(?:ed|ing)?.{0,40}(?:\benis?\b|interface)|(?:\benis?\b|interface).{0,60}(?:leak|left behind|orphan|dangling|not deleted|never deleted)"
+_SAID = (
+    r"leak(?:ed|ing)?.{0,40}(?:\benis?\b|interface)"
+    r"|(?:\benis?\b|interface).{0,60}(?:leak|left behind|orphan|dangling|not deleted|never deleted)"
+)
 
 
 def judge(reading: Reading) -> Finding:

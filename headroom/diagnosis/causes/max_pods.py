@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from headroom.diagnosis.finding import Finding, cause
+from headroom.diagnosis.finding import Finding, cause, counted
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence
 from headroom.facts.kubernetes import Node
@@ -67,7 +67,8 @@ def judge(reading: Reading) -> Finding:
                 reading,
                 Detail.MAX_PODS,
                 seen=seen,
-                summary=f"{len(refused)} pods wait unplaced: {len(full)} nodes run as many pods as maxPods allows.",
+                summary=f"{counted(len(refused), 'pod')} without a node: on {counted(len(full), 'node')} as many pods "
+                "run as maxPods allows.",
             ),
         )
     )
@@ -93,6 +94,7 @@ def _is_of_daemon_set(hit: Hit) -> bool:
 
 # kube-scheduler, plugin NodeAffinity: every other node is not the pod's.
 _BOUND_ELSEWHERE = re.compile(
-    r"available: 1 Too many pods, \d+ node\(s\) didn.t (?:satisfy plugin\(s\) \[NodeAffinity\]|match Pod.s node affinity)",
+    r"available: 1 Too many pods, \d+ node\(s\) didn.t "
+    r"(?:satisfy plugin\(s\) \[NodeAffinity\]|match Pod.s node affinity)",
     re.IGNORECASE,
 )

@@ -1,7 +1,8 @@
 """Nodes themselves get no address: none can be launched in the subnets that they are launched in."""
 
-from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, said
-from headroom.diagnosis.reading import Reading
+from headroom.diagnosis.cluster import Cluster
+from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, counted, said
+from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence, Needed
 from headroom.facts.values import items, known
 
@@ -25,63 +26,51 @@ def judge(reading: Reading) -> Finding:
         or (free is None and reading.free_addresses_shown)
     ):
         return Finding(needed=(AZURE_SUBNET if reading.cloud == "azure" else SUBNET_FREE,), contradiction=True)
-    cluster = reading.cluster
-    if cluster is not None:
-        if not cluster.unscheduled and not _launches_fail(reading):
-            return Finding()
-        subnets = _launch_subnets(reading)
-        empty = [subnet for subnet in subnets if cluster.free(subnet) == 0]
-        counted = [subnet for subnet in subnets if cluster.free(subnet) is not None]
-        if hits and counted and not empty and len(counted) == len(subnets):
-            return Finding()  # what is written is over: addresses are free now
-        seen = [
-            Evidence(
-                what="AvailableIpAddressCount",
-                where=f"{subnet} in {cluster.zone_of(subnet) or 'an unknown zone'}",
-                value="0 free; nodes are launched here",
-                threshold="one address a node",
-                source="EC2 API reference, DescribeSubnets",
-            )
-            for subnet in empty
-        ]
-        if not hits and not (seen and len(empty) == len(subnets) and _launches_fail(reading)):
-            return Finding()
-        return Finding(
-            causes=(
-                cause(
-                    reading,
-                    Detail.NODE_SUBNET_FULL,
-                    hits=hits,
-                    seen=seen,
-                    subnets=empty,
-                    summary=f"No node can be launched: {len(empty) or 'some'} of the subnets for nodes "
-                    f"ha{'s' if len(empty) == 1 else 've'} no free address; {len(cluster.unscheduled)} pods wait for nodes.",
-                ),
-            )
-        )
-    if not hits:
-        if reading.cloud == "azure" and free == 0 and reading.of("azure-ipam-empty"):
-            return Finding(
-                causes=(
-                    cause(
-                        reading,
-                        Detail.NODE_SUBNET_FULL,
-                        hits=reading.of("azure-ipam-empty"),
-                        seen=[said("free addresses of the subnet", 0, threshold="one address")],
-                        summary="The node subnet has no free address.",
-                    ),
-                )
-            )
+    if reading.cluster is not None:
+        return _seen(reading, reading.cluster, hits)
+    if hits:
+        seen = [said("free addresses of the subnet", free)] if free is not None else []
+        summary = "The subnet has too few free addresses for another node."
+    elif reading.cloud == "azure" and free == 0 and reading.of("azure-ipam-empty"):
+        hits = reading.of("azure-ipam-empty")
+        seen = [said("free addresses of the subnet", 0, threshold="one address")]
+        summary = "The node subnet has no free address."
+    else:
         return Finding()
-    seen = [said("free addresses of the subnet", free)] if free is not None else []
+    return Finding(causes=(cause(reading, Detail.NODE_SUBNET_FULL, hits=hits, seen=seen, summary=summary),))
+
+
+def _seen(reading: Reading, cluster: Cluster, hits: tuple[Hit, ...]) -> Finding:
+    if not cluster.unscheduled and not _launches_fail(reading):
+        return Finding()
+    subnets = _launch_subnets(reading)
+    frees = [cluster.free(subnet) for subnet in subnets]
+    empty = [subnet for subnet, free in zip(subnets, frees, strict=True) if free == 0]
+    # Where addresses are free now, what is written is over.
+    is_over = bool(frees) and not empty and None not in frees
+    all_empty = bool(empty) and len(empty) == len(subnets)
+    if is_over or not (hits or (all_empty and _launches_fail(reading))):
+        return Finding()
     return Finding(
         causes=(
             cause(
                 reading,
                 Detail.NODE_SUBNET_FULL,
                 hits=hits,
-                seen=seen,
-                summary="The subnet has too few free addresses for another node.",
+                seen=[
+                    Evidence(
+                        what="AvailableIpAddressCount",
+                        where=f"{subnet} in {cluster.zone_of(subnet) or 'an unknown zone'}",
+                        value="0 free; nodes are launched here",
+                        threshold="one address a node",
+                        source="EC2 API reference, DescribeSubnets",
+                    )
+                    for subnet in empty
+                ],
+                subnets=empty,
+                summary=f"No node can be launched: {len(empty) or 'some'} of the subnets for nodes "
+                f"ha{'s' if len(empty) == 1 else 've'} no free address; "
+                f"{counted(len(cluster.unscheduled), 'pod')} without a node.",
             ),
         )
     )

@@ -4,14 +4,11 @@ from headroom.addresses.blocks import usable_addresses
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.diagnosis.causes.fragmentation import takes_prefixes
 from headroom.diagnosis.cluster import Cluster, Growth, NodeState
-from headroom.diagnosis.finding import IPAMD_LOG, SUBNET_FREE, Finding, cause, said
+from headroom.diagnosis.finding import IPAMD_LOG, SUBNET_FREE, Finding, cause, counted, said
 from headroom.diagnosis.owners import block_of
-from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
+from headroom.diagnosis.reading import LARGEST_REQUEST, POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, Needed, RootCause, RuledOut
 from headroom.facts.values import known
-
-LARGEST_REQUEST = 50
-"""The most addresses that one call of ipamd asks for: those of an interface of the largest types (EC2 limits)."""
 
 COMMON_REQUEST = 15
 """Addresses that a new interface asks for on the xlarge types (EC2 limits): taken where nobody said which type."""
@@ -88,17 +85,25 @@ def _summary(cluster: Cluster, nodes: tuple[NodeState, ...], subnets: list[str])
     pods = sum(len(state.stuck) for state in nodes)
     free = max((cluster.free(subnet) or 0 for subnet in subnets), default=0)
     wanted = max(state.wanted for state in nodes)
+    has = "has" if len(subnets) == 1 else "have"
     left = (
-        "have no free address"
+        f"{has} no free address"
         if free == 0
-        else f"have at most {free} free, and a new interface asks for {wanted} at once"
+        else f"{has} at most {free} free, and a new interface asks for {wanted} at once"
     )
     return (
-        f"{pods} pods wait on {len(nodes)} nodes whose {len(subnets)} subnet{'s' if len(subnets) != 1 else ''} {left}."
+        f"{counted(pods, 'pod')} without an address on {counted(len(nodes), 'node')} whose "
+        f"{counted(len(subnets), 'subnet')} {left}."
     )
 
 
 # What is written or told.
+
+_RAN_OUT = (
+    r"subnets?\b.{0,60}(?<!not )(?<!never )(?<!without )(?:\b(?:ran|running|run) out of (?:free |spare )?(?:ips?\b|addresses)"
+    r"|\bexhausted|\bused up)|\b(?:ran|running|run) out of (?:free |spare )?(?:ips?\b|ip addresses|addresses) in .{0,40}subnet"
+)
+"""What people write of a subnet that has no address left."""
 
 
 def _refusals(reading: Reading) -> tuple[Hit, ...]:
@@ -125,6 +130,12 @@ def _written(reading: Reading) -> Finding:
         return _found(reading, (*vague, *reading.symptoms), seen)
     if vague:
         return _vague(reading, vague)
+    return _symptoms(reading)
+
+
+def _symptoms(reading: Reading) -> Finding:
+    """What the bare failure leaves open."""
+    free = reading.free_addresses
     if reading.symptoms and reading.cloud in ("aws", None):
         if free is not None:
             return Finding(
@@ -152,17 +163,15 @@ def _told(reading: Reading) -> list[Evidence]:
     """A count of free addresses that is too small for the next step of ipamd."""
     free = reading.free_addresses
     if free is None:
-        return []
+        told = reading.said(_RAN_OUT)
+        return [said("subnet", told)] if told is not None and not reading.free_addresses_shown else []
     wanted = _wanted(reading)
     if free >= wanted:
         return []
-    return [
-        said(
-            "free addresses of the subnet",
-            free,
-            threshold="one address" if wanted == 1 or free == 0 else f"a new interface asks for {wanted} at once",
-        )
-    ]
+    threshold = "one address" if wanted == 1 or free == 0 else f"a new interface asks for {wanted} at once"
+    if known(reading.stated.subnet_free_addresses) is None:
+        return [Evidence(what="AvailableIpAddressCount", where="EC2", value=f"{free:,} free", threshold=threshold)]
+    return [said("free addresses of the subnet", free, threshold=threshold)]
 
 
 def _wanted(reading: Reading) -> int:

@@ -16,7 +16,7 @@ def judge(reading: Reading) -> Finding:
     hits = reading.supporting(Detail.THROTTLING)
     cluster = reading.cluster
     seen: tuple[Evidence, ...] = ()
-    nodes: tuple[NodeState, ...] = ()
+    nodes = tuple[NodeState, ...]()
     if cluster is not None:
         counted = counters(reading.snapshot, ERROR_CODES)
         nodes = tuple(state for state in cluster.stuck_nodes if state.node.name in counted)

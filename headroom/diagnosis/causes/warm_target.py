@@ -124,6 +124,7 @@ def _idle(reading: Reading, cluster: Cluster) -> tuple[Cause, ...]:
             ],
             nodes=short,
             subnets=subnets,
-            summary=f"The nodes' pools hold {idle:,} idle addresses of the exhausted subnets, and {used:,} that pods use.",
+            summary=f"The nodes' pools hold {idle:,} idle addresses of the exhausted subnets, and {used:,} that pods "
+            "use.",
         ),
     )

@@ -27,7 +27,7 @@ from xml.sax.saxutils import escape
 import botocore.session
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from headroom.rehearsal.aws import clusters, ec2, ec2_actions, quotas, replica, seed
+from headroom.rehearsal.aws import alarms, clusters, ec2, ec2_actions, quotas, replica, seed
 from headroom.rehearsal.aws.addons import Addons, AddonsError, LiveEnvironment
 from headroom.rehearsal.aws.faults import Failure, Fault, Faults
 from headroom.rehearsal.aws.routes import RestRoutes
@@ -92,6 +92,7 @@ class Application:
     ) -> None:
         ec2_actions.install(settings)
         clusters.install()
+        alarms.install()
         quotas.install(lambda: self._settings)
         self._settings = settings
         self._moto = DomainDispatcherApplication(create_backend_app)

@@ -12,7 +12,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
 from unittest import mock
 
-from moto.ec2.models import elastic_network_interfaces, instances, route_tables, vpcs
+from moto.ec2.models import elastic_network_interfaces, route_tables, vpcs
+from moto.ec2.models import instances as instance_models
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend, Zone
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.route_tables import Route, RouteTable
@@ -70,8 +71,8 @@ class _Copy:
 def replicate(backend: RehearsalBackend, content: Mapping[str, Any]) -> dict[str, Any]:
     """Build the VPC of `content`: `vpc`, `subnets`, `routeTables`, `instances`, `interfaces`, `peerings`.
 
-    Fields are those of the snapshot (`headroom.facts.aws`) in camelCase; `instances` are `{instanceId, instanceType}`,
-    and an interface's `securityGroupIds` are made as they are named.
+    Fields are those of the snapshot (`headroom.facts.aws`) in camelCase; `instances` are `{instanceId, instanceType,
+    tags}`, and an interface's `securityGroupIds` are made as they are named.
 
     Returns:
         `leftOut`: sentences about what could not be had.
@@ -187,10 +188,10 @@ def _peering(copy: _Copy, vpc: VPC, item: Mapping[str, Any]) -> None:
 def _interfaces(copy: _Copy, content: Mapping[str, Any]) -> None:
     items = list(content["interfaces"])
     primaries = {item["instanceId"]: item for item in items if item.get("instanceId") and item.get("deviceIndex") == 0}
-    types = {item["instanceId"]: item["instanceType"] for item in content["instances"]}
+    instances = {item["instanceId"]: item for item in content["instances"]}
     hosts: dict[str, Instance] = {}
     for identifier, item in primaries.items():
-        host = _instance(copy, identifier, types[identifier], item)
+        host = _instance(copy, instances[identifier], item)
         if host is not None:
             hosts[identifier] = host
     for item in items:
@@ -202,13 +203,14 @@ def _interfaces(copy: _Copy, content: Mapping[str, Any]) -> None:
         _interface(copy, item, hosts.get(owner or ""))
 
 
-def _instance(copy: _Copy, identifier: str, kind: str, item: Mapping[str, Any]) -> Instance | None:
+def _instance(copy: _Copy, wanted: Mapping[str, Any], item: Mapping[str, Any]) -> Instance | None:
+    identifier = wanted["instanceId"]
     subnet, addresses = copy.backend.own_subnet(item["subnetId"]), _free(copy, item)
     if not addresses:
         copy.left_out.append(f"the instance {identifier}: its own address is none that it could have")
         return None
     with (
-        _drawn(instances, "random_instance_id", identifier),
+        _drawn(instance_models, "random_instance_id", identifier),
         _drawn(elastic_network_interfaces, "random_eni_id", item["interfaceId"]),
     ):
         instance = copy.backend.run_instances(
@@ -216,13 +218,13 @@ def _instance(copy: _Copy, identifier: str, kind: str, item: Mapping[str, Any]) 
             1,
             None,
             [],
-            instance_type=kind,
+            instance_type=wanted["instanceType"],
             is_instance_type_default=False,
             region_name=copy.backend.region_name,
             subnet_id=subnet.id,
             private_ip=str(IPv4Address(addresses[0])),
             security_group_ids=list(item.get("securityGroupIds", [])),
-            tags={"instance": {}},
+            tags={"instance": dict(wanted.get("tags") or {})},
             block_device_mappings=[],
         ).instances[0]
     interface = instance.nics[0]

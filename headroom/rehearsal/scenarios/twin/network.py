@@ -10,8 +10,9 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from headroom.capacity.limits import InstanceLimits, instance_types
-from headroom.facts.aws import Addon, Interface, Peering, RouteTable, Subnet
+from headroom.facts.aws import Addon, Interface, NodeGroup, Peering, RouteTable, Subnet
 from headroom.facts.interfaces import CLUSTER_TAG, CREATED_TAG, NODE_INSTANCE_TAG
+from headroom.facts.kubernetes import Node
 from headroom.facts.values import items, known, known_or
 from headroom.rehearsal.scenarios.shape import SERVICE_CIDR, Network
 from headroom.rehearsal.scenarios.twin.original import Original
@@ -41,7 +42,7 @@ def build_network(world: World, original: Original) -> Network:
 
 def content_of(original: Original) -> dict[str, Any]:
     """What `replica.replicate` takes."""
-    types = {known_or(node.instance_id, ""): original.limits[node.name] for node in original.nodes}
+    nodes = {known_or(node.instance_id, ""): node for node in original.nodes}
     instances = {each.instance_id for each in original.interfaces if isinstance(each.instance_id, str)}
     return {
         "region": original.region,
@@ -60,7 +61,12 @@ def content_of(original: Original) -> dict[str, Any]:
         "routeTables": [_table(each) for each in original.tables],
         "peerings": [_peering(each) for each in items(original.aws.peerings)],
         "instances": [
-            {"instanceId": instance, "instanceType": _type(types.get(instance))} for instance in sorted(instances)
+            {
+                "instanceId": instance,
+                "instanceType": _type(original.limits[nodes[instance].name] if instance in nodes else None),
+                "tags": _instance_tags(original, nodes.get(instance)),
+            }
+            for instance in sorted(instances)
         ],
         "interfaces": list(_interfaces(original)),
     }
@@ -138,6 +144,14 @@ def _type(limits: InstanceLimits | None) -> str:
     return limits.instance_type if limits is not None and limits.instance_type in instance_types() else STAND_IN
 
 
+def _instance_tags(original: Original, node: Node | None) -> dict[str, str]:
+    """The tags by which EKS knows its own instances."""
+    if node is None:
+        return {}
+    group = known(node.node_group)
+    return {"eks:cluster-name": original.name, **({"eks:nodegroup-name": group} if group is not None else {})}
+
+
 def _node_subnets(original: Original) -> dict[str, str]:
     """The subnet with most nodes by zone."""
     counts: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -170,8 +184,29 @@ def _cluster(world: World, original: Original) -> str:
     if addon is not None:
         _addon(world, original, addon)
     for group in items(original.aws.node_groups):
-        original.guesses.append(f"the node group {group.name}: there is none, only its nodes")
+        _node_group(world, original, group)
     return str(made["resourcesVpcConfig"]["clusterSecurityGroupId"])
+
+
+def _node_group(world: World, original: Original, group: NodeGroup) -> None:
+    """A managed node group with its size and subnets; nothing launches instances for it."""
+    subnets = list(items(group.subnet_ids))
+    if not subnets:
+        original.guesses.append(f"the node group {group.name}, of which no subnet is known: there are only its nodes")
+        return
+    nodes = sum(node.node_group == group.name for node in original.nodes)
+    desired = known_or(group.desired, nodes)
+    world.eks.create_nodegroup(
+        clusterName=original.name,
+        nodegroupName=group.name,
+        nodeRole="arn:aws:iam::123456789012:role/nodes",
+        subnets=subnets,
+        scalingConfig={
+            "minSize": known_or(group.minimum, 0),
+            "desiredSize": desired,
+            "maxSize": known_or(group.maximum, max(desired, 1)),
+        },
+    )
 
 
 def _addon(world: World, original: Original, addon: Addon) -> None:

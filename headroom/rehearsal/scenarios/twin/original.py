@@ -114,7 +114,7 @@ def read_original(snapshot: Snapshot) -> Original:
     interfaces = items(aws.interfaces)
     nodes, limits = _nodes(snapshot, kubernetes, interfaces, guesses)
     pods = _pods(kubernetes, {node.name for node in nodes}, guesses)
-    _compare_tables(aws, guesses)
+    _say_what_is_guessed(aws, kubernetes, guesses)
     return Original(
         snapshot=snapshot,
         diagnosis=diagnose(snapshot),
@@ -152,6 +152,13 @@ def _of_another_kind(snapshot: Snapshot, aws: Aws) -> Iterable[Problem]:
             str(snapshot.cloud),
             "is not AWS.",
             "A copy is made of EKS clusters; try `headroom diagnose`.",
+        )
+    if known_or(aws.ip_family, "ipv4") != "ipv4":
+        yield _problem(
+            "twin-of-ipv4",
+            f"a cluster of the family {aws.ip_family}",
+            "gives its pods no IPv4 addresses.",
+            "A copy is made of clusters whose pods can run out of them.",
         )
     if known(aws.auto_mode):
         yield _problem(
@@ -275,11 +282,20 @@ def _pods(kubernetes: Kubernetes, nodes: set[str], guesses: list[str]) -> tuple[
     return tuple(pod for pod in found if pod.phase not in _FINISHED and (pod.node is None or pod.node in nodes))
 
 
-def _compare_tables(aws: Aws, guesses: list[str]) -> None:
+def _say_what_is_guessed(aws: Aws, kubernetes: Kubernetes, guesses: list[str]) -> None:
     if isinstance(aws.route_tables, Unknown):
         guesses.append(f"the routes, which could not be read ({aws.route_tables}): here the VPC only reaches itself")
     if isinstance(aws.peerings, Unknown):
         guesses.append(f"the VPC's peerings, which could not be read ({aws.peerings}): there are none here")
+    down = [pod for pod in items(kubernetes.cni_pods) if not pod.ready]
+    if down:
+        guesses.append(f"why {len(down)} pods of aws-node are not ready: here all of them run")
+    for what, there in (
+        ("HorizontalPodAutoscalers", kubernetes.autoscalers),
+        ("NodePools of Karpenter", kubernetes.node_pools),
+    ):
+        if count := len(items(there)):
+            guesses.append(f"what {count} {what} would do: there are none here, and nothing scales by itself")
 
 
 def _time(text: str | None, guesses: list[str]) -> datetime:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from difflib import ndiff
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from headroom.rehearsal.scenarios.twin.build import build
 from headroom.rehearsal.scenarios.twin.original import ALWAYS_GUESSED, Original, read_original
 from headroom.rehearsal.world import World
 
+LINES_SHOWN: Final = 10
 STUCK_SECONDS: Final = 60.0
 """Wall time in which the copy's pods come to hang as the original's do."""
 
@@ -82,7 +85,8 @@ def play(original: Original, world: World, narrator: Narrator, clock: Clock) -> 
         "awsCalls": world.endpoint.calls(),
         "guesses": [*original.guesses, *ALWAYS_GUESSED],
         "unproven": unproven,
-        "cannotShow": [*(f"Guessed: {each}" for each in original.guesses), *_cannot_show()],
+        "next": "`headroom plan --facts` on the same snapshot writes the files of the plan that was played here.",
+        "cannotShow": list(incident.CANNOT_SHOW),
     }
 
 
@@ -141,8 +145,11 @@ def _until_stuck(running: Cluster, wanted: int) -> int:
 def _cure(original: Original, world: World, narrator: Narrator, running: Cluster, played: Played) -> str:
     """Plans, does and verifies; returns what could not be proven here, or nothing."""
     with narrator.phase("plan", "The smallest change that cures it"):
-        plan = incident.make(narrator, played)
-        narrator.say(_compared(make_plan(original.snapshot, original.diagnosis), plan))
+        ours = incident.make(narrator, played)
+        theirs = make_plan(original.snapshot, original.diagnosis)
+        narrator.say(_compared(theirs, ours))
+    # What is to be proven is the original's plan; what must hold afterwards, of the copy's pods and interfaces.
+    plan = replace(theirs, postconditions=ours.postconditions)
     missing = hands.not_here(plan)
     if missing:
         narrator.say(f"\nThe copy cannot show {missing}: the plan is made, and not proven here.")
@@ -158,23 +165,25 @@ def _cure(original: Original, world: World, narrator: Narrator, running: Cluster
 
 def _by_hand(narrator: Narrator, title: str, steps: Iterable[str]) -> None:
     with narrator.phase("by hand", title):
-        done = [narrator.say(each) for each in steps]
+        done = False
+        for each in steps:
+            narrator.say(each)
+            done = True
         if not done:
             narrator.say("Nothing.")
 
 
 def _compared(there: Plan, here: Plan) -> str:
-    """Whether the files of the plan are those that the original's facts give."""
-    different = sorted(
-        {file.path for file in there.files if not file.path.endswith(".json")}
-        & {mine.path for mine in here.files for its in there.files if mine.path == its.path and mine.text != its.text}
-    )
-    if not there.files and not here.files:
-        return "Neither the copy's plan nor the original's writes a stack file."
-    if {file.path for file in there.files} != {file.path for file in here.files} or different:
-        return f"The copy's plan differs from the original's in {', '.join(different) or 'what it writes'}."
-    return "The stack file is, byte for byte, the one that the original's facts give."
+    """What is applied, and how it differs from what the copy's own facts give."""
+    if not there.stack and not here.stack:
+        return "There is no stack file to apply, by the original's facts and by the copy's."
+    said = "What is applied is the stack file that the original's facts give"
+    there_text, here_text = _stack_text(there), _stack_text(here)
+    if there_text == here_text:
+        return f"{said}; the copy's own give the same, byte for byte."
+    lines = [line for line in ndiff(there_text.splitlines(), here_text.splitlines()) if line[0] in "+-"]
+    return f"{said}; the copy's own differ from it in:\n" + "\n".join(f"  {line}" for line in lines[:LINES_SHOWN])
 
 
-def _cannot_show() -> tuple[str, ...]:
-    return incident.CANNOT_SHOW
+def _stack_text(plan: Plan) -> str:
+    return next((file.text for file in plan.files if file.path.endswith(f"Pulumi.{plan.stack}.yaml")), "")

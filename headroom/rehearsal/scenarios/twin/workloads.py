@@ -41,6 +41,16 @@ PRIORITIES: Final = Resource(
 )
 BUDGETS: Final = Resource(group_version="policy/v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget")
 
+DEFINITIONS: Final = Resource(
+    group_version="apiextensions.k8s.io/v1",
+    plural="customresourcedefinitions",
+    kind="CustomResourceDefinition",
+    namespaced=False,
+)
+ENI_CONFIGS: Final = Resource(
+    group_version="crd.k8s.amazonaws.com/v1alpha1", plural="eniconfigs", kind="ENIConfig", namespaced=False
+)
+
 OWNER: Final = "twin.headroom/owner"
 """Label that says which workload a pod belongs to, in the place of the labels that a snapshot does not keep."""
 NO_CONTROLLER: Final = "twin.headroom/none"
@@ -49,7 +59,7 @@ HASH: Final = "pod-template-hash"
 REVISION: Final = "controller-revision-hash"
 
 WRITERS: Final = 8
-SEEN_SECONDS: Final = 1.0
+SEEN_SECONDS: Final = 2.0
 """Time for the controllers' caches to hold a pod that the API server has answered for."""
 HUGE_CPU: Final = "1000"
 """What a pod asks that no node could take for want of CPU or memory."""
@@ -97,14 +107,16 @@ def build_workloads(kube: Kube, original: Original) -> None:
         _namespaces(builder)
         _priorities(builder)
         builder.each(lambda node: _node(builder, node, owners), original.nodes)
+        _eni_configs(builder)
         _services(builder)
         _budgets(builder)
         jobs = {owner.label: _job(builder, owner) for owner in owners if owner.kind == "Job"}
         for owner in owners:
             builder.each(partial(_pod, builder, owner, jobs.get(owner.label)), owner.pods)
         time.sleep(SEEN_SECONDS)
-        builder.each(lambda owner: _controller(builder, owner), owners)
+        builder.each(partial(_controller, builder), owners)
         wait_for(lambda: _settled(kube, owners), seconds=60, what="the controllers to take their pods")
+        builder.each(partial(_deployment, builder), [owner for owner in owners if owner.kind == "Deployment"])
         _keep_up_to_date(builder, owners)
 
 
@@ -171,6 +183,53 @@ def _priorities(builder: _Builder) -> None:
                     "globalDefault": default,
                 },
             )
+
+
+def _eni_configs(builder: _Builder) -> None:
+    """The ENIConfigs of custom networking, and their definition (amazon-vpc-cni-k8s, aws-k8s-cni.yaml)."""
+    configs = builder.original.kubernetes.eni_configs
+    if not isinstance(configs, tuple):
+        return
+    group, version = ENI_CONFIGS.group_version.split("/")
+    builder.kube.create(
+        DEFINITIONS,
+        {
+            "apiVersion": DEFINITIONS.group_version,
+            "kind": DEFINITIONS.kind,
+            "metadata": {"name": f"{ENI_CONFIGS.plural}.{group}"},
+            "spec": {
+                "group": group,
+                "scope": "Cluster",
+                "names": {"plural": ENI_CONFIGS.plural, "singular": "eniconfig", "kind": ENI_CONFIGS.kind},
+                "versions": [
+                    {
+                        "name": version,
+                        "served": True,
+                        "storage": True,
+                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                    }
+                ],
+            },
+        },
+    )
+    wait_for(
+        lambda: builder.kube.resource(ENI_CONFIGS.group_version, ENI_CONFIGS.kind) is not None,
+        seconds=30,
+        what="the API server to serve ENIConfigs",
+    )
+    for config in configs:
+        builder.kube.create(
+            ENI_CONFIGS,
+            {
+                "apiVersion": ENI_CONFIGS.group_version,
+                "kind": ENI_CONFIGS.kind,
+                "metadata": {"name": config.name},
+                "spec": {
+                    "subnet": known_or(config.subnet_id, ""),
+                    "securityGroups": list(items(config.security_group_ids)),
+                },
+            },
+        )
 
 
 def _services(builder: _Builder) -> None:
@@ -397,36 +456,40 @@ def _unschedulable(original: Original, pod: Pod) -> Object:
 def _controller(builder: _Builder, owner: _Owner) -> None:
     if not _is_copied(owner):
         return
-    if owner.kind == "Deployment":
-        _deployment(builder, owner)
+    if owner.kind == "Deployment" and owner.pods:
+        _adopting_replica_set(builder, owner)
     elif owner.kind == "DaemonSet":
         _daemon_set(builder, owner)
     elif owner.kind == "StatefulSet":
         _stateful_set(builder, owner)
 
 
-def _deployment(builder: _Builder, owner: _Owner) -> None:
-    """A ReplicaSet under its own name that adopts the pods, and a Deployment that adopts the ReplicaSet.
-
-    The deployment controller takes a ReplicaSet for its newest where the templates are equal but for the hash.
-    """
+def _adopting_replica_set(builder: _Builder, owner: _Owner) -> None:
+    """A ReplicaSet under the name that the pods have of it, which adopts them."""
     template, (name, hash_) = _template(builder.original, owner), _replica_set(owner)
-    labels = template["metadata"]["labels"]
-    hashed = {**labels, HASH: hash_}
-    if owner.pods:
-        builder.kube.create(
-            REPLICA_SETS,
-            {
-                "apiVersion": "apps/v1",
-                "kind": "ReplicaSet",
-                "metadata": {"name": name, "namespace": owner.namespace, "labels": hashed},
-                "spec": {
-                    "replicas": len(owner.pods),
-                    "selector": {"matchLabels": hashed},
-                    "template": {**template, "metadata": {"labels": hashed}},
-                },
+    labels = {**template["metadata"]["labels"], HASH: hash_}
+    builder.kube.create(
+        REPLICA_SETS,
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": name, "namespace": owner.namespace, "labels": labels},
+            "spec": {
+                "replicas": len(owner.pods),
+                "selector": {"matchLabels": labels},
+                "template": {**template, "metadata": {"labels": labels}},
             },
-        )
+        },
+    )
+
+
+def _deployment(builder: _Builder, owner: _Owner) -> None:
+    """A Deployment that adopts its ReplicaSet.
+
+    The controller takes a ReplicaSet for its newest where the templates are equal but for the hash; else it makes one.
+    It knows the ReplicaSet by now: it sees the same cache as the controller that has given the pods to it.
+    """
+    template = _template(builder.original, owner)
     builder.kube.create(
         DEPLOYMENTS,
         {
@@ -435,7 +498,7 @@ def _deployment(builder: _Builder, owner: _Owner) -> None:
             "metadata": {"name": owner.name, "namespace": owner.namespace},
             "spec": {
                 "replicas": _desired(builder.original, owner),
-                "selector": {"matchLabels": labels},
+                "selector": {"matchLabels": template["metadata"]["labels"]},
                 "template": template,
             },
         },

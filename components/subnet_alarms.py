@@ -1,0 +1,667 @@
+"""Alarms on what the publisher counts: per zone and per subnet, from the capacity model, never on a sum over the VPC.
+
+Alarms on metrics notify nobody by themselves, but for the publisher's silence: two composite alarms a zone do, one that
+warns and one that pages. So a dead publisher is one message and not one a subnet, and a page means that addresses are
+low *and* that pods fail or nodes cannot start, where a metric says so.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+import pulumi
+from pulumi_aws import cloudwatch
+
+from headroom.addresses.blocks import Block, usable_addresses
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.settings import CniSettings
+from headroom.capacity.thresholds import (
+    HORIZON_DAYS,
+    NODES_START_IN,
+    PODS_IN,
+    QUOTA_PERCENT,
+    NodeGroup,
+    Role,
+    SurgeDemand,
+    Thresholds,
+    largest_surge,
+    thresholds,
+    too_small,
+)
+from headroom.capacity.watch import NAMESPACE, SCHEDULE_MINUTES, Metric, dimensions
+from headroom.capacity.watch_price import Price, Watched, monthly_price
+
+PERIOD_SECONDS: Final = 60 * SCHEDULE_MINUTES
+
+LEVEL_PERIODS: Final = 3
+"""Runs in a row below a threshold: one that failed is no alarm."""
+
+SILENT_PERIODS: Final = 2
+"""Runs in a row without a heartbeat: one less than `LEVEL_PERIODS`, so that silence is known to be silence before
+missing values breach thresholds."""
+
+FORECAST_HOURS: Final = (12, 24)
+"""Hours below the horizon, of so many: a forecast that wavers is none. The first half day after the publisher's start
+counts as below, for it has no history."""
+
+BAND_DEVIATIONS: Final = 4.0
+"""Half the width of the anomaly band; CloudWatch's own default is 2, which rings once a day on a normal distribution
+of 288 values."""
+
+CHILDREN: Final = 90
+"""Alarms in one composite; CloudWatch takes 100 (CloudWatch API reference, PutCompositeAlarm)."""
+
+DESCRIPTION_CHARACTERS: Final = 1024
+"""CloudWatch API reference, PutMetricAlarm."""
+
+
+_DIRECT: Final = ("silence", "direct")
+"""Severities of the alarms on a metric that notify without a composite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedSubnet:
+    """A subnet with alarms.
+
+    Attributes:
+        zone: Its zone.
+        cidr_block: Its CIDR.
+        role: What it is for.
+    """
+
+    zone: str
+    cidr_block: str
+    role: Role = "shared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symptom:
+    """A metric that somebody else publishes and that says that pods fail or nodes cannot start.
+
+    Attributes:
+        namespace: Its namespace.
+        metric: Its name.
+        dimensions: Its dimensions.
+        statistic: Sum, Maximum, ….
+        threshold: Above it something fails.
+        meaning: What that is, for the description.
+    """
+
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, str]
+    statistic: str = "Maximum"
+    threshold: float = 0
+    meaning: str = "pods fail or nodes cannot start"
+
+
+def cni_errors(cluster: str) -> Symptom:
+    """The cni-metrics-helper's count of ipamd's errors (amazon-vpc-cni-k8s, cmd/cni-metrics-helper)."""
+    return Symptom(
+        namespace="Kubernetes",
+        metric="ipamdErr",
+        dimensions={"CLUSTER_ID": cluster},
+        statistic="Sum",
+        meaning="ipamd reports errors",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubnetAlarmsArgs:
+    """What to watch, and whom to tell.
+
+    Attributes:
+        cluster: Name of the EKS cluster.
+        subnets: The watched subnets by id.
+        node_groups: The cluster's node groups.
+        cni_environment: aws-node's settings.
+        symptoms: Metrics that say that pods fail or nodes cannot start.
+        page_topics: SNS topics that wake somebody.
+        warning_topics: SNS topics that wait until the morning.
+        horizon_days: A subnet that lasts less long is a warning.
+        namespace: CloudWatch namespace of the publisher.
+        actions_enabled: Whether alarms notify; false for the first day, say.
+        tags: For every alarm.
+
+    Raises:
+        ProblemsError: Everything that is wrong with them.
+    """
+
+    cluster: str
+    subnets: Mapping[str, WatchedSubnet]
+    node_groups: Sequence[NodeGroup]
+    cni_environment: Mapping[str, str] = field(default_factory=dict)
+    symptoms: Sequence[Symptom] = ()
+    page_topics: Sequence[pulumi.Input[str]] = ()
+    warning_topics: Sequence[pulumi.Input[str]] = ()
+    horizon_days: int = HORIZON_DAYS
+    namespace: str = NAMESPACE
+    actions_enabled: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = self.problems()
+        if problems:
+            raise ProblemsError(problems, subject="SubnetAlarmsArgs")
+
+    @property
+    def settings(self) -> CniSettings:
+        """aws-node's settings, read."""
+        return CniSettings.from_environment(self.cni_environment)
+
+    @property
+    def surge(self) -> SurgeDemand:
+        """What an upgrade of the largest node group takes."""
+        return largest_surge(self.node_groups, self.settings)
+
+    def problems(self) -> list[Problem]:
+        """Everything that speaks against them."""
+        found: list[Problem] = []
+        if not self.subnets:
+            found.append(_missing("subnets", "subnet is watched.", "Name the subnets of the nodes and pods."))
+        if not self.node_groups:
+            step = "Name at least the largest: its upgrade sets the thresholds."
+            found.append(_missing("node_groups", "node group is named.", step))
+        if not self.page_topics and not self.warning_topics:
+            step = "Give the ARN of an SNS topic: an alarm that tells nobody is none."
+            found.append(_missing("page_topics", "topic is given.", step))
+        if not 1 <= self.horizon_days <= 365:  # noqa: PLR2004 - a year is more than any forecast is good for
+            found.append(
+                Problem(
+                    rule="horizon",
+                    key="horizon_days",
+                    value=str(self.horizon_days),
+                    reason="is not within 1 to 365 days.",
+                    next_step=f"{HORIZON_DAYS} leaves time for a reviewed change.",
+                )
+            )
+        seen = [(symptom.namespace, symptom.metric) for symptom in self.symptoms]
+        found += [
+            Problem(
+                rule="symptom-twice",
+                key="symptoms",
+                value=f"{namespace} {metric}",
+                reason="is named more than once, and the alarms would share a name.",
+                next_step="Keep one.",
+                source="CloudWatch API reference, PutMetricAlarm",
+            )
+            for namespace, metric in dict.fromkeys(seen)
+            if seen.count((namespace, metric)) > 1
+        ]
+        blocks: dict[str, Block] = {}
+        for name, subnet in self.subnets.items():
+            try:
+                blocks[name] = Block.parse(subnet.cidr_block, key=f"subnets.{name}.cidrBlock")
+            except ProblemsError as error:
+                found.extend(error.problems)
+        return found + _overlaps(blocks)
+
+    def topics(self, *, page: bool) -> list[pulumi.Input[str]]:
+        """Whom to tell; where only one kind of topic is given, it gets both."""
+        wanted, other = (self.page_topics, self.warning_topics)[:: 1 if page else -1]
+        return list(wanted or other)
+
+    def thresholds_of(self, subnet_ids: Sequence[str], role: Role) -> Thresholds:
+        """The thresholds of one subnet, or of several together."""
+        return thresholds(self.surge, sum(self.usable(name) for name in subnet_ids), role)
+
+    def usable(self, subnet_id: str) -> int:
+        """Addresses that a subnet can hold."""
+        return usable_addresses(Block.parse(self.subnets[subnet_id].cidr_block))
+
+    def zones(self) -> dict[str, list[str]]:
+        """Ids of the subnets that give pods addresses, by zone."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for name in sorted(self.subnets):
+            if self.subnets[name].role in PODS_IN:
+                found[self.subnets[name].zone].append(name)
+        return dict(sorted(found.items()))
+
+    def warnings(self) -> list[Problem]:
+        """What to know before committing."""
+        found = [
+            too_small(name, self.surge, self.usable(name), f"subnets.{name}")
+            for name in sorted(self.subnets)
+            if self.thresholds_of([name], self.subnets[name].role).capped
+        ]
+        if not self.symptoms:
+            found.append(
+                Problem(
+                    rule="no-symptom",
+                    key="symptoms",
+                    value="No metric",
+                    reason="tells that pods fail: low addresses page by themselves.",
+                    next_step="Install the cni-metrics-helper and set symptoms, and only what hurts pages.",
+                    source="amazon-vpc-cni-k8s, cmd/cni-metrics-helper",
+                )
+            )
+        return found
+
+    def price(self, *, dashboards: int = 0) -> Price:
+        """What metrics, alarms and dashboards cost a month; the publisher's two alarms included."""
+        made = planned(self)
+        composites = len(composed(self, made))
+        bands = sum(alarm.band for alarm in made)
+        return monthly_price(
+            Watched(
+                subnets=len(self.subnets),
+                zones=len({subnet.zone for subnet in self.subnets.values()}),
+                alarms=len(made) - bands + 2,
+                band_alarms=bands,
+                composites=composites,
+                dashboards=dashboards,
+                prefix_delegation=self.settings.prefix_delegation,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """An alarm on one metric, before it is declared.
+
+    Attributes:
+        name: Its name, unique in the account and Region and never another one for the same thing.
+        zone: The zone whose composites look at it; empty for the cluster's own.
+        severity: Which composite looks at it; `none` for those that neither does.
+        metric: What it looks at.
+        dimensions: Where.
+        comparison: CloudWatch's comparison operator.
+        threshold: What it compares with; None for an anomaly band.
+        periods: How many periods it looks at.
+        breaching: How many of them have to breach.
+        period_seconds: One of them.
+        description: What it means, and the command to run next.
+        namespace: Another one than the publisher's.
+        statistic: Minimum, unless the metric asks for another.
+        silent: Whether missing values breach.
+    """
+
+    name: str
+    zone: str = ""
+    severity: str = "warning"
+    metric: str
+    dimensions: Mapping[str, str]
+    comparison: str = "LessThanThreshold"
+    threshold: float | None
+    periods: int = LEVEL_PERIODS
+    breaching: int = LEVEL_PERIODS
+    period_seconds: int = PERIOD_SECONDS
+    description: str
+    namespace: str = ""
+    statistic: str = "Minimum"
+    silent: bool = True
+
+    @property
+    def band(self) -> bool:
+        """Whether it compares with an anomaly band."""
+        return self.threshold is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composite:
+    """A composite alarm, before it is declared.
+
+    Attributes:
+        name: Its name.
+        rule: CloudWatch's expression over other alarms.
+        page: Whether it wakes somebody.
+        description: What it means, and the command to run next.
+    """
+
+    name: str
+    rule: str
+    page: bool
+    description: str
+
+
+class SubnetAlarms(pulumi.ComponentResource):
+    """The alarms of a cluster's zones and subnets."""
+
+    alarm_names: Sequence[str]
+    """Names of the alarms on metrics."""
+    composite_names: Sequence[str]
+    """Names of the composite alarms."""
+    notifying_arns: Sequence[pulumi.Output[str]]
+    """ARNs of the alarms that tell somebody: the composites, and those of the cluster itself."""
+
+    def __init__(self, name: str, args: SubnetAlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("headroom:index:SubnetAlarms", name, {}, opts)
+        alarms = planned(args)
+        made: dict[str, cloudwatch.MetricAlarm] = {}
+        for alarm in alarms:
+            made[alarm.name] = cloudwatch.MetricAlarm(
+                f"{name}-{_key(args, alarm.name)}",
+                **_inputs(args, alarm),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        composites = composed(args, alarms)
+        notifying = []
+        for composite in composites:
+            topics = args.topics(page=composite.page)
+            declared = cloudwatch.CompositeAlarm(
+                f"{name}-{_key(args, composite.name)}",
+                alarm_name=composite.name,
+                alarm_description=composite.description,
+                alarm_rule=composite.rule,
+                actions_enabled=args.actions_enabled,
+                alarm_actions=topics,
+                ok_actions=topics,
+                tags=dict(args.tags) or None,
+                # CloudWatch refuses a rule that names an alarm which is not there yet.
+                opts=pulumi.ResourceOptions(
+                    parent=self, depends_on=[made[each] for each in sorted(made) if f'"{each}"' in composite.rule]
+                ),
+            )
+            notifying.append(declared.arn)
+        self.notifying_arns = [*notifying, *(made[alarm.name].arn for alarm in alarms if alarm.severity in _DIRECT)]
+        self.alarm_names = [alarm.name for alarm in alarms]
+        self.composite_names = [composite.name for composite in composites]
+        self.register_outputs({"alarmNames": self.alarm_names, "compositeNames": self.composite_names})
+
+
+def planned(args: SubnetAlarmsArgs) -> list[Alarm]:
+    """Every alarm on a metric."""
+    found = [*_of_cluster(args)]
+    for zone, names in args.zones().items():
+        found += _of_place(args, zone, names, "shared", dimensions(args.cluster, zone))
+        found.append(_drop(args, zone))
+    for name in sorted(args.subnets):
+        subnet = args.subnets[name]
+        found += _of_place(args, subnet.zone, [name], subnet.role, dimensions(args.cluster, subnet.zone, name))
+    return found
+
+
+def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]:
+    """The composite alarms of every zone: one that warns, or several where one cannot hold all, and one that pages."""
+    silence = f'NOT ALARM("{_name(args, "silence")}")'
+    symptoms = " OR ".join(f'ALARM("{alarm.name}")' for alarm in alarms if alarm.severity == "symptom")
+    found: list[Composite] = []
+    for zone in sorted({subnet.zone for subnet in args.subnets.values()}):
+        own = [alarm for alarm in alarms if alarm.zone == zone]
+        warnings = [alarm.name for alarm in own if alarm.severity == "warning"]
+        for number, first in enumerate(range(0, len(warnings), CHILDREN), start=1):
+            some = " OR ".join(f'ALARM("{name}")' for name in warnings[first : first + CHILDREN])
+            found.append(
+                Composite(
+                    name=_name(args, zone, "warning" if number == 1 else f"warning-{number}"),
+                    rule=f"({some}) AND {silence}",
+                    page=False,
+                    description=_description(
+                        f"Addresses run low in {zone} of {args.cluster}: the alarms below say where and how long.",
+                        f"headroom forecast --cluster {args.cluster}",
+                    ),
+                )
+            )
+        low = [f'ALARM("{alarm.name}")' for alarm in own if alarm.severity == "page"]
+        starts = [
+            f'ALARM("{_name(args, zone, name, "free-critical")}")'
+            for name in sorted(args.subnets)
+            if args.subnets[name].zone == zone and args.subnets[name].role in NODES_START_IN
+        ]
+        # A zone with more of them than one composite holds is low as a whole long before all of them are.
+        low += [f"({' AND '.join(starts)})"] if 0 < len(starts) <= CHILDREN else []
+        if low:
+            also = f" AND ({symptoms})" if symptoms else ""
+            found.append(
+                Composite(
+                    name=_name(args, zone, "page"),
+                    rule=f"({' OR '.join(low)}){also} AND {silence}",
+                    page=True,
+                    description=_description(
+                        f"{zone} of {args.cluster} has too few free addresses for its pods or for new nodes"
+                        f"{', and pods fail' if symptoms else ''}.",
+                        f"headroom diagnose --cluster {args.cluster}",
+                    ),
+                )
+            )
+    return found
+
+
+def _of_place(
+    args: SubnetAlarmsArgs, zone: str, names: Sequence[str], role: Role, place: Mapping[str, str]
+) -> list[Alarm]:
+    """The alarms of a zone, or of one subnet."""
+    is_zone = len(place) == 2  # noqa: PLR2004 - cluster and zone
+    where = (zone,) if is_zone else (zone, names[0])
+    what = f"zone {zone}" if is_zone else f"subnet {names[0]} ({args.subnets[names[0]].cidr_block}, {zone})"
+    usable = sum(map(args.usable, names))
+    least = args.thresholds_of(names, role)
+    surge = args.surge
+    reason = f"In an upgrade {surge.text}."
+    if role == "nodes":
+        reason = f"An upgrade of {surge.group} starts {surge.nodes} more here."
+    elif role == "control-plane":
+        reason = "An upgrade of the cluster needs up to five addresses here."
+    found = [
+        Alarm(
+            name=_name(args, *where, "free-critical"),
+            zone=zone,
+            # A full subnet beside empty ones hurts nobody; whether the zone is low decides.
+            severity="page" if is_zone else "listed",
+            metric=Metric.FREE_ADDRESSES,
+            dimensions=place,
+            threshold=least.critical,
+            description=_description(
+                f"{args.cluster}, {what}: fewer than {least.critical:,} of {usable:,} addresses are free. {reason}",
+                f"headroom diagnose --cluster {args.cluster}",
+            ),
+        ),
+        Alarm(
+            name=_name(args, *where, "free-warning"),
+            zone=zone,
+            metric=Metric.FREE_ADDRESSES,
+            dimensions=place,
+            threshold=least.warning,
+            description=_description(
+                f"{args.cluster}, {what}: fewer than {least.warning:,} of {usable:,} addresses are free; below "
+                f"{least.critical:,} it is critical. {reason}",
+                f"headroom forecast --cluster {args.cluster}",
+            ),
+        ),
+    ]
+    if least.blocks:
+        found.append(
+            Alarm(
+                name=_name(args, *where, "prefix-blocks"),
+                zone=zone,
+                severity="page" if is_zone else "warning",
+                metric=Metric.FREE_PREFIX_BLOCKS,
+                dimensions=place,
+                threshold=least.blocks,
+                description=_description(
+                    f"{args.cluster}, {what}: fewer than {least.blocks:,} whole /28s are left for prefixes. Addresses "
+                    f"may be free and no prefix be had: the subnet is fragmented. {reason}",
+                    f"headroom diagnose --cluster {args.cluster}",
+                ),
+            )
+        )
+    if role != "control-plane":
+        needed, of = FORECAST_HOURS
+        found.append(
+            Alarm(
+                name=_name(args, *where, "days-to-exhaustion"),
+                zone=zone,
+                metric=Metric.DAYS_TO_EXHAUSTION,
+                dimensions=place,
+                threshold=args.horizon_days,
+                periods=of,
+                breaching=needed,
+                period_seconds=3600,
+                description=_description(
+                    f"{args.cluster}, {what}: empty in fewer than {args.horizon_days} days if it goes on like this; "
+                    "or there is no forecast, as in the first half day.",
+                    f"headroom forecast --cluster {args.cluster}",
+                ),
+            )
+        )
+    return found
+
+
+def _drop(args: SubnetAlarmsArgs, zone: str) -> Alarm:
+    return Alarm(
+        name=_name(args, zone, "sudden-drop"),
+        zone=zone,
+        metric=Metric.FREE_ADDRESSES,
+        dimensions=dimensions(args.cluster, zone),
+        comparison="LessThanLowerThreshold",
+        threshold=None,
+        description=_description(
+            f"{args.cluster}, zone {zone}: far fewer addresses are free than at this hour of other days. A deploy "
+            "storm, a runaway autoscaler, or interfaces that are left over.",
+            f"headroom diagnose --cluster {args.cluster}",
+        ),
+    )
+
+
+def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
+    cluster, place = args.cluster, dimensions(args.cluster)
+    found = [
+        Alarm(
+            name=_name(args, "silence"),
+            severity="silence",
+            metric=Metric.HEARTBEAT,
+            dimensions=place,
+            threshold=1,
+            periods=SILENT_PERIODS,
+            breaching=SILENT_PERIODS,
+            description=_description(
+                f"Nobody counts the free addresses of {cluster}: the function did not finish in the last "
+                f"{SILENT_PERIODS * SCHEDULE_MINUTES} minutes, and no other alarm of the cluster means anything.",
+                f"headroom collect --cluster {cluster}",
+            ),
+        ),
+        Alarm(
+            name=_name(args, "interface-quota"),
+            severity="direct",
+            metric=Metric.INTERFACE_QUOTA_PERCENT,
+            dimensions=place,
+            comparison="GreaterThanThreshold",
+            threshold=QUOTA_PERCENT,
+            statistic="Maximum",
+            description=_description(
+                f"The Region has more than {QUOTA_PERCENT:g} % of the network interfaces that its quota allows; at "
+                "100 % no node of any cluster gets another. Ask for more (Service Quotas, L-DF5E4CA3).",
+                f"headroom diagnose --cluster {cluster}",
+            ),
+        ),
+        Alarm(
+            name=_name(args, "unwatched-subnets"),
+            severity="direct",
+            metric=Metric.UNWATCHED_SUBNETS,
+            dimensions=place,
+            comparison="GreaterThanThreshold",
+            threshold=0,
+            statistic="Maximum",
+            description=_description(
+                f"The CNI of {cluster} takes addresses from subnets that have no alarms. Add them to watchedSubnets.",
+                "pulumi up",
+            ),
+        ),
+        Alarm(
+            name=_name(args, "missing-subnets"),
+            severity="direct",
+            metric=Metric.MISSING_SUBNETS,
+            dimensions=place,
+            comparison="GreaterThanThreshold",
+            threshold=0,
+            statistic="Maximum",
+            description=_description(
+                f"Subnets of {cluster} that have alarms are gone. Take them out of watchedSubnets.", "pulumi up"
+            ),
+        ),
+    ]
+    found += [
+        Alarm(
+            name=_name(args, "symptom", symptom.namespace, symptom.metric),
+            severity="symptom",
+            metric=symptom.metric,
+            dimensions=symptom.dimensions,
+            comparison="GreaterThanThreshold",
+            threshold=symptom.threshold,
+            breaching=1,
+            namespace=symptom.namespace,
+            statistic=symptom.statistic,
+            # Published where something fails: no value is no failure.
+            silent=False,
+            description=_description(
+                f"{cluster}: {symptom.meaning} ({symptom.namespace} {symptom.metric}).",
+                f"headroom diagnose --cluster {cluster}",
+            ),
+        )
+        for symptom in args.symptoms
+    ]
+    return found
+
+
+def _inputs(args: SubnetAlarmsArgs, alarm: Alarm) -> dict[str, Any]:
+    """The arguments of a MetricAlarm."""
+    metric = {
+        "metric_name": str(alarm.metric),
+        "namespace": alarm.namespace or args.namespace,
+        "dimensions": dict(alarm.dimensions),
+        "period": alarm.period_seconds,
+    }
+    # All others notify through the composites.
+    topics = args.topics(page=alarm.severity == "silence") if alarm.severity in _DIRECT else []
+    shared = {
+        "name": alarm.name,
+        "alarm_description": alarm.description,
+        "comparison_operator": alarm.comparison,
+        "evaluation_periods": alarm.periods,
+        "datapoints_to_alarm": alarm.breaching,
+        "treat_missing_data": "breaching" if alarm.silent else "notBreaching",
+        "actions_enabled": args.actions_enabled,
+        "alarm_actions": topics,
+        "ok_actions": topics,
+        "tags": dict(args.tags) or None,
+    }
+    if not alarm.band:
+        return {**shared, **metric, "statistic": alarm.statistic, "threshold": alarm.threshold}
+    return {
+        **shared,
+        "threshold_metric_id": "band",
+        "metric_queries": [
+            {"id": "free", "return_data": True, "metric": {**metric, "stat": alarm.statistic}},
+            {
+                "id": "band",
+                "expression": f"ANOMALY_DETECTION_BAND(free, {BAND_DEVIATIONS:g})",
+                "label": "expected",
+                "return_data": True,
+            },
+        ],
+    }
+
+
+def _name(args: SubnetAlarmsArgs, *parts: str) -> str:
+    # No name of a cluster, zone or subnet has a slash, so two different alarms never share a name.
+    return "/".join(("headroom", args.cluster, *parts))
+
+
+def _key(args: SubnetAlarmsArgs, name: str) -> str:
+    return name.removeprefix(f"headroom/{args.cluster}/").replace("/", "-")
+
+
+def _description(meaning: str, command: str) -> str:
+    text = f"{meaning} Next: {command}"
+    return text if len(text) <= DESCRIPTION_CHARACTERS else f"{text[: DESCRIPTION_CHARACTERS - 1]}…"
+
+
+def _missing(key: str, reason: str, next_step: str) -> Problem:
+    return Problem(rule=f"no-{key.replace('_', '-')}", key=key, value="No", reason=reason, next_step=next_step)
+
+
+def _overlaps(blocks: Mapping[str, Block]) -> list[Problem]:
+    ordered = sorted(blocks.items(), key=lambda item: item[1])
+    return [
+        Problem(
+            rule="subnets-overlap",
+            key=f"subnets.{second}.cidrBlock",
+            value=str(blocks[second]),
+            reason=f"overlaps {first} ({blocks[first]}): no two subnets of a VPC do.",
+            next_step="`aws ec2 describe-subnets` prints both.",
+        )
+        for (first, one), (second, other) in pairwise(ordered)
+        if one.overlaps(other)
+    ]

@@ -1,0 +1,368 @@
+"""`headroom forecast`: when the zones and subnets of a cluster run dry, from what the watch stack published."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from headroom.addresses.blocks import Block, usable_addresses
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.forecast import DAY_SECONDS, HORIZON_DAYS, Forecast, Reading
+from headroom.capacity.forecast import forecast as forecast_of
+from headroom.capacity.watch import HISTORY_DAYS, NAMESPACE, Metric
+from headroom.cli.calc.answer import FINDING, UNDECIDED, Answer, Table, Term, answers, whole
+from headroom.cli.calc.forecast import (
+    WARNING_DAYS,
+    Histories,
+    days_text,
+    forecast_data,
+    rows_of,
+    span_text,
+    unit_of,
+    usable_of,
+)
+from headroom.cli.calc.reading import Reader
+
+if TYPE_CHECKING:
+    from headroom.collect.published import History
+
+HELP = """
+\b
+headroom forecast --cluster prod-use1
+headroom forecast --csv free.csv
+
+When each zone and subnet runs dry, with a range, and how long a further subnet would last. From CloudWatch, where the
+watch stack publishes, or from a file as `headroom calc forecast` takes it, with a column zone where there is one.
+
+Exit code 1: something is empty within --finding-within days; 3: a history is too short to say.
+"""
+
+FURTHER_SUBNETS: Final = (22, 20, 18)
+"""Prefix lengths of a further subnet, for which it is said how long it lasts."""
+
+GAP: Final = 0.25
+"""Of the hours of a history as much may be missing before it is called broken."""
+
+_COLUMNS: Final = ("where", "free now", "a day", "empty in", "95 %", "date", f"in {HORIZON_DAYS} days")
+
+CSV_NAMES: Final = {Metric.FREE_ADDRESSES: "freeAddresses", Metric.FREE_PREFIX_BLOCKS: "free28"}
+"""What `headroom calc forecast` calls the figures."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """A zone or a subnet.
+
+    Attributes:
+        zone: Its zone; empty where nobody says.
+        subnet: Empty for the zone as a whole.
+        readings: By figure.
+        usable: What it can hold; None where nobody says.
+    """
+
+    zone: str
+    subnet: str
+    readings: dict[str, list[Reading]] = field(default_factory=dict)
+    usable: int | None = None
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+        return self.subnet or self.zone
+
+
+@click.command(
+    "forecast", help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--cluster", default="", help="The EKS cluster that the watch stack watches.")
+@click.option("--csv", "files", multiple=True, metavar="FILE", help="A file with the history; - is standard input.")
+@click.option("--region", default="", help="The cluster's Region, where the profile names another.")
+@click.option("--profile", default="", help="Profile of the AWS credentials.")
+@click.option("--endpoint-url", default="", help="Another endpoint for AWS, such as that of a rehearsal.")
+@click.option("--namespace", default=NAMESPACE, show_default=True, help="CloudWatch namespace.")
+@click.option("--days", default=str(HISTORY_DAYS), show_default=True, help="How far back to read.")
+@click.option("--usable", multiple=True, metavar="SUBNET=N", help="Usable addresses of a subnet of a file: its most.")
+@click.option("--finding-within", metavar="DAYS", default=WARNING_DAYS, show_default=True, help="Empty sooner: 1.")
+@click.option("--no-chart", is_flag=True, help="No drawing, on a terminal too.")
+@answers
+def forecast(  # noqa: PLR0913 - one argument for each option
+    *,
+    cluster: str,
+    files: tuple[str, ...],
+    region: str,
+    profile: str,
+    endpoint_url: str,
+    namespace: str,
+    days: str,
+    usable: tuple[str, ...],
+    finding_within: str,
+    no_chart: bool,
+) -> Answer:
+    """Reads the options and answers."""
+    reader = Reader()
+    if bool(cluster) == bool(files):
+        reader.problem(
+            "history-source",
+            "--cluster and --csv" if cluster else "neither --cluster nor --csv",
+            "say where the history is." if cluster else "says where the history is.",
+            "Give one: --cluster reads what the watch stack published, --csv a file.",
+        )
+    within = reader.count(finding_within, "--finding-within")
+    back = reader.count(days, "--days", least=1, most=455)
+    most = usable_of(reader, usable)
+    histories = Histories(reader)
+    for name in files:
+        for where, row in rows_of(reader, name):
+            histories.add(where, row)
+    reader.done("headroom forecast")
+    if files:
+        places = _of_file(histories, most)
+    else:
+        published = _published(cluster, region, profile, endpoint_url, namespace=namespace, days=back)
+        places = _of_cloudwatch(published)
+        if not places:
+            raise ProblemsError([_nothing(cluster, namespace)], subject="headroom forecast")
+    found = {
+        (place.zone, place.subnet): {
+            name: forecast_of(history, most=place.usable if name == "freeAddresses" else None)
+            for name, history in sorted(place.readings.items())
+        }
+        for place in places
+    }
+    # `--json` is the decorator's, and only JSON may be printed then.
+    if sys.stdout.isatty() and not no_chart and not click.get_current_context().params["as_json"]:
+        _draw(places, found)
+    return _answer(reader, places, found, within)
+
+
+def _of_file(histories: Histories, most: Mapping[str, int]) -> list[Place]:
+    """The subnets of a file, and the zones of those that have one."""
+    places = [
+        Place(
+            zone=histories.zones.get(subnet, ""),
+            subnet=subnet,
+            readings=dict(histories.readings[subnet]),
+            usable=most.get(subnet),
+        )
+        for subnet in sorted(histories.readings)
+    ]
+    by_zone: defaultdict[str, list[Place]] = defaultdict(list)
+    for place in places:
+        if place.zone:
+            by_zone[place.zone].append(place)
+    return [*(_sum(zone, subnets) for zone, subnets in sorted(by_zone.items())), *places]
+
+
+def _sum(zone: str, subnets: Sequence[Place]) -> Place:
+    """A zone: at every time for which each of its subnets has a value, their sum."""
+    readings: dict[str, list[Reading]] = {}
+    for name in CSV_NAMES.values():
+        series = [{each.time: each.value for each in subnet.readings.get(name, ())} for subnet in subnets]
+        times = set(series[0]).intersection(*series[1:])
+        if times:
+            readings[name] = [Reading(time, sum(values[time] for values in series)) for time in sorted(times)]
+    known = [subnet.usable for subnet in subnets if subnet.usable is not None]
+    return Place(zone=zone, subnet="", readings=readings, usable=sum(known) if len(known) == len(subnets) else None)
+
+
+def _published(  # noqa: PLR0913 - how AWS is reached, and what is read
+    cluster: str, region: str, profile: str, endpoint_url: str, *, namespace: str, days: int
+) -> "list[History]":
+    # Imported here: the SDK takes half a second, and a file does without.
+    from headroom.collect.failures import EXPECTED, unknown_of  # noqa: PLC0415
+    from headroom.collect.published import read_published  # noqa: PLC0415
+    from headroom.collect.session import aws_clients  # noqa: PLC0415
+
+    clients = aws_clients(region=region, profile=profile, endpoint_url=endpoint_url)
+    try:
+        return read_published(
+            clients("cloudwatch"), cluster, namespace=namespace, days=days, now=datetime.now(UTC) + timedelta(hours=1)
+        )
+    except EXPECTED as error:
+        raise ProblemsError([_unread(cluster, str(unknown_of(error)))], subject="headroom forecast") from error
+    finally:
+        clients.close()
+
+
+def _of_cloudwatch(histories: "Iterable[History]") -> list[Place]:
+    """Zones first, then subnets."""
+    places: dict[tuple[str, str], Place] = {}
+    percents: dict[tuple[str, str], dict[float, float]] = {}
+    for each in histories:
+        key = (each.zone, each.subnet)
+        if each.metric is Metric.FREE_PERCENT:
+            percents[key] = {reading.time: reading.value for reading in each.readings}
+        elif each.readings:
+            place = places.setdefault(key, Place(zone=each.zone, subnet=each.subnet))
+            place.readings[CSV_NAMES[each.metric]] = list(each.readings)
+    for key, place in places.items():
+        place.usable = _usable(place.readings.get("freeAddresses", ()), percents.get(key, {}))
+    return sorted(places.values(), key=lambda place: (bool(place.subnet), place.zone, place.subnet))
+
+
+def _usable(free: Sequence[Reading], percents: Mapping[float, float]) -> int | None:
+    """What a subnet can hold: what is free, by its share; from the hour in which most is free, least is rounded."""
+    known = [(each.value, percents[each.time]) for each in free if percents.get(each.time, 0) > 0 and each.value > 0]
+    return round(max(known)[0] * 100 / max(known)[1]) if known else None
+
+
+def _answer(
+    reader: Reader,
+    places: Sequence[Place],
+    found: Mapping[tuple[str, str], Mapping[str, Forecast]],
+    within: int,
+) -> Answer:
+    every = [
+        (place, name, found[place.zone, place.subnet][name], place.readings[name])
+        for place in places
+        for name in found[place.zone, place.subnet]
+    ]
+    problems = [
+        Problem(
+            rule="runs-dry",
+            value=place.name,
+            reason=f"has no {unit_of(name)} left in {days_text(each.days_until_empty)}, on {_date(each, history)} "
+            f"({span_text(each)}).",
+            next_step="Plan a further subnet now.",
+        )
+        for place, name, each, history in every
+        if each.days_until_empty is not None and each.days_until_empty <= within
+    ]
+    reader.warnings += [
+        Problem(
+            rule="broken-history",
+            value=f"{place.name} {unit_of(name)}",
+            reason=f"has no value in {missing:.0%} of the hours that its history spans.",
+            next_step="The range allows for it; see whether the publisher was silent.",
+        )
+        for place, name, _, history in every
+        if (missing := _missing(history)) > GAP
+    ]
+    unknown = [place.name for place, _, each, _ in every if each.trend == "unknown"]
+    code = FINDING if problems else UNDECIDED if unknown or not every else 0
+    return Answer(
+        data={
+            "zones": [_place_data(place, found) for place in places if not place.subnet],
+            "subnets": [_place_data(place, found) for place in places if place.subnet],
+            "warnings": [warning.message for warning in reader.warnings],
+        },
+        tables=[
+            Table(
+                _COLUMNS,
+                [_row(place, name, each, history) for place, name, each, history in every],
+            ),
+            Table(
+                ("where", *(f"a further /{length}" for length in FURTHER_SUBNETS)),
+                [
+                    (place.name, *(days_text(days) for days in _bought(each)))
+                    for place, name, each, _ in every
+                    if name == "freeAddresses" and each.trend == "falling"
+                ],
+                title="how much longer it lasts with",
+            ),
+        ],
+        problems=problems,
+        warnings=reader.warnings,
+        terms=[
+            *(Term(f"{place.name} {unit_of(name)}", each.reason) for place, name, each, _ in every),
+            Term("a further subnet", "its usable addresses by the addresses that go in a day"),
+        ],
+        next_step="headroom calc subnet --help    how large a further subnet has to be" if problems else "",
+        exit_code=code,
+    )
+
+
+def _row(place: Place, name: str, each: Forecast, history: Sequence[Reading]) -> tuple[str, ...]:
+    months = each.six_months
+    total = f" of {place.usable:,}" if place.usable is not None and name == "freeAddresses" else ""
+    return (
+        place.name if name == "freeAddresses" else f"{place.name} {unit_of(name)}",
+        "unknown" if each.now is None else f"{each.now:,.0f}{total}",
+        {"unknown": "unknown", "none": "no trend"}.get(each.trend, f"{each.per_day:+,.1f}"),
+        "unknown" if each.trend == "unknown" else days_text(each.days_until_empty),
+        span_text(each),
+        _date(each, history),
+        "unknown" if months is None else f"{months.expected:,.0f} ({months.low:,.0f} to {months.high:,.0f})",
+    )
+
+
+def _place_data(place: Place, found: Mapping[tuple[str, str], Mapping[str, Forecast]]) -> dict[str, Any]:
+    figures = found[place.zone, place.subnet]
+    addresses = figures.get("freeAddresses")
+    falling = addresses is not None and addresses.trend == "falling"
+    return {
+        "zone": place.zone or None,
+        **({"subnet": place.subnet} if place.subnet else {}),
+        "usable": place.usable,
+        "addresses": forecast_data(addresses),
+        "free28": forecast_data(figures.get("free28")),
+        "emptyOn": None if addresses is None else _date(addresses, place.readings["freeAddresses"], none=""),
+        "furtherSubnetDays": {
+            f"/{length}": whole(round(days, 1))
+            for length, days in zip(FURTHER_SUBNETS, _bought(addresses), strict=True)
+        }
+        if addresses is not None and falling
+        else None,
+    }
+
+
+def _bought(each: Forecast) -> list[float]:
+    """Days that further subnets last, at the rate of now."""
+    return [usable_addresses(Block(0, length)) / -each.per_day for length in FURTHER_SUBNETS]
+
+
+def _date(each: Forecast, history: Sequence[Reading], *, none: str = "-") -> str:
+    """The day on which nothing is left."""
+    if each.days_until_empty is None:
+        return none
+    last = max(reading.time for reading in history)
+    return datetime.fromtimestamp(last + each.days_until_empty * DAY_SECONDS, UTC).date().isoformat()
+
+
+def _missing(history: Sequence[Reading]) -> float:
+    """The share of the hours without a value, as the usual distance of its values has them."""
+    times = sorted({reading.time for reading in history})
+    if len(times) < 3:  # noqa: PLR2004 - two values have no usual distance
+        return 0.0
+    apart = sorted(after - before for before, after in pairwise(times))
+    usual = apart[len(apart) // 2]
+    expected = (times[-1] - times[0]) / usual + 1
+    return max(0.0, 1 - len(times) / expected)
+
+
+def _draw(places: Sequence[Place], found: Mapping[tuple[str, str], Mapping[str, Forecast]]) -> None:
+    """A chart of every zone; of every subnet where no zone is known."""
+    from headroom.report.chart import chart  # noqa: PLC0415 - on a terminal only
+
+    zones = [place for place in places if not place.subnet] or places
+    for place in zones:
+        for name, each in found[place.zone, place.subnet].items():
+            lines = chart(place.readings[name], each)
+            if lines:
+                click.echo(f"{place.name}: free {unit_of(name)}")
+                click.echo("\n".join(lines) + "\n")
+
+
+def _nothing(cluster: str, namespace: str) -> Problem:
+    return Problem(
+        rule="nothing-published",
+        key="--cluster",
+        value=cluster,
+        reason=f"has no free addresses in CloudWatch's namespace {namespace}.",
+        next_step="Apply the watch stack (stacks/Pulumi.example-watch.yaml), or look at --region and --namespace.",
+    )
+
+
+def _unread(cluster: str, why: str) -> Problem:
+    return Problem(
+        rule="not-read",
+        key="--cluster",
+        value=cluster,
+        reason=f"has a history that could not be read: {why}.",
+        next_step="The caller needs cloudwatch:ListMetrics and cloudwatch:GetMetricData.",
+    )

@@ -1,0 +1,289 @@
+"""The watch stack: free addresses as metrics, alarms before pods feel it, and a dashboard.
+
+Nothing of the VPC or the cluster is made or changed. What it costs a month is printed at preview.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+import pulumi
+
+from components.dashboard import Dashboard, DashboardArgs
+from components.subnet_alarms import SubnetAlarms, SubnetAlarmsArgs, Symptom, WatchedSubnet, cni_errors
+from components.subnet_publisher import SubnetPublisher, SubnetPublisherArgs
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.cni_version import OBSERVED_VERSION
+from headroom.capacity.fleet import DEFAULT_SURGE
+from headroom.capacity.limits import instance_limits
+from headroom.capacity.settings import check_settings
+from headroom.capacity.thresholds import HORIZON_DAYS, ROLES, NodeGroup, Role, thresholds
+from headroom.capacity.watch import NAMESPACE
+from stacks.settings import ConfigReader
+
+NAME: Final = "watch"
+"""Logical name of the stack's components: it never changes."""
+
+_SUBNET_FIELDS: Final = ("zone", "cidrBlock", "role")
+_GROUP_FIELDS: Final = ("instanceType", "surge", "podsPerNode")
+_SYMPTOM_FIELDS: Final = ("namespace", "metric", "dimensions", "statistic", "threshold", "meaning")
+
+_SUBNET_ID: Final = re.compile(r"subnet-[0-9a-f]{8,17}")
+"""EC2 user guide, resource-ids."""
+_VPC_ID: Final = re.compile(r"vpc-[0-9a-f]{8,17}")
+_TOPIC: Final = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
+"""SNS API reference, CreateTopic."""
+_ZONE: Final = re.compile(r"[a-z]+(?:-[a-z0-9]+)*-[0-9]+[a-z]")
+"""EC2 user guide, using-regions-availability-zones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """The stack's configuration, read and checked."""
+
+    region: str
+    publisher: SubnetPublisherArgs
+    alarms: SubnetAlarmsArgs
+    dashboard: bool
+    cni_metrics: bool
+
+
+def deploy() -> None:
+    """Declares the stack.
+
+    Raises:
+        ProblemsError: Everything that is wrong with the configuration; nothing was registered.
+    """
+    settings = read_settings(ConfigReader())
+    for warning in settings.alarms.warnings():
+        pulumi.log.warn(_keyed(warning).message)
+    price = settings.alarms.price(dashboards=int(settings.dashboard))
+    pulumi.log.info(f"Watching {settings.alarms.cluster} costs about {price.text}.")
+    publisher = SubnetPublisher(NAME, settings.publisher)
+    alarms = SubnetAlarms(NAME, settings.alarms)
+    if settings.dashboard:
+        shown = Dashboard(NAME, _dashboard(settings, alarms))
+        pulumi.export("dashboard", shown.dashboard_name)
+    pulumi.export("function", publisher.function_name)
+    pulumi.export("alarms", [*alarms.composite_names, *alarms.alarm_names, *publisher.alarm_names])
+    pulumi.export("dollarsAMonth", round(price.total, 2))
+    pulumi.export(
+        "next",
+        "First figures in five minutes, forecasts after seven hours: "
+        f"headroom forecast --cluster {settings.alarms.cluster}",
+    )
+
+
+def _dashboard(settings: WatchSettings, alarms: SubnetAlarms) -> DashboardArgs:
+    args = settings.alarms
+    zones = args.zones()
+    usable = {zone: sum(map(args.usable, names)) for zone, names in zones.items()}
+    return DashboardArgs(
+        cluster=args.cluster,
+        region=settings.region,
+        zones=zones,
+        thresholds={zone: thresholds(args.surge, usable[zone]) for zone in zones},
+        usable=usable,
+        alarms=alarms.notifying_arns,
+        namespace=args.namespace,
+        horizon_days=args.horizon_days,
+        prefix_delegation=args.settings.prefix_delegation,
+        cni_metrics=settings.cni_metrics,
+    )
+
+
+def read_settings(config: ConfigReader) -> WatchSettings:
+    """Reads the configuration.
+
+    Raises:
+        ProblemsError: Every problem with its key.
+    """
+    cluster = config.required_text("clusterName", "prod-use1")
+    vpc_id = config.required_text("vpcId", "vpc-0123456789abcdef0")
+    if vpc_id and not _VPC_ID.fullmatch(vpc_id):
+        _wrong(config, "vpcId", vpc_id, "is no id of a VPC.", "Write vpc- and its hexadecimal digits.")
+    subnets = _read_subnets(config)
+    groups = _read_groups(config)
+    environment = config.text_mapping("cniEnvironment", config.mapping("cniEnvironment"))
+    problems, _ = check_settings(environment, OBSERVED_VERSION, nitro=True)
+    config.problems.extend(replace(problem, key=f"headroom:cniEnvironment.{problem.key}") for problem in problems)
+    cni_metrics = config.boolean("cniMetricsHelper", default=False)
+    symptoms = [*([cni_errors(cluster)] if cni_metrics else []), *_read_symptoms(config)]
+    topics = {key: _read_topics(config, key) for key in ("pageTopics", "warningTopics")}
+    tags = config.text_mapping("tags", config.mapping("tags"))
+    namespace = config.text("metricNamespace") or NAMESPACE
+    horizon = config.integer("horizonDays", HORIZON_DAYS)
+    actions = config.boolean("alarmActions", default=True)
+    concurrency = config.integer("reservedConcurrency", 1)
+    dashboard = config.boolean("dashboard", default=True)
+    region = pulumi.Config("aws").get("region") or os.environ.get("AWS_REGION") or ""
+    if not region:
+        config.problems.append(
+            Problem(
+                rule="region-known",
+                key="aws:region",
+                value="nothing",
+                reason="is set, and a dashboard names the Region of what it shows.",
+                next_step="Run `pulumi config set aws:region us-east-1`.",
+            )
+        )
+    config.refuse_other_keys("remedy")
+    readable = not config.problems
+    alarms = config.attempt(
+        lambda: SubnetAlarmsArgs(
+            cluster=cluster,
+            subnets=subnets,
+            node_groups=groups,
+            cni_environment=environment,
+            symptoms=symptoms,
+            page_topics=topics["pageTopics"],
+            warning_topics=topics["warningTopics"],
+            horizon_days=horizon,
+            namespace=namespace,
+            actions_enabled=actions,
+            tags=tags,
+        ),
+        _keyed,
+    )
+    publisher = config.attempt(
+        lambda: SubnetPublisherArgs(
+            cluster=cluster,
+            vpc_id=vpc_id,
+            watched={name: subnet.role for name, subnet in subnets.items()},
+            namespace=namespace,
+            prefix_delegation=environment.get("ENABLE_PREFIX_DELEGATION") == "true",
+            topics=topics["warningTopics"] or topics["pageTopics"],
+            reserved_concurrency=concurrency if concurrency > 0 else None,
+            tags=tags,
+        ),
+        _keyed,
+    )
+    if alarms is None or publisher is None or not readable:
+        raise ProblemsError(_without_consequences(config.problems), subject="configuration")
+    return WatchSettings(
+        region=region, publisher=publisher, alarms=alarms, dashboard=dashboard, cni_metrics=cni_metrics
+    )
+
+
+_KEYS: Final[Mapping[str, str]] = {
+    "subnets": "watchedSubnets",
+    "watched": "watchedSubnets",
+    "node_groups": "nodeGroups",
+    "page_topics": "pageTopics",
+    "horizon_days": "horizonDays",
+    "namespace": "metricNamespace",
+    "symptoms": "symptoms",
+}
+"""Keys of the stack file by the components' arguments."""
+
+
+def _keyed(problem: Problem) -> Problem:
+    """A component's problem under the key that was written."""
+    name, dot, rest = problem.key.partition(".")
+    return replace(problem, key=f"headroom:{_KEYS.get(name, name)}{dot}{rest}")
+
+
+def _without_consequences(problems: list[Problem]) -> list[Problem]:
+    """Leaves out what nobody would be told had another value been readable, and what two components say alike."""
+    form = {problem.key.partition(".")[0] for problem in problems if problem.rule in ("configuration", "resource-id")}
+    kept = [
+        problem
+        for problem in problems
+        if not (problem.key in form and problem.rule.startswith(("no-", "nothing-")))
+        and not (problem.rule == "nothing-to-watch" and any(other.rule == "no-subnets" for other in problems))
+    ]
+    return list({(problem.key, problem.rule, problem.message): problem for problem in kept}.values())
+
+
+def _wrong(config: ConfigReader, place: str, value: str, reason: str, step: str) -> None:
+    config.problems.append(
+        Problem(rule="resource-id", key=f"headroom:{place}", value=value, reason=reason, next_step=step)
+    )
+
+
+def _read_subnets(config: ConfigReader) -> dict[str, WatchedSubnet]:
+    found: dict[str, WatchedSubnet] = {}
+    for name, fields in config.entries("watchedSubnets", _SUBNET_FIELDS).items():
+        place = f"watchedSubnets.{name}"
+        before = len(config.problems)
+        if not _SUBNET_ID.fullmatch(name):
+            step = "Write subnet- and its 17 (in old ids 8) hexadecimal digits."
+            _wrong(config, place, name, "is no id of a subnet.", step)
+        zone = config.field(place, fields, "zone", str, "")
+        cidr_block = config.field(place, fields, "cidrBlock", str, "")
+        role = config.field(place, fields, "role", str, "shared")
+        if not config.problems_at(f"{place}.zone") and not _ZONE.fullmatch(zone):
+            step = "Write its name, such as us-east-1a: `aws ec2 describe-subnets` prints it."
+            config.problem(f"{place}.zone", zone or "nothing", "is no availability zone.", step)
+        if not config.problems_at(f"{place}.cidrBlock") and not cidr_block:
+            config.problem(f"{place}.cidrBlock", "nothing", "is set.", "`aws ec2 describe-subnets` prints it.")
+        if role not in ROLES:
+            step = f"Write one of {', '.join(f'{each} ({meaning})' for each, meaning in ROLES.items())}."
+            config.problem(f"{place}.role", role, "is no role of a subnet.", step)
+        if len(config.problems) == before:
+            found[name] = WatchedSubnet(zone=zone, cidr_block=cidr_block, role=cast("Role", role))
+    return found
+
+
+def _read_groups(config: ConfigReader) -> list[NodeGroup]:
+    found: list[NodeGroup] = []
+    for name, fields in config.entries("nodeGroups", _GROUP_FIELDS).items():
+        place = f"nodeGroups.{name}"
+        before = len(config.problems)
+        instance_type = config.field(place, fields, "instanceType", str, "")
+        surge = _count(config, place, fields, "surge", DEFAULT_SURGE)
+        pods = _count(config, place, fields, "podsPerNode", 0)
+        if not instance_type and not config.problems_at(f"{place}.instanceType"):
+            config.problem(f"{place}.instanceType", "nothing", "is set.", "Write its instance type, such as m5.large.")
+        limits = None
+        if instance_type:
+            limits = config.attempt(
+                lambda instance_type=instance_type: instance_limits(instance_type),  # type: ignore[misc]  # bound now
+                lambda problem, place=place: replace(problem, key=f"headroom:{place}.instanceType"),  # type: ignore[misc]  # the same
+            )
+        if limits is not None and len(config.problems) == before:
+            found.append(NodeGroup(name=name, limits=limits, surge=surge, pods=pods or None))
+    return found
+
+
+def _count(config: ConfigReader, place: str, fields: Mapping[str, Any], name: str, default: int) -> int:
+    value = config.field(place, fields, name, int, default)
+    if name in fields and value < 1 and not config.problems_at(f"{place}.{name}"):
+        config.problem(f"{place}.{name}", str(value), "is not at least 1.", "Leave it out, or write how many.")
+        return default
+    return value
+
+
+def _read_symptoms(config: ConfigReader) -> list[Symptom]:
+    found: list[Symptom] = []
+    for name, fields in config.entries("symptoms", _SYMPTOM_FIELDS).items():
+        place = f"symptoms.{name}"
+        texts = {key: config.field(place, fields, key, str, "") for key in ("namespace", "metric")}
+        for key, text in texts.items():
+            if not text and not config.problems_at(f"{place}.{key}"):
+                config.problem(f"{place}.{key}", "nothing", "is set.", "CloudWatch's console shows it.")
+        threshold = fields.get("threshold", 0)
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+            config.problem(f"{place}.threshold", str(threshold), "is not a number.")
+            threshold = 0
+        found.append(
+            Symptom(
+                **texts,
+                dimensions=config.text_mapping(f"{place}.dimensions", fields.get("dimensions", {})),
+                statistic=config.field(place, fields, "statistic", str, "Maximum"),
+                threshold=threshold,
+                meaning=config.field(place, fields, "meaning", str, name),
+            )
+        )
+    return found
+
+
+def _read_topics(config: ConfigReader, key: str) -> list[str]:
+    topics = config.texts(key)
+    for index, topic in enumerate(topics):
+        if not _TOPIC.fullmatch(topic):
+            step = "Write arn:aws:sns:REGION:ACCOUNT:NAME: `aws sns list-topics` prints them."
+            _wrong(config, f"{key}[{index}]", topic, "is no ARN of an SNS topic.", step)
+    return topics

@@ -1,0 +1,65 @@
+"""Incidents that were rehearsed, as facts and verdict: the diagnosis stays what it was, and a cause has a plan."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headroom.diagnosis.classifier import diagnose
+from headroom.facts.document import dump, load
+from headroom.facts.snapshot import Snapshot
+from headroom.planning.plan import plan_to_json
+from headroom.planning.planner import make_plan
+
+FOLDER = Path(__file__).parents[1] / "incidents"
+NAMES = sorted(path.name for path in FOLDER.iterdir())
+MOST_BYTES = 300_000
+
+
+def facts_of(name: str) -> Snapshot:
+    return load((FOLDER / name / "facts.json").read_text(encoding="utf-8"), subject=name)
+
+
+def expected_of(name: str) -> dict[str, Any]:
+    expected: dict[str, Any] = json.loads((FOLDER / name / "expected.json").read_text(encoding="utf-8"))
+    return expected
+
+
+def test_the_incidents_cover_what_can_be_rehearsed() -> None:
+    assert {"eks-healthy", "eks-not-ip", "eks-leaked-enis", "eks-fragmented", "eks-cooldown"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_incident_keeps_its_verdict_and_its_causes(name: str) -> None:
+    diagnosis = diagnose(facts_of(name))
+    expected = expected_of(name)
+    assert diagnosis.verdict.value == expected["verdict"]
+    assert [cause.name for cause in diagnosis.causes] == expected["causes"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cause_of_an_incident_says_what_was_read_and_what_it_is_not(name: str) -> None:
+    for cause in diagnose(facts_of(name)).causes:
+        assert cause.evidence, f"{cause.name} has no evidence"
+        assert cause.summary, f"{cause.name} has no summary"
+        assert cause.scope.nodes, f"{cause.name} hits nobody"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if expected_of(name)["causes"]])
+def test_an_incident_with_a_cause_has_a_plan_with_conditions_and_the_same_facts_give_the_same_plan(name: str) -> None:
+    facts = facts_of(name)
+    diagnosis = diagnose(facts)
+    plan = make_plan(facts, diagnosis)
+    assert plan.causes == tuple(expected_of(name)["causes"])
+    assert plan.steps
+    assert plan.postconditions
+    assert bool(plan.stack) == any(file.path.endswith(f"Pulumi.{plan.stack}.yaml") for file in plan.files)
+    assert json.dumps(plan_to_json(make_plan(facts, diagnosis))) == json.dumps(plan_to_json(plan))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_incident_is_kept_small_and_as_this_version_writes_it(name: str) -> None:
+    text = (FOLDER / name / "facts.json").read_text(encoding="utf-8")
+    assert len(text) <= MOST_BYTES
+    assert dump(load(text, subject=name)) == text

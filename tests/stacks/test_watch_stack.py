@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+import yaml
+
+import stacks
+from components.subnet_publisher import permissions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.conftest import Recorder
+
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLE = CHECKOUT / "stacks" / "Pulumi.example-watch.yaml"
+STACK = "prod-use1-watch"
+A = "subnet-0aaaaaaaaaaaaaaa1"
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    """The example's configuration, to be changed at will."""
+    found: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["config"]
+    return found
+
+
+def deploy(recorder: Recorder, config: Mapping[str, Any]) -> None:
+    recorder.run(stacks.deploy, config=config, stack=STACK)
+
+
+def refused(recorder: Recorder, config: Mapping[str, Any]) -> list[str]:
+    """What is told, one line a problem; nothing is registered."""
+    with pytest.raises(pulumi.RunError) as caught:
+        deploy(recorder, config)
+    assert recorder.registrations == []
+    first, *lines = str(caught.value).splitlines()
+    assert first == (
+        f"{len(lines)} problem{'s' if len(lines) != 1 else ''} in Pulumi.{STACK}.yaml; nothing was changed."
+    )
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def test_the_example_declares_publisher_alarms_and_dashboard_and_touches_no_network(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    deploy(recorder, config)
+    kinds = {label.split(" ")[0] for label in recorder.labels()}
+    assert {"headroom:index:SubnetPublisher", "headroom:index:SubnetAlarms", "headroom:index:Dashboard"} < kinds
+    assert {kind.split(":")[0] for kind in kinds} == {"aws", "headroom"}
+    assert not [kind for kind in kinds if kind.startswith(("aws:ec2", "aws:eks"))]
+    assert recorder.asked == [], "nothing is looked up"
+
+
+def test_thresholds_come_from_the_node_group_whose_upgrade_takes_most(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    deploy(recorder, config)
+    made = recorder.one("aws:cloudwatch/metricAlarm:MetricAlarm", "watch-us-east-1a-free-critical")
+    # One m5.8xlarge with 100 pods and five addresses warm: four interfaces, 105 addresses.
+    assert made.inputs["threshold"] == 109
+    assert "1 node of services takes 109 addresses" in made.inputs["alarmDescription"]
+
+
+def test_the_price_of_a_month_is_told_at_preview_and_exported(
+    recorder: Recorder, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", lambda text, *_: told.append(text))
+    deploy(recorder, config)
+    assert len(told) == 1
+    found = re.match(r"Watching prod-use1 costs about \$([\d.]+) a month: 52 metrics \$15\.60,", told[0])
+    assert found, told
+    assert float(found[1]) == recorder.stack_outputs["dollarsAMonth"]
+
+
+def test_the_stack_says_every_name_of_its_alarms_and_the_next_command(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    deploy(recorder, config)
+    declared = {
+        each.inputs.get("name", each.inputs.get("alarmName"))
+        for each in recorder.registrations
+        if each.type.startswith("aws:cloudwatch/") and "alarm" in each.type.lower()
+    }
+    assert set(recorder.stack_outputs["alarms"]) == declared
+    assert recorder.stack_outputs["next"].endswith("headroom forecast --cluster prod-use1")
+
+
+def test_the_function_gets_every_subnet_and_what_counts_for_its_zone(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    deploy(recorder, config)
+    code = recorder.one("aws:lambda/function:Function", "watch-function").inputs["code"]
+    watched = json.loads(code["assets"]["components/publisher/watched.json"]["text"])
+    assert watched.keys() == config["headroom:watchedSubnets"].keys()
+    assert [name for name, counts in watched.items() if not counts] == [
+        "subnet-0ddddddddddddddd4",
+        "subnet-0eeeeeeeeeeeeeee5",
+    ]
+
+
+def test_prefix_delegation_makes_alarms_on_28s_and_tells_the_function(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    config["headroom:cniEnvironment"] = {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "1"}
+    deploy(recorder, config)
+    variables = recorder.one("aws:lambda/function:Function", "watch-function").inputs["environment"]["variables"]
+    assert variables["PREFIX_DELEGATION"] == "true"
+    assert recorder.one("aws:cloudwatch/metricAlarm:MetricAlarm", f"watch-us-east-1a-{A}-prefix-blocks")
+
+
+def test_for_the_first_day_alarms_can_be_mute_and_the_dashboard_left_out(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    config |= {"headroom:alarmActions": "false", "headroom:dashboard": "false", "headroom:reservedConcurrency": "0"}
+    deploy(recorder, config)
+    composites = [each for each in recorder.registrations if each.type.endswith("CompositeAlarm")]
+    assert composites
+    assert not any(each.inputs["actionsEnabled"] for each in composites)
+    assert not [label for label in recorder.labels() if "ashboard" in label]
+    assert "reservedConcurrentExecutions" not in recorder.one("aws:lambda/function:Function", "watch-function").inputs
+
+
+def test_every_problem_is_told_at_once_and_by_its_key(recorder: Recorder, config: dict[str, Any]) -> None:
+    config |= {
+        "headroom:vpcId": "vpc-x",
+        "headroom:watchedSubnets": {
+            "subnet-1": {"zone": "us-east-1a", "cidrBlock": "10.0.0.0/24"},
+            A: {"zone": "a", "role": "any"},
+        },
+        "headroom:nodeGroups": {"a": {"instanceType": "m5.9xlarge"}, "b": {"instanceType": "m5.large", "surge": 0}},
+        "headroom:pageTopics": ["on-call"],
+        "headroom:horizonDays": "soon",
+        "headroom:watchedSubnet": {},
+    }
+    told = refused(recorder, config)
+    assert [line.split(": ")[0] for line in told] == [
+        "headroom:vpcId",
+        "headroom:watchedSubnets.subnet-1",
+        f"headroom:watchedSubnets.{A}.zone",
+        f"headroom:watchedSubnets.{A}.cidrBlock",
+        f"headroom:watchedSubnets.{A}.role",
+        "headroom:nodeGroups.a.instanceType",
+        "headroom:nodeGroups.b.surge",
+        "headroom:pageTopics[0]",
+        "headroom:horizonDays",
+        "headroom:watchedSubnet",
+    ]
+    assert "Did you mean watchedSubnets?" in told[-1]
+
+
+def test_what_is_missing_is_told_once(recorder: Recorder) -> None:
+    told = refused(recorder, {"headroom:remedy": "watch", "aws:region": "us-east-1"})
+    assert [line.split(": ")[0] for line in told] == [
+        "headroom:clusterName",
+        "headroom:vpcId",
+        "headroom:watchedSubnets",
+        "headroom:nodeGroups",
+        "headroom:pageTopics",
+    ]
+
+
+def test_settings_that_aws_node_would_refuse_are_refused(recorder: Recorder, config: dict[str, Any]) -> None:
+    config["headroom:cniEnvironment"] = {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "0"}
+    assert [line.split(": ")[0].split(".")[0] for line in refused(recorder, config)] == ["headroom:cniEnvironment"]
+
+
+def test_the_policy_document_holds_what_the_stack_makes_and_only_passes_a_role_to_lambda() -> None:
+    document = json.loads((CHECKOUT / "stacks" / "watch.iam.json").read_text(encoding="utf-8"))
+    by_sid = {each["Sid"]: each for each in document["Statement"]}
+    actions = [action for each in document["Statement"] for action in each["Action"]]
+    assert len(set(actions)) == len(actions)
+    assert {action.partition(":")[0] for action in actions} == {"cloudwatch", "events", "iam", "lambda", "logs", "sqs"}
+    assert by_sid["PassItsRole"]["Condition"] == {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    assert "*" not in {action.partition(":")[2] for action in actions}
+    # What the function itself may do it gets from the role that the stack makes: nobody who applies it needs that.
+    own = [action for each in permissions("n", queue_arn="q", log_arn="l")["Statement"] for action in each["Action"]]
+    assert not {"ec2:DescribeSubnets", "cloudwatch:PutMetricData"} & set(actions)
+    assert "ec2:DescribeSubnets" in own
