@@ -28,7 +28,7 @@ WIDTH: Final = 100
 @click.option("--stack", default="", help="Name of the stack to write; CLUSTER-emergency by default.")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
     default=Path(),
     help="The checkout to write into; the current folder by default.",
 )
@@ -76,7 +76,9 @@ def plan(  # noqa: PLR0913 - one argument for each option
     if as_json:
         click.echo(document, nl=False)
     else:
-        _print(made, differences[: len(made.files)])
+        _print(made, differences[: len(made.files)], [] if dry_run else [str(folder / file.path) for file in files])
+    if not made.files and made.decisions and not any(step.command for step in made.steps[:-1]):
+        sys.exit(UNDECIDED)
 
 
 def plan_path(made: Plan) -> str:
@@ -200,36 +202,39 @@ def _diff(file: PlannedFile, before: str | None) -> str:
     return "".join(lines)
 
 
-def _print(made: Plan, differences: list[str]) -> None:
-    """The plan for people: options, diff, decisions, steps, what is not touched, the way back."""
+def _print(made: Plan, differences: list[str], written: list[str]) -> None:
+    """The plan for people: what it does, diff, decisions, steps, what is not touched, the way back, what it is not."""
     from rich.console import Console  # noqa: PLC0415 - only where somebody looks
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False)
+    plain = not sys.stdout.isatty()
     for heading, lines in (
-        ("PLAN", _options(made)),
+        (f"PLAN   {made.cluster}: {', '.join(made.causes)}", _kept(made)),
         ("DIFF", [(text, _DIFF_STYLES.get(text[:1], "")) for part in differences for text in part.splitlines()]),
         ("DECIDE", [(f"? {decision}", "yellow") for decision in made.decisions]),
         ("NEXT", _numbered(made.steps)),
         ("NOT TOUCHED", [(sentence, "") for sentence in made.untouched]),
         ("GO BACK", _numbered(made.rollback)),
+        ("NOT TAKEN", _rejected(made)),
+        ("WROTE", [(path, "") for path in written]),
     ):
         if not lines:
             continue
-        console.print(
-            Text(f"{heading}   {made.cluster}: {', '.join(made.causes)}" if heading == "PLAN" else heading),
-            style="bold",
-        )
+        console.print(Text(heading), style="bold", soft_wrap=True)
         for text, style in lines:
-            console.print(Text(f"  {text}", style=style))
+            # A command or a line of a file that is broken in two is another one once it is pasted.
+            whole = plain or heading in ("DIFF", "WROTE") or style == _COMMAND
+            console.print(Text(f"  {text}", style=style), soft_wrap=whole)
         console.print()
 
 
+_COMMAND: Final = "cyan"
 _DIFF_STYLES: Final = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def _options(made: Plan) -> list[tuple[str, str]]:
-    kept = [
+def _kept(made: Plan) -> list[tuple[str, str]]:
+    return [
         (
             f"✓ {option.title}. {option.reason}"
             + (f" Gives {sum(option.addresses.values()):,} addresses." if option.addresses else ""),
@@ -238,7 +243,10 @@ def _options(made: Plan) -> list[tuple[str, str]]:
         for option in made.options
         if option.kept
     ]
-    return kept + [(f"- {option.title}: no. {option.reason}", "dim") for option in made.options if not option.kept]
+
+
+def _rejected(made: Plan) -> list[tuple[str, str]]:
+    return [(f"- {option.title}: {option.reason}", "dim") for option in made.options if not option.kept]
 
 
 def _numbered(steps: Sequence[Step]) -> list[tuple[str, str]]:
@@ -247,5 +255,5 @@ def _numbered(steps: Sequence[Step]) -> list[tuple[str, str]]:
         details = "; ".join(part for part in (step.takes, step.touches and f"touches {step.touches}") if part)
         lines.append((f"{number}. {step.what}" + (f" ({details})" if details else ""), ""))
         if step.command:
-            lines.append((f"   {step.command}", "cyan"))
+            lines.append((f"   {step.command}", _COMMAND))
     return lines

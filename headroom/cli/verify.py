@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.cli.facts import FactsFrom, read_facts, takes_facts
 from headroom.cli.plan import read_plan
@@ -83,6 +84,7 @@ def _watch(made: Plan, source: FactsFrom, *, once: bool, quiet: bool) -> tuple[C
     unread = 0
     while True:
         snapshot: Snapshot = read_facts(source)
+        _check_cluster(made, snapshot)
         waited = time.monotonic() - started
         found = evaluate(made, snapshot, waited_seconds=0 if once else waited)
         if not quiet:
@@ -92,6 +94,23 @@ def _watch(made: Plan, source: FactsFrom, *, once: bool, quiet: bool) -> tuple[C
         if once or State.FAILED in states or states == {State.MET} or unread >= UNKNOWN_ROUNDS:
             return found
         time.sleep(EVERY_SECONDS)
+
+
+def _check_cluster(made: Plan, snapshot: "Snapshot") -> None:
+    """Refuses facts of another cluster than the plan's."""
+    cluster = snapshot.cluster
+    if isinstance(cluster, str) and cluster != made.cluster:
+        raise ProblemsError(
+            [
+                Problem(
+                    rule="another-cluster",
+                    value=shown(cluster),
+                    reason=f"is not the cluster of the plan, {shown(made.cluster)}.",
+                    next_step="Name the plan of this cluster, or the cluster of this plan.",
+                )
+            ],
+            subject="plan",
+        )
 
 
 def _tell(found: Sequence[ConditionState], told: dict[str, str], waited: float) -> None:

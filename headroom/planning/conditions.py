@@ -198,6 +198,9 @@ def _stuck_pods_running(condition: Postcondition, snapshot: Snapshot) -> Conditi
             State.WAITING,
             f"{len(stuck)} pods have no address ({old} of the {len(condition.subjects)} of then): {_some(stuck)}.",
         )
+    if gone and not then:
+        told = f"None of the {gone} is there any more: they were replaced, and no pod waits."
+        return _state(condition, State.MET, told if condition.subjects else "No pod waits.")
     replaced = f"; {gone} of them were replaced" if gone else ""
     return _state(condition, State.MET, f"{_with_address(then)} of {len(condition.subjects)} have addresses{replaced}.")
 

@@ -30,6 +30,7 @@ class Weighed:
         settings: Settings of aws-node to set; empty: they stay.
         upgrade: Why the CNI must be upgraded first; empty: it need not be.
         delete: Leaked interfaces to delete, with their addresses.
+        unmet: Why no room was found where room is what is missing; empty: it was, or it is not.
     """
 
     options: tuple[Option, ...]
@@ -38,6 +39,7 @@ class Weighed:
     settings: Mapping[str, str] = field(default_factory=dict)
     upgrade: tuple[Problem, ...] = ()
     delete: Mapping[str, int]
+    unmet: str = ""
 
     def keeps(self, name: str) -> bool:
         """Whether the plan takes that option."""
@@ -74,7 +76,8 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
     delete_leaked = bool(leaked) and (short or leaks)
     options = [_leaked_option(leaked, kept=delete_leaked, enough=freed_enough)]
 
-    options.append(_retune_option(advice if short or idle else None, kept=idle and not short))
+    held = sum(zone.held for zone in situation.zones.values())
+    options.append(_retune_option(advice if short or idle else None, held, kept=idle and not short))
     options.append(_cooldown_option(situation, kept=_has(causes, Detail.COOLDOWN) and not short))
 
     need = needs(situation) if situation.zones else {}
@@ -87,16 +90,29 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
     upgrade: tuple[Problem, ...] = ()
     if wants_subnets and situation.cni_version is not None:
         upgrade, _ = check_cni_version(situation.cni_version)
+    if retuned:
+        why_none = "Not needed: other warm targets give back what is short."
+    elif freed_enough and leaks:
+        why_none = "Not needed: deleting the leaked interfaces gives back what is short."
+    elif short and roomy:
+        why_none = "Not needed: subnets that are there have room."
+    else:
+        why_none = "Addresses of subnets are not what is short."
     room = next((place for place in (own, further) if place is not None and place.blocks), None)
-    options.extend(_subnet_options(own, further, room, wants_subnets=wants_subnets, growth=growth_per_day))
+    options.extend(
+        _subnet_options(own, further, room, wants_subnets=wants_subnets, why_none=why_none, growth=growth_per_day)
+    )
     options.append(_upgrade_option(situation, upgrade, _has(causes, Detail.CNI_VERSION)))
     options.append(_discovery_option(situation, kept=custom and room is not None, wanted=wants_subnets))
-    options.append(_prefix_option(causes, fragmented=fragmented, nitro=situation.nitro))
+    options.append(_prefix_option(causes, fragmented=fragmented, room=room is not None, nitro=situation.nitro))
     options.extend(_hand_options(situation, causes))
     return Weighed(
         options=tuple(options),
         room=room,
         reserve=fragmented and room is not None,
+        unmet=" ".join(place.reason for place in (own, further) if place is not None)
+        if wants_subnets and room is None
+        else "",
         settings={} if room is not None else _settings(situation, causes, advice if idle and not short else None),
         upgrade=upgrade,
         delete={
@@ -143,7 +159,7 @@ def _gives_enough(situation: Situation, advice: TargetAdvice | None, hit: Iterab
     return all(zone.free is not None and zone.held + zone.free >= best.get(zone.name, 0) for zone in hit)
 
 
-def _retune_option(advice: TargetAdvice | None, *, kept: bool) -> Option:
+def _retune_option(advice: TargetAdvice | None, held: int, *, kept: bool) -> Option:
     title = "Retune the warm targets of aws-node"
     if advice is None:
         reason = "Warm targets are not what is wrong."
@@ -151,8 +167,8 @@ def _retune_option(advice: TargetAdvice | None, *, kept: bool) -> Option:
     shown = ", ".join(f"{name}={value}" for name, value in advice.best.environment) or "the defaults"
     if kept:
         reason = (
-            f"{shown}: the same pods would hold {advice.best.addresses:,} addresses instead of {advice.now.addresses:,}"
-            " by the capacity model. Each aws-node restarts once; pods keep their addresses."
+            f"{shown}: by the capacity model the same pods hold {advice.best.addresses:,} addresses with it; the nodes "
+            f"hold {held:,} now. Each aws-node restarts once; pods keep their addresses."
         )
     elif advice.saves <= 0:
         reason = "The targets as they are hold no more than the best ones would."
@@ -209,16 +225,21 @@ def _days(addresses: Mapping[str, int], growth: Mapping[str, float]) -> dict[str
     return {zone: int(count / growth[zone]) for zone, count in addresses.items() if growth.get(zone, 0) > 0}
 
 
-def _subnet_options(
-    own: Room | None, further: Room | None, room: Room | None, *, wants_subnets: bool, growth: Mapping[str, float]
+def _subnet_options(  # noqa: PLR0913 - what the two have in common
+    own: Room | None,
+    further: Room | None,
+    room: Room | None,
+    *,
+    wants_subnets: bool,
+    why_none: str,
+    growth: Mapping[str, float],
 ) -> Iterable[Option]:
-    not_needed = "No subnet is short of what new subnets would give."
     for name, title, place in (
         ("subnets-in-own-space", "Add pod subnets in the VPC's own free space", own),
         ("secondary-cidr", "Associate a secondary CIDR and add pod subnets in it", further),
     ):
         if place is None:
-            reason = not_needed if not wants_subnets else "The VPC's CIDRs or the nodes' zones are unknown."
+            reason = why_none if not wants_subnets else "The VPC's CIDRs or the nodes' zones are unknown."
             yield Option(name=name, title=title, kept=False, reason=reason)
             continue
         kept = place is room
@@ -269,9 +290,13 @@ def _discovery_option(situation: Situation, *, kept: bool, wanted: bool) -> Opti
     )
 
 
-def _prefix_option(causes: Iterable[tuple[RootCause, Detail | None]], *, fragmented: bool, nitro: bool) -> Option:
+def _prefix_option(
+    causes: Iterable[tuple[RootCause, Detail | None]], *, fragmented: bool, room: bool, nitro: bool
+) -> Option:
     dense = any(root is RootCause.ENI_LIMIT and detail in (None, Detail.MAX_PODS) for root, detail in causes)
-    if fragmented:
+    if fragmented and not room:
+        reason = "It is on, and there is no room for new subnets whose /28s would be whole."
+    elif fragmented:
         reason = "It is on: part of the new subnets is reserved for whole /28s, so that they stay whole."
     elif dense and nitro:
         reason = (
@@ -285,7 +310,7 @@ def _prefix_option(causes: Iterable[tuple[RootCause, Detail | None]], *, fragmen
     return Option(
         name="prefix-delegation",
         title="Prefix delegation with reservations",
-        kept=fragmented or (dense and nitro),
+        kept=(fragmented and room) or (dense and nitro and not fragmented),
         reason=reason,
         source="EKS user guide, cni-increase-ip-addresses",
     )

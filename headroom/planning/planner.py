@@ -5,13 +5,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from headroom.addresses.blocks import Block
+from headroom.addresses.association import CIDR_QUOTA
+from headroom.addresses.blocks import Block, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import FULL_SUBNET_FIXED, PRIMARY_ADDRESS_FIXED, CniVersion
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.settings import live_settings_to_keep
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, RootCause, Verdict
 from headroom.facts.kubernetes import Kubernetes
+from headroom.facts.names import CLUSTER_NAME_RULE, STACK_NAME_RULE, is_cluster_name, is_stack_name
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import known_or
 from headroom.planning.conditions import LISTED
@@ -54,6 +56,7 @@ def make_plan(
     if diagnosis.verdict is not Verdict.FOUND:
         raise ProblemsError([_nothing_to_plan(diagnosis)], subject="plan")
     situation = read_situation(snapshot)
+    _check_names(situation.cluster, stack)
     weighed = weigh(situation, diagnosis, growth_per_day or {})
     writes = weighed.room is not None or bool(weighed.settings)
     if writes and situation.problems:
@@ -77,6 +80,38 @@ def make_plan(
         postconditions=tuple(_postconditions(situation, weighed, snapshot)),
         decisions=tuple(_decisions(situation, weighed)),
     )
+
+
+def _check_names(cluster: str, stack: str) -> None:
+    """Refuses names that EKS and Pulumi do not allow: they become part of files' names and of commands.
+
+    Raises:
+        ProblemsError: Which, and what is allowed.
+    """
+    problems = []
+    if cluster and not is_cluster_name(cluster):
+        problems.append(
+            Problem(
+                rule="cluster-name",
+                key="cluster",
+                value=shown(cluster),
+                reason="is no name of an EKS cluster.",
+                next_step=f"It is {CLUSTER_NAME_RULE}.",
+                source="EKS API reference, CreateCluster",
+            )
+        )
+    if stack and not is_stack_name(stack):
+        problems.append(
+            Problem(
+                rule="stack-name",
+                key="--stack",
+                value=shown(stack),
+                reason="is no name of a Pulumi stack.",
+                next_step=f"It is {STACK_NAME_RULE}.",
+            )
+        )
+    if problems:
+        raise ProblemsError(problems, subject="plan")
 
 
 def recheck(plan: Plan, snapshot: Snapshot) -> tuple[Problem, ...]:
@@ -319,8 +354,30 @@ def _steps(situation: Situation, weighed: Weighed, diagnosis: Diagnosis, stack: 
     for relief in diagnosis.impact.reliefs[:1] if diagnosis.impact else ():
         yield Step(what=f"Now, by hand: {relief.what}", command=relief.command, takes="a minute", undo=relief.undo)
     yield from _hand_steps(situation, weighed, diagnosis.causes)
+    if len(situation.vpc_blocks) >= (situation.cidr_quota or CIDR_QUOTA) and weighed.unmet:
+        region = f" --region {situation.region}" if situation.region else ""
+        yield Step(
+            what=f"Ask for more IPv4 CIDRs a VPC: it has {len(situation.vpc_blocks)}, and no space for pod subnets",
+            command=f"aws service-quotas request-service-quota-increase{region} --service-code vpc "
+            f"--quota-code L-83CA0A9D --desired-value {2 * len(situation.vpc_blocks)}",
+            takes="minutes to days",
+        )
     if stack:
         yield from _stack_steps(situation, weighed, stack)
+    if weighed.keeps("custom-networking"):
+        yield Step(
+            what="Point the ENIConfig of each zone at its new subnet (`pulumi stack output` names them), then replace "
+            "nodes: with custom networking on, a node keeps the subnet that it started with",
+            command='kubectl patch eniconfig ZONE --type merge --patch \'{"spec": {"subnet": "SUBNET-ID"}}\'',
+            takes="minutes a node",
+            touches="the nodes: each is replaced",
+        )
+    yield Step(
+        what="See that it worked",
+        command=f"headroom verify --plan stacks/plan.{stack or situation.cluster}.json --cluster {situation.cluster} "
+        f"--region {situation.region}",
+        takes="up to three minutes",
+    )
 
 
 def _stack_steps(situation: Situation, weighed: Weighed, stack: str) -> Iterator[Step]:
@@ -345,12 +402,6 @@ def _stack_steps(situation: Situation, weighed: Weighed, stack: str) -> Iterator
         takes="a minute; nodes that wait look for subnets again within three",
         touches=restarts,
         undo="see how to go back",
-    )
-    yield Step(
-        what="See that it worked",
-        command=f"headroom verify --plan stacks/plan.{stack}.json --cluster {situation.cluster} "
-        f"--region {situation.region}",
-        takes="up to three minutes",
     )
 
 
@@ -474,7 +525,7 @@ def _untouched(situation: Situation, weighed: Weighed) -> Iterator[str]:
     if weighed.room is not None:
         yield "The node subnets, their route tables and the VPC's other CIDRs stay as they are."
         yield "Pods that run keep their addresses."
-    if not weighed.settings and not weighed.keeps("upgrade-cni"):
+    if not weighed.settings and not weighed.keeps("upgrade-cni") and not weighed.keeps("custom-networking"):
         yield "No CNI setting is changed, and nothing restarts."
     if situation.service_cidr is not None and weighed.room is not None and weighed.room.secondary is not None:
         yield f"The range of Services, {situation.service_cidr}, is not overlapped."
@@ -569,30 +620,10 @@ def _rounds(situation: Situation) -> int:
 def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
     """What only a person can decide, or look up."""
     room = weighed.room
-    for zone in situation.zones.values():
-        if room is not None and not zone.route_table_id:
-            yield (
-                f"{zone.name}: the route table of its node subnet is unknown, so its pod subnet gets one with `local` "
-                "only; that serves while the CNI does the source NAT (its default)."
-            )
-        if room is not None and len(zone.node_subnets) > 1:
-            others = ", ".join(zone.node_subnets[1:LISTED])
-            yield (
-                f"{zone.name} has nodes in several subnets; the pod subnet takes the route table of "
-                f"{zone.node_subnets[0]}, which has most of them (others: {others})."
-            )
-    if room is not None and room.secondary is not None:
-        yield (
-            "Security groups, network ACLs and allow-lists that name the VPC's CIDRs do not learn the new one: add "
-            "`headroom:ingressRules` where pods must reach what such a rule guards."
-        )
-        if situation.service_cidr is None:
-            yield "The cluster's range for Services is unknown: see that it does not overlap the new CIDR."
-    if room is not None and situation.settings.custom_networking:
-        yield (
-            "Custom networking is on, so tagged subnets are ignored: point the ENIConfigs at the new subnets "
-            "(`headroom:customNetworking` and `headroom:cniSettings`), and replace nodes."
-        )
+    if weighed.unmet:
+        yield f"Room is what is missing, and none was found. {weighed.unmet}"
+    if room is not None:
+        yield from _decisions_on_room(situation, room)
     addon = situation.addon
     if weighed.settings and addon is not None and addon.other_configuration != ():
         yield (
@@ -602,5 +633,32 @@ def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
         )
     if weighed.settings and addon is None and not situation.self_managed:
         yield "Whether the managed add-on owns aws-node is unknown; the file assumes that it does not."
-    if not situation.stuck_pods and room is not None:
+
+
+def _decisions_on_room(situation: Situation, room: Room) -> Iterator[str]:
+    for zone in situation.zones.values():
+        if not zone.route_table_id:
+            yield (
+                f"{zone.name}: the route table of its node subnet is unknown, so its pod subnet gets one with `local` "
+                "only; that serves while the CNI does the source NAT (its default)."
+            )
+        if len(zone.node_subnets) > 1:
+            others = ", ".join(zone.node_subnets[1:LISTED])
+            yield (
+                f"{zone.name} has nodes in several subnets; the pod subnet takes the route table of "
+                f"{zone.node_subnets[0]}, which has most of them (others: {others})."
+            )
+    if room.secondary is not None:
+        yield (
+            "Security groups, network ACLs and allow-lists that name the VPC's CIDRs do not learn the new one: add "
+            "`headroom:ingressRules` where pods must reach what such a rule guards."
+        )
+        if situation.service_cidr is None:
+            yield "The cluster's range for Services is unknown: see that it does not overlap the new CIDR."
+    if situation.settings.custom_networking:
+        yield (
+            "Custom networking is on, so tagged subnets are ignored: point the ENIConfigs at the new subnets "
+            "(`headroom:customNetworking` and `headroom:cniSettings`), and replace nodes."
+        )
+    if not situation.stuck_pods:
         yield "No pod is stuck now: this is prevention, and nothing will show at once that it worked."

@@ -174,3 +174,34 @@ def test_an_option_that_was_rejected_says_why_with_figures(exhausted: Snapshot) 
     assert "largest free block is 10.68.224.0/19 (8,187 usable addresses)" in reasons["subnets-in-own-space"]
     assert reasons["retune-warm-targets"].startswith("WARM_IP_TARGET=10 would give back about 1,133 addresses")
     assert all(reasons.values())
+
+
+@pytest.mark.parametrize("name", ["../../../tmp/x", 'a"; rm -rf ~; "', "a\x1b[31m", "a\nb", "-a", "a" * 101])
+def test_names_that_would_leave_the_folder_or_the_command_are_refused(exhausted: Snapshot, name: str) -> None:
+    with pytest.raises(ProblemsError, match="is no name of an EKS cluster"):
+        make_plan(replace(exhausted, cluster=name), SHORT)
+    with pytest.raises(ProblemsError, match=r"is no name of a Pulumi stack|is no name of an EKS cluster"):
+        make_plan(replace(exhausted, cluster="prod"), SHORT, stack=f"/{name}")
+
+
+def test_a_vpc_without_room_and_without_quota_asks_for_quota(exhausted: Snapshot) -> None:
+    full = ("10.68.192.0/18", "100.64.0.0/16", "100.65.0.0/16", "100.66.0.0/16", "100.67.0.0/16")
+    plan = make_plan(with_vpc(exhausted, *full[:1], "10.1.0.0/28", "10.2.0.0/28", "10.3.0.0/28", "10.4.0.0/28"), SHORT)
+    assert kept(plan) == []
+    assert plan.files == ()
+    assert "L-83CA0A9D" in plan.steps[0].command
+    assert plan.decisions[0].startswith("Room is what is missing, and none was found.")
+
+
+def test_with_custom_networking_the_eniconfigs_are_a_step_and_nothing_claims_that_nothing_restarts(
+    exhausted: Snapshot,
+) -> None:
+    kubernetes = kubernetes_of(exhausted)
+    daemon_set = kubernetes.cni_daemon_set
+    assert isinstance(daemon_set, CniDaemonSet)
+    assert isinstance(daemon_set.environment, dict)
+    custom = replace(daemon_set, environment={**daemon_set.environment, "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true"})
+    plan = make_plan(replace(exhausted, kubernetes=replace(kubernetes, cni_daemon_set=custom)), SHORT)
+    assert kept(plan) == ["secondary-cidr", "custom-networking"]
+    assert any(step.command.startswith("kubectl patch eniconfig") for step in plan.steps)
+    assert not any("nothing restarts" in sentence for sentence in plan.untouched)
