@@ -1,8 +1,8 @@
 """Alarms on what the publisher counts: per zone and per subnet, from the capacity model, never on a sum over the VPC.
 
-Alarms on metrics notify nobody by themselves, but for the publisher's silence: two composite alarms a zone do, one that
-warns and one that pages. So a dead publisher is one message and not one a subnet, and a page means that addresses are
-low *and* that pods fail or nodes cannot start, where a metric says so.
+Alarms on metrics notify nobody by themselves, but for the publisher's silence: three composite alarms a zone do, one
+that warns of what is low, one of what will be, and one that pages. So a dead publisher is one message and not one a
+subnet, and a page means that addresses are low *and* that pods fail or nodes cannot start, where a metric says so.
 """
 
 from collections import defaultdict
@@ -43,12 +43,13 @@ SILENT_PERIODS: Final = 2
 missing values breach thresholds."""
 
 FORECAST_HOURS: Final = (12, 24)
-"""Hours below the horizon, of so many: a forecast that wavers is none. The first half day after the publisher's start
-counts as below, for it has no history."""
+"""Hours below the horizon, of so many: a forecast that wavers is none. The first two and a half days after the
+publisher's start count as below, for it has no history; so forecasts have a composite of their own, which hides no
+other warning meanwhile."""
 
-BAND_DEVIATIONS: Final = 4.0
-"""Half the width of the anomaly band; CloudWatch's own default is 2, which rings once a day on a normal distribution
-of 288 values."""
+BAND_DEVIATIONS: Final = 6.0
+"""Half the width of the anomaly band: with 4 a rolling upgrade rings, and the storms of `benchmarks/alarms.py` are seen
+no earlier."""
 
 CHILDREN: Final = 90
 """Alarms in one composite; CloudWatch takes 100 (CloudWatch API reference, PutCompositeAlarm)."""
@@ -56,6 +57,12 @@ CHILDREN: Final = 90
 DESCRIPTION_CHARACTERS: Final = 1024
 """CloudWatch API reference, PutMetricAlarm."""
 
+
+_COLLECTED: Final = {
+    "warning": "addresses run low",
+    "forecast": "addresses will run out, or there is no forecast yet",
+}
+"""Severities whose alarms one composite a zone collects, and what it says."""
 
 _DIRECT: Final = ("silence", "direct")
 """Severities of the alarms on a metric that notify without a composite."""
@@ -374,26 +381,30 @@ def planned(args: SubnetAlarmsArgs) -> list[Alarm]:
 
 
 def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]:
-    """The composite alarms of every zone: one that warns, or several where one cannot hold all, and one that pages."""
+    """The composite alarms of every zone: those that warn, of what is low and of what will be, and the one that pages.
+
+    Where one cannot hold all alarms there are several.
+    """
     silence = f'NOT ALARM("{_name(args, "silence")}")'
     symptoms = " OR ".join(f'ALARM("{alarm.name}")' for alarm in alarms if alarm.severity == "symptom")
     found: list[Composite] = []
     for zone in sorted({subnet.zone for subnet in args.subnets.values()}):
         own = [alarm for alarm in alarms if alarm.zone == zone]
-        warnings = [alarm.name for alarm in own if alarm.severity == "warning"]
-        for number, first in enumerate(range(0, len(warnings), CHILDREN), start=1):
-            some = " OR ".join(f'ALARM("{name}")' for name in warnings[first : first + CHILDREN])
-            found.append(
-                Composite(
-                    name=_name(args, zone, "warning" if number == 1 else f"warning-{number}"),
-                    rule=f"({some}) AND {silence}",
-                    page=False,
-                    description=_description(
-                        f"Addresses run low in {zone} of {args.cluster}: the alarms below say where and how long.",
-                        f"headroom forecast --cluster {args.cluster}",
-                    ),
+        for severity, meaning in _COLLECTED.items():
+            names = [alarm.name for alarm in own if alarm.severity == severity]
+            for number, first in enumerate(range(0, len(names), CHILDREN), start=1):
+                some = " OR ".join(f'ALARM("{name}")' for name in names[first : first + CHILDREN])
+                found.append(
+                    Composite(
+                        name=_name(args, zone, severity if number == 1 else f"{severity}-{number}"),
+                        rule=f"({some}) AND {silence}",
+                        page=False,
+                        description=_description(
+                            f"{zone} of {args.cluster}: {meaning}. The alarms below say where.",
+                            f"headroom forecast --cluster {args.cluster}",
+                        ),
+                    )
                 )
-            )
         low = [f'ALARM("{alarm.name}")' for alarm in own if alarm.severity == "page"]
         starts = [
             f'ALARM("{_name(args, zone, name, "free-critical")}")'
@@ -483,6 +494,7 @@ def _of_place(
             Alarm(
                 name=_name(args, *where, "days-to-exhaustion"),
                 zone=zone,
+                severity="forecast",
                 metric=Metric.DAYS_TO_EXHAUSTION,
                 dimensions=place,
                 threshold=args.horizon_days,
@@ -491,7 +503,7 @@ def _of_place(
                 period_seconds=3600,
                 description=_description(
                     f"{args.cluster}, {what}: empty in fewer than {args.horizon_days} days if it goes on like this; "
-                    "or there is no forecast, as in the first half day.",
+                    "or there is no forecast, as in the first two and a half days.",
                     f"headroom forecast --cluster {args.cluster}",
                 ),
             )
@@ -527,7 +539,7 @@ def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
             periods=SILENT_PERIODS,
             breaching=SILENT_PERIODS,
             description=_description(
-                f"Nobody counts the free addresses of {cluster}: the function did not finish in the last "
+                f"Nobody counts the free addresses of {cluster}: the function has finished no run for at least "
                 f"{SILENT_PERIODS * SCHEDULE_MINUTES} minutes, and no other alarm of the cluster means anything.",
                 f"headroom collect --cluster {cluster}",
             ),

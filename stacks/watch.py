@@ -71,7 +71,7 @@ def deploy() -> None:
     pulumi.export("dollarsAMonth", round(price.total, 2))
     pulumi.export(
         "next",
-        "First figures in five minutes, forecasts after seven hours: "
+        "First figures in five minutes (until then the alarm on silence is on), forecasts after two days: "
         f"headroom forecast --cluster {settings.alarms.cluster}",
     )
 

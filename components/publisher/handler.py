@@ -46,6 +46,7 @@ from headroom.capacity.quotas import INTERFACE_QUOTA_CODE
 from headroom.capacity.watch import (
     HISTORY_DAYS,
     HISTORY_PERIOD_SECONDS,
+    LEAST_HISTORY_SECONDS,
     NAMESPACE,
     NO_END_DAYS,
     UNITS,
@@ -348,7 +349,10 @@ def _forecasts(run: Run, levels: Sequence[Datum], most: Mapping[Place, int]) -> 
     for each, history in zip(asked, _histories(run, asked), strict=True):
         place = _key(each.dimensions)
         bound = most.get(place) if each.metric is Metric.FREE_ADDRESSES else None
-        result = forecast([*history, Reading(run.now.timestamp(), each.value)], most=bound)
+        now = Reading(run.now.timestamp(), each.value)
+        if now.time - min((reading.time for reading in history), default=now.time) < LEAST_HISTORY_SECONDS:
+            continue
+        result = forecast([*history, now], most=bound)
         days = NO_END_DAYS if result.days_until_empty is None else result.days_until_empty
         found.setdefault(place, []).append(None if result.trend == "unknown" else days)
     return {place: min(known) for place, days in found.items() if (known := [day for day in days if day is not None])}

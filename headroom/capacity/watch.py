@@ -20,6 +20,10 @@ HISTORY_PERIOD_SECONDS: Final = 3600
 """Of each hour of the history the lowest value counts. CloudWatch keeps periods of 300 s for 63 days and of 3,600 s
 for 455 (CloudWatch API reference, GetMetricData)."""
 
+LEAST_HISTORY_SECONDS: Final = 2 * 86_400
+"""A shorter history gives no days to exhaustion: of less than two days nobody can tell a daily pattern from a trend
+(`benchmarks/alarms.py`: every false forecast of its quiet months lies in their first day)."""
+
 NO_END_DAYS: Final = 3650
 """What DaysToExhaustion says where no end is foreseen: the furthest day that a forecast names."""
 
@@ -43,7 +47,7 @@ class Metric(StrEnum):
     """Interfaces of the VPC CNI that hang on nothing. Subnet."""
     DAYS_TO_EXHAUSTION = "DaysToExhaustion"
     """Days until nothing is free, from the metric's own history; `NO_END_DAYS` where no end is foreseen, no value
-    where the history is too short. Subnet and zone."""
+    where the history is shorter than `LEAST_HISTORY_SECONDS`. Subnet and zone."""
     HEARTBEAT = "Heartbeat"
     """1 after a run that read and published everything. Cluster."""
     INTERFACES = "NetworkInterfaces"

@@ -173,6 +173,7 @@ def _sum(zone: str, subnets: Sequence[Place]) -> Place:
 def _published(  # noqa: PLR0913 - how AWS is reached, and what is read
     cluster: str, region: str, profile: str, endpoint_url: str, *, namespace: str, days: int
 ) -> "list[History]":
+    click.echo(f"Reading {days} days of {cluster} from CloudWatch, namespace {namespace}", err=True)
     # Imported here: the SDK takes half a second, and a file does without.
     from headroom.collect.failures import EXPECTED, unknown_of  # noqa: PLC0415
     from headroom.collect.published import read_published  # noqa: PLC0415

@@ -14,7 +14,9 @@ class Clock:
         self._stopped = True
 
     def run(self) -> None:
-        """Lets time run; until then it stands, and only `advance` moves it."""
+        """Lets time run; until then it stands, and only `advance` moves it. Called again, it changes nothing."""
+        if not self._stopped:
+            return
         self._zero = time.monotonic()
         self._stopped = False
 

@@ -158,7 +158,8 @@ def test_the_published_history_of_a_cluster_is_read_by_zone_and_subnet(cloudwatc
     publish(cloudwatch, "other", "subnet-0a1", end=5, rate=90)
     result = run("--cluster", "prod-use1", "--json", "--days", "4")
     assert result.exit_code == 1, result.output
-    data = json.loads(result.output)
+    assert result.stderr == "Reading 4 days of prod-use1 from CloudWatch, namespace Headroom\n"
+    data = json.loads(result.stdout)
     (zone,), (subnet,) = data["zones"], data["subnets"]
     assert subnet["usable"] == 1019
     for place in (zone, subnet):

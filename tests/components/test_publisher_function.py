@@ -470,6 +470,16 @@ def test_days_to_exhaustion_are_the_forecast_of_the_same_history(aws: Aws) -> No
     assert aws.values("DaysToExhaustion") == {A1: expected}, "the others have too short a history to say"
 
 
+def test_of_less_than_two_days_nobody_can_tell_a_pattern_from_a_trend(aws: Aws) -> None:
+    aws.history = lambda place: falling(place)[:47]
+    run(aws)
+    assert aws.values("DaysToExhaustion") == {}
+    aws.put.clear()
+    aws.history = lambda place: falling(place)[:48]
+    run(aws)
+    assert aws.values("DaysToExhaustion").keys() == {A1}
+
+
 def test_where_no_end_is_foreseen_the_days_are_the_furthest_that_a_forecast_names(aws: Aws) -> None:
     aws.history = lambda _: [(NOW - timedelta(hours=hour), 240) for hour in range(240)]
     run(aws)

@@ -170,7 +170,7 @@ def test_a_sudden_drop_is_measured_by_an_anomaly_band(recorder: Recorder) -> Non
     made = alarm(recorder, "headroom/prod-use1/us-east-1b/sudden-drop").inputs
     assert made["comparisonOperator"] == "LessThanLowerThreshold"
     assert made["thresholdMetricId"] == "band"
-    assert [each.get("expression") for each in made["metricQueries"]] == [None, "ANOMALY_DETECTION_BAND(free, 4)"]
+    assert [each.get("expression") for each in made["metricQueries"]] == [None, "ANOMALY_DETECTION_BAND(free, 6)"]
     assert made["metricQueries"][0]["metric"]["metricName"] == "FreeAddresses"
     assert "threshold" not in made
     assert "metricName" not in made
@@ -283,7 +283,9 @@ def test_a_thousand_subnets_fit_into_composites_of_a_hundred_children_and_ten_th
         assert each.rule.count("ALARM(") <= 100
         assert len(each.rule) <= 10_240
     named = {name for each in composites for name in re.findall(r'ALARM\("([^"]+)"\)', each.rule)}
-    assert {each.name for each in alarms if each.severity in ("warning", "page")} <= named, "no alarm is left out"
+    assert {each.name for each in alarms if each.severity in ("warning", "forecast", "page")} <= named, (
+        "no alarm is left out"
+    )
     names = [*(each.name for each in alarms), *(each.name for each in composites)]
     assert len(set(names)) == len(names)
 

@@ -64,7 +64,7 @@ def test_up_makes_everything_once_and_the_function_publishes_what_the_alarms_loo
     made = alarms(stack, cluster)
     assert len(made["MetricAlarms"]) == 4 + 4 * len(ZONES) + 3 * len(ZONES) + 2
     assert made["CompositeAlarms"] == sorted(
-        f"headroom/{cluster}/{zone}/{kind}" for zone in ZONES for kind in ("page", "warning")
+        f"headroom/{cluster}/{zone}/{kind}" for zone in ZONES for kind in ("forecast", "page", "warning")
     )
 
     outputs = json.loads(stack.pulumi("stack", "output", "--json").output)

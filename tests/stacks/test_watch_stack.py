@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import stacks
 from components.subnet_publisher import permissions
+from headroom.cli.check import check
+from policies.resources import METRIC_ALARM, Resource, Resources
+from policies.rules import alarm_breaches_on_silence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,6 +130,23 @@ def test_for_the_first_day_alarms_can_be_mute_and_the_dashboard_left_out(
     assert not any(each.inputs["actionsEnabled"] for each in composites)
     assert not [label for label in recorder.labels() if "ashboard" in label]
     assert "reservedConcurrentExecutions" not in recorder.one("aws:lambda/function:Function", "watch-function").inputs
+
+
+def test_the_policies_find_nothing_in_the_example_and_find_an_alarm_that_sleeps_on_silence(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    result = CliRunner().invoke(check, [str(EXAMPLE)])
+    assert result.output.startswith("clean: 0 violations, 0 undecided; "), result.output
+    deploy(recorder, config)
+    alarms = [
+        Resource(type=each.type, name=each.name, urn=f"urn::{each.name}", properties=dict(each.inputs))
+        for each in recorder.registrations
+        if each.type == METRIC_ALARM and "AvailabilityZone" in str(each.inputs)
+    ]
+    assert len(alarms) == 3 * 4 + 3 * 3 + 2 * 2
+    asleep = [replace(each, properties={**each.properties, "treatMissingData": "missing"}) for each in alarms]
+    assert list(alarm_breaches_on_silence.findings(Resources(alarms), {})) == []
+    assert len(list(alarm_breaches_on_silence.findings(Resources(asleep), {}))) == len(alarms)
 
 
 def test_every_problem_is_told_at_once_and_by_its_key(recorder: Recorder, config: dict[str, Any]) -> None:

@@ -160,6 +160,8 @@ def build(  # noqa: PLR0913 - the parts, by keyword
     nodes.write_all_running()
     nodes.start()
     world.on_close(nodes.stop)
+    clock.run()
+    wait_for(lambda: cni_ready(world.kube) == count, seconds=90, what="aws-node to be ready on every node")
     return Cluster(shape=shape, network=network, nodes=nodes, kube=world.kube)
 
 
@@ -287,6 +289,17 @@ def deployment(  # noqa: PLR0913, PLR0917 - what a Deployment is made of
 def bound(kube: Kube) -> int:
     """Pods that have a node."""
     return len(kube.list_all(PODS, fields="spec.nodeName!="))
+
+
+def cni_ready(kube: Kube) -> int:
+    """Pods of aws-node that are ready."""
+    found = kube.list_all(PODS, "kube-system", labels="k8s-app=aws-node")
+    return sum(
+        any(
+            each["type"] == "Ready" and each["status"] == "True" for each in pod.get("status", {}).get("conditions", [])
+        )
+        for pod in found
+    )
 
 
 def wait_for(done: Callable[[], bool], *, seconds: float, what: str) -> None:

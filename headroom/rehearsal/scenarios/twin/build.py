@@ -12,7 +12,7 @@ from headroom.facts.values import items, known, known_or
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.kube import PODS, Kube, Object
 from headroom.rehearsal.nodes import Nodes
-from headroom.rehearsal.scenarios.shape import Cluster, Shape
+from headroom.rehearsal.scenarios.shape import Cluster, Shape, cni_ready, wait_for
 from headroom.rehearsal.scenarios.twin.network import build_network
 from headroom.rehearsal.scenarios.twin.original import Original, key_of
 from headroom.rehearsal.scenarios.twin.workloads import build_workloads, held_back
@@ -62,6 +62,11 @@ def build(
     _write(nodes, world.kube, original)
     nodes.start()
     world.on_close(nodes.stop)
+    wait_for(
+        lambda: cni_ready(world.kube) >= len(items(original.kubernetes.cni_pods)),
+        seconds=90,
+        what="aws-node to be ready on every node",
+    )
     shape = Shape(
         vpc_cidr=original.blocks[0].cidr_block,
         public_cidr="",

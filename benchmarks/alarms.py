@@ -1,0 +1,230 @@
+"""Lead time and false alarms of the watch stack's alarms over seeded histories: `python benchmarks/alarms.py [COUNT]`.
+
+Each history is the free addresses of one zone at every run of the publisher (five minutes), with a day's and a week's
+pattern, noise, and runs that were missed. What is simulated: the alarms' rules as the stack declares them, evaluated as
+CloudWatch documents it, and the publisher's own forecast (here every third hour). CloudWatch does not publish the model
+of its anomaly band: here it is mean and deviation of the same time of the last fourteen days. What is not simulated are
+pods that fail, so a page here means low addresses alone. A warning or page counts if it told of it within the last day;
+its lead is how long it has by then, pauses of less than a day left out.
+
+- steady: a growth that empties the zone in 20 to 60 days
+- storm: out of a quiet month, a deploy storm of two to eight hours takes all that is left
+- step: a workload that comes within two to twelve hours and takes more than there is
+- quiet: nothing happens but rolling upgrades: every page is false
+"""
+
+import math
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median, pstdev
+
+from components.subnet_alarms import BAND_DEVIATIONS, FORECAST_HOURS, LEVEL_PERIODS
+from headroom.capacity.forecast import Reading, forecast
+from headroom.capacity.limits import instance_limits
+from headroom.capacity.settings import CniSettings
+from headroom.capacity.thresholds import HORIZON_DAYS, NodeGroup, Thresholds, surge_demand, thresholds
+from headroom.capacity.watch import HISTORY_DAYS, LEAST_HISTORY_SECONDS, NO_END_DAYS, SCHEDULE_MINUTES
+from headroom.rehearsal.alarm_evaluation import Rule, states
+
+COUNT = 200
+KINDS = ("steady", "storm", "step", "quiet")
+USABLE = 3 * 1019
+RUNS_PER_HOUR = 60 // SCHEDULE_MINUTES
+RUNS_PER_DAY = 24 * RUNS_PER_HOUR
+MONTH_DAYS = 30
+FORECAST_EVERY = 3
+"""Hours between two forecasts: the publisher makes one an hour."""
+LEAST_LEAD = {"steady": 7 * 24.0}
+"""Hours of a warning before a zone is empty, where one is not enough."""
+BAND_DAYS = 14
+LEAST_BAND_DAYS = 3
+FIRST_DAYS = 3
+MISSED = 0.005
+"""Runs that fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One zone's history.
+
+    Attributes:
+        kind: What happens.
+        free: Free addresses at every run, as they are; below 0 is what pods wait for.
+        seen: As they were published; None for a missed run.
+        empty: The first run at which nothing is free; None where that never comes.
+    """
+
+    kind: str
+    free: list[float]
+    seen: list[float | None]
+    empty: int | None
+
+
+def history(seed: int) -> History:
+    """The history with that number."""
+    order = random.Random(seed)  # noqa: S311 - repeatable
+    kind = KINDS[seed % len(KINDS)]
+    days = MONTH_DAYS if kind != "steady" else 75
+    base = order.uniform(0.45, 0.8) * USABLE
+    swing, weekly = order.uniform(20, 120), order.uniform(0, 60)
+    noise = order.uniform(5, 25)
+    rate = base / order.uniform(20, 60) if kind == "steady" else 0.0
+    begin = order.uniform(15, 28) * RUNS_PER_DAY
+    spread = {"storm": order.uniform(2, 8), "step": order.uniform(2, 12)}.get(kind, 0.0) * RUNS_PER_HOUR
+    upgrades = {order.randrange(days * RUNS_PER_DAY) for _ in range(3)}
+    free: list[float] = []
+    surge = 0.0
+    for run in range(days * RUNS_PER_DAY):
+        day = run / RUNS_PER_DAY
+        surge = 150.0 if run in upgrades else surge * 0.97
+        level = base - rate * day - surge
+        level += swing * math.cos(2 * math.pi * day) + weekly * math.cos(2 * math.pi * day / 7)
+        if spread and run > begin:
+            level -= 1.3 * base * min(1.0, (run - begin) / spread)
+        free.append(level + order.gauss(0, noise))
+    empty = next((run for run, value in enumerate(free) if value <= 0), None)
+    seen = [None if order.random() < MISSED else float(max(0, round(value))) for value in free]
+    return History(kind, free, seen, empty)
+
+
+def days_left(seen: Sequence[float | None]) -> list[float | None]:
+    """DaysToExhaustion at every hour, as the publisher reckons it."""
+    hourly = [
+        min((value for value in seen[first : first + RUNS_PER_HOUR] if value is not None), default=None)
+        for first in range(0, len(seen), RUNS_PER_HOUR)
+    ]
+    found: list[float | None] = []
+    for hour in range(len(hourly)):
+        if hour % FORECAST_EVERY == 0:
+            first = max(0, hour + 1 - HISTORY_DAYS * 24)
+            readings = [
+                Reading(3600.0 * time, value)
+                for time, value in enumerate(hourly[first : hour + 1], start=first)
+                if value is not None
+            ]
+            result = forecast(readings, most=USABLE)
+            days = NO_END_DAYS if result.days_until_empty is None else result.days_until_empty
+            short = 3600 * (hour - first) < LEAST_HISTORY_SECONDS
+            found.append(None if short or result.trend == "unknown" else days)
+        else:
+            found.append(found[-1])
+    return found
+
+
+def below_band(seen: Sequence[float | None]) -> list[float | None]:
+    """How far each value lies above the lower edge of the band; None where either is missing."""
+    found: list[float | None] = []
+    for run, value in enumerate(seen):
+        past = [seen[run - day * RUNS_PER_DAY] for day in range(1, BAND_DAYS + 1) if run >= day * RUNS_PER_DAY]
+        usual = [each for each in past if each is not None]
+        if value is None or len(usual) < LEAST_BAND_DAYS:
+            # Without a band there is nothing to be below.
+            found.append(None if value is None else 0.0)
+            continue
+        found.append(value - fmean(usual) + BAND_DEVIATIONS * max(1.0, pstdev(usual)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the alarms made of a history; leads in hours, None where an alarm was not on.
+
+    Attributes:
+        kind: What happened.
+        exhausted: Whether the zone was empty.
+        warning: Lead of the earliest warning.
+        page: Lead of the page.
+        warnings: How often a warning began, where nothing was ever empty.
+        pages: The same for pages.
+    """
+
+    kind: str
+    exhausted: bool
+    warning: float | None
+    page: float | None
+    warnings: int
+    pages: int
+
+
+def judge(found: History, least: Thresholds) -> Outcome:
+    """What the alarms made of a history."""
+    low = states(Rule(threshold=least.warning, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), found.seen)
+    critical = states(Rule(threshold=least.critical, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), found.seen)
+    drop = states(Rule(threshold=0, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), below_band(found.seen))
+    needed, of = FORECAST_HOURS
+    hourly = states(Rule(threshold=HORIZON_DAYS, periods=of, breaching=needed), days_left(found.seen))
+    days = [on for on in hourly for _ in range(RUNS_PER_HOUR)]
+    # In the first days there is no forecast, which its own composite says by being on.
+    days[: FIRST_DAYS * RUNS_PER_DAY] = [False] * (FIRST_DAYS * RUNS_PER_DAY)
+    composite = [any(rings) for rings in zip(low, drop, days, strict=True)]
+    if found.empty is None:
+        warnings, pages = begun(composite), begun(critical)
+        return Outcome(found.kind, exhausted=False, warning=None, page=None, warnings=warnings, pages=pages)
+    warning, page = lead(composite, found.empty), lead(critical, found.empty)
+    return Outcome(found.kind, exhausted=True, warning=warning, page=page, warnings=0, pages=0)
+
+
+def lead(rings: Sequence[bool], end: int) -> float | None:
+    """For how many hours an alarm has told of it by that run; one that paused for less than a day never stopped."""
+    on = [run for run in range(end) if rings[run]]
+    if not on or end - on[-1] > RUNS_PER_DAY:
+        return None
+    begin = on[-1]
+    for run in reversed(on):
+        if begin - run > RUNS_PER_DAY:
+            break
+        begin = run
+    return (end - begin) / RUNS_PER_HOUR
+
+
+def begun(rings: Sequence[bool]) -> int:
+    """How often an alarm went off."""
+    return sum(on and not before for before, on in pairwise([False, *rings]))
+
+
+def main() -> int:
+    """Prints the table; 1 where an exhaustion came without a warning in time."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    group = NodeGroup(name="services", limits=instance_limits("m5.8xlarge"), pods=100)
+    least = thresholds(surge_demand(group, CniSettings.from_environment({})), USABLE)
+    outcomes = [judge(history(seed), least) for seed in range(count)]
+    print(f"{count} histories of one zone with {USABLE:,} addresses; critical below {least.critical:,}, warning below")
+    print(f"{least.warning:,}, days to exhaustion below {HORIZON_DAYS}.")
+    print("                         ---------- warning ----------  ------ page ------  -- false --")
+    print("kind    histories  empty  none  least lead  median lead  late  none  least lead  warnings  pages")
+    by_kind: dict[str, list[Outcome]] = defaultdict(list)
+    for each in outcomes:
+        by_kind[each.kind].append(each)
+    late = 0
+    for kind in KINDS:
+        some = by_kind[kind]
+        dry = [each for each in some if each.exhausted]
+        needed = LEAST_LEAD.get(kind, 1.0)
+        too_late = sum(each.warning is None or each.warning < needed for each in dry)
+        late += too_late
+        leads = [each.warning or 0.0 for each in dry]
+        pages = [each.page or 0.0 for each in dry]
+        cells = (
+            f"{len(some):9}",
+            f"{len(dry):5}",
+            f"{sum(not each for each in leads):4}",
+            f"{min(leads):8.1f} h" if leads else f"{'-':>10}",
+            f"{median(leads):9.1f} h" if leads else f"{'-':>11}",
+            f"{too_late:4}",
+            f"{sum(not each for each in pages):4}",
+            f"{min(pages):8.1f} h" if pages else f"{'-':>10}",
+            f"{sum(each.warnings for each in some):8}",
+            f"{sum(each.pages for each in some):5}",
+        )
+        print(f"{kind:7} {'  '.join(cells)}")
+    months = sum(not each.exhausted for each in outcomes)
+    print(f"late: a lead of less than 1 hour, or of 7 days for a steady growth. Quiet months: {months}.")
+    return 1 if late else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
