@@ -67,7 +67,7 @@ def stack_file(folder: Path, count: int) -> Path:
         (CHECKOUT / "stacks" / "Pulumi.example-emergency.yaml").read_text(encoding="utf-8")
     )["config"]
     config["headroom:podSubnets"] = {
-        f"subnet-{index}": {"zone": ZONES[index % 3], "cidrBlock": block, "routeTableId": "rtb-1"}
+        f"subnet-{index}": {"zone": ZONES[index % 3], "cidrBlock": block, "routeTableId": "rtb-11111111"}
         for index, block in enumerate(blocks(count))
     }
     path = folder / f"Pulumi.bench{count}.yaml"

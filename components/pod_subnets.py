@@ -1,7 +1,6 @@
 """Subnets for pods that the VPC CNI finds by itself, one or more a zone."""
 
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +8,7 @@ import pulumi
 from pulumi_aws import ec2, vpc
 
 from components.subnet_guard import TAG_TYPE, PodsByAddress, refuse_while_used, unknown_pods
-from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, listed, read_blocks, shown
+from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, read_blocks
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import (
     CLUSTER_TAG_PREFIX,
@@ -18,51 +17,10 @@ from headroom.capacity.cni_version import (
     check_cni_version,
     cluster_tag,
 )
-from headroom.capacity.subnet_tags import TAGS_OF_OTHERS, matches_tag
-
-FORBIDDEN_TAGS: Mapping[str, str] = {
-    **TAGS_OF_OTHERS,
-    "kubernetes.io/cluster/": "makes load-balancer controllers consider the subnet, and only CNI 1.22.0 reads it",
-    "cni.networking.k8s.aws/": "scopes the subnet to clusters, which scope_to_cluster is for",
-    "aws:": "is reserved by AWS, in any letter case (EC2 user guide, Using_Tags)",
-}
-"""Tag keys, or prefixes that end in a separator, that a pod subnet must not carry, with the reason."""
-
-RESERVED_TAG_PREFIX = "aws:"
-"""EC2 user guide, Using_Tags: the one prefix that is refused in any letter case."""
-OWN_TAG_PREFIX = "headroom:"
-"""Prefix of the tags that component and stack set by themselves: they are not counted as the user's."""
+from headroom.planning.emergency_keys import OWN_TAG_PREFIX, rule_problems, tag_problems
 
 TAGS_PER_RESOURCE = 50
 """EC2 user guide, Using_Tags: tags a resource, those of the component included."""
-TAG_KEY_CHARACTERS = 128
-"""EC2 user guide, Using_Tags: longest key of a tag; the shortest has one character."""
-TAG_VALUE_CHARACTERS = 256
-"""EC2 user guide, Using_Tags: longest value of a tag; it may be empty."""
-
-ALL_PROTOCOLS = "-1"
-"""EC2 API reference, IpPermission: every protocol, with all its ports."""
-PROTOCOLS_WITH_PORTS = ("tcp", "udp", "icmp")
-"""EC2 API reference, IpPermission: protocols that need a port range (for ICMP: type and code)."""
-OTHER_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "all": ALL_PROTOCOLS, "any": ALL_PROTOCOLS}
-"""What to write for what else a protocol is called: EC2 stores TCP, UDP and ICMP by name (EC2 API reference,
-IpPermission), and a rule that was given by number would look changed."""
-IPV6_PROTOCOLS = ("icmpv6", "58")
-"""EC2 API reference, IpPermission; IANA protocol numbers: ICMP for IPv6, which a rule for an IPv4 CIDR never sees."""
-LAST_PROTOCOL = 255
-"""IANA protocol numbers: they have eight bits."""
-LAST_PORT = 65535
-"""RFC 9293, RFC 768: ports have 16 bits."""
-LAST_ICMP_NUMBER = 255
-"""RFC 792: types and codes have eight bits."""
-ANY_ICMP_NUMBER = -1
-"""EC2 API reference, IpPermission: all types, or all codes; all types go with all codes only."""
-RULE_DESCRIPTION_CHARACTERS = 255
-"""EC2 API reference, IpRange: longest description of a rule."""
-
-_PROTOCOL_NUMBER = re.compile(r"0|[1-9][0-9]{0,2}")
-_NOT_IN_A_DESCRIPTION = re.compile(r"[^a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]")
-"""EC2 API reference, IpRange: what a description may not contain."""
 
 ROUTE_TARGETS = (
     "nat_gateway_id",
@@ -201,7 +159,13 @@ class PodSubnetsArgs:
         rules = [
             problem
             for name, rule in self.ingress_rules.items()
-            for problem in _rule_problems(f"ingress_rules.{name}", rule)
+            for problem in rule_problems(
+                f"ingress_rules.{name}",
+                protocol=rule.protocol,
+                from_port=rule.from_port,
+                to_port=rule.to_port,
+                description=rule.description,
+            )
         ]
         return [*self._version_problems(), *self._subnet_problems(), *self._tag_problems(), *rules]
 
@@ -243,19 +207,7 @@ class PodSubnetsArgs:
         return found
 
     def _tag_problems(self) -> list[Problem]:
-        found = [
-            Problem(
-                rule="forbidden-tag",
-                key="tags",
-                value=tag,
-                reason=f"must not be on a pod subnet: it {reason}.",
-                next_step="Leave it out.",
-            )
-            for tag in self.tags
-            for forbidden, reason in FORBIDDEN_TAGS.items()
-            if _is_forbidden(tag, forbidden)
-        ]
-        found.extend(problem for tag, text in self.tags.items() for problem in _tag_length_problems(tag, text))
+        found = list(tag_problems("tags", self.tags))
         if SUBNET_ROLE_TAG in self.tags:
             found.append(
                 Problem(
@@ -389,127 +341,6 @@ def _destination_problems(place: str, destinations: Sequence[str]) -> list[Probl
         if blocks.count(block) > 1
     )
     return found
-
-
-def _is_forbidden(tag: str, forbidden: str) -> bool:
-    return matches_tag(tag.lower() if forbidden == RESERVED_TAG_PREFIX else tag, forbidden)
-
-
-def _tag_length_problems(tag: str, text: str) -> Iterator[Problem]:
-    source = "EC2 user guide, Using_Tags"
-    if not 1 <= len(tag) <= TAG_KEY_CHARACTERS:
-        yield Problem(
-            rule="tag-length",
-            key="tags",
-            value=shown(tag),
-            reason=f"is a key of {len(tag)} characters, and EC2 takes 1 to {TAG_KEY_CHARACTERS}.",
-            next_step="Shorten it." if tag else "Name the tag.",
-            source=source,
-        )
-    if len(text) > TAG_VALUE_CHARACTERS:
-        yield Problem(
-            rule="tag-length",
-            key="tags",
-            value=shown(tag),
-            reason=f"has a value of {len(text)} characters, and EC2 takes at most {TAG_VALUE_CHARACTERS}.",
-            next_step="Shorten the value.",
-            source=source,
-        )
-
-
-def _rule_problems(place: str, rule: IngressRule) -> list[Problem]:
-    """What EC2 would refuse, or store in another form than it was given."""
-    # Which ports there may be depends on the protocol, so an unknown one is told alone.
-    found = _protocol_problems(place, rule.protocol) or _port_problems(place, rule)
-    refused = sorted(set(_NOT_IN_A_DESCRIPTION.findall(rule.description)))
-    length = len(rule.description)
-    reasons = [
-        (length > RULE_DESCRIPTION_CHARACTERS, f"has {length} characters, more than EC2 takes."),
-        (bool(refused), f"contains {listed(map(ascii, refused))}, which EC2 does not take."),
-    ]
-    found.extend(
-        Problem(
-            rule="ingress-rule-description",
-            key=f"{place}.description",
-            value=shown(rule.description),
-            reason=reason,
-            next_step=f"Write at most {RULE_DESCRIPTION_CHARACTERS} of a-z, A-Z, 0-9, blanks and "
-            "._-:/()#,@[]+=&;{}!$*.",
-            source="EC2 API reference, IpRange",
-        )
-        for broken, reason in reasons
-        if broken
-    )
-    return found
-
-
-def _protocol_problems(place: str, protocol: str) -> list[Problem]:
-    name = protocol.strip().lower()
-    canonical = OTHER_NAMES.get(name, name)
-    known = canonical in (*PROTOCOLS_WITH_PORTS, ALL_PROTOCOLS)
-    if name in IPV6_PROTOCOLS:
-        reason, step = "is ICMP for IPv6, and the rule is for IPv4 CIDRs.", "Write icmp."
-    elif known and protocol != canonical:
-        reason, step = "is not the form in which EC2 stores that protocol.", f"Write {canonical}."
-    elif known or (_PROTOCOL_NUMBER.fullmatch(protocol) and int(protocol) <= LAST_PROTOCOL):
-        return []
-    else:
-        reason = "is no protocol that EC2 knows."
-        step = f"Write tcp, udp, icmp, {ALL_PROTOCOLS} for all, or an IANA number from 0 to {LAST_PROTOCOL}."
-    return [
-        Problem(
-            rule="ingress-rule-protocol",
-            key=f"{place}.protocol",
-            value=shown(protocol),
-            reason=reason,
-            next_step=step,
-            source="EC2 API reference, IpPermission",
-        )
-    ]
-
-
-def _port_problems(place: str, rule: IngressRule) -> list[Problem]:
-    """What the EC2 API reference, IpPermission, says of the ports of each protocol."""
-    ports, icmp = (rule.from_port, rule.to_port), rule.protocol == "icmp"
-    if rule.protocol not in PROTOCOLS_WITH_PORTS:
-        if ports == (None, None):
-            return []
-        whole = "all protocols, which have all ports"
-        subject = whole if rule.protocol == ALL_PROTOCOLS else f"protocol {rule.protocol}, which is let in as a whole"
-        reason = f"is for {subject}, but names {rule.from_port} to {rule.to_port}."
-        step = "Leave the ports out, or name the protocol that they belong to."
-    elif rule.from_port is None or rule.to_port is None:
-        ports_lack = "a port range" if ports == (None, None) else "one end of its ports"
-        reason = f"is for {rule.protocol} and lacks {'its type, its code or both' if icmp else ports_lack}."
-        step = "Give both ends, the same number twice for one port."
-    elif icmp and not _is_type_and_code(rule.from_port, rule.to_port):
-        reason = f"has the ICMP type {rule.from_port} and code {rule.to_port}, which do not exist."
-        step = ""
-    elif not icmp and not 0 <= rule.from_port <= rule.to_port <= LAST_PORT:
-        reason = f"has the ports {rule.from_port} to {rule.to_port}, which are no range within 0 to {LAST_PORT}."
-        step = "Write the lower port first."
-    else:
-        return []
-    if icmp:
-        step = (
-            f"Give the type as the first port and the code as the last, 0 to {LAST_ICMP_NUMBER} each; -1 stands for "
-            "all codes, and twice for all types."
-        )
-    return [
-        Problem(
-            rule="ingress-rule-ports",
-            key=place,
-            value=f"protocol {rule.protocol}",
-            reason=reason,
-            next_step=step,
-            source="EC2 API reference, IpPermission",
-        )
-    ]
-
-
-def _is_type_and_code(type_: int, code: int) -> bool:
-    numbers = range(ANY_ICMP_NUMBER, LAST_ICMP_NUMBER + 1)
-    return type_ in numbers and code in numbers and (type_ != ANY_ICMP_NUMBER or code == ANY_ICMP_NUMBER)
 
 
 def _with_all_tags(declared: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]  # no stubs in the lock
 from pulumi.runtime.proto import analyzer_pb2, plugin_pb2
 
-from policies.configuration import EXCEPTIONS, EXCEPTIONS_KEY, Enforcement, RuleConfig
+from policies.configuration import EXCEPTIONS, EXCEPTIONS_KEY, Enforcement, RuleConfig, with_node_zones
 from policies.pack import PACK_NAME, RULES, VERSION, Judgement, judge_rule
 from policies.resources import Resource, Resources, canonical_type, plain
 
@@ -48,7 +48,7 @@ class Analyzer:
                 for type_ in rule.TYPES:
                     self._by_type.setdefault(type_, []).append(rule)
         self._types = frozenset(type_ for rule in rules for type_ in rule.TYPES)
-        self._config: dict[str, RuleConfig] = {}
+        self._config: Mapping[str, RuleConfig] = {}
         # What the program writes, as the engine sent it for each resource: of the stack it sends outputs only.
         self._written: dict[str, Any] = {}
 
@@ -70,10 +70,12 @@ class Analyzer:
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
         """Takes the configuration that the engine has read and checked."""
         del context
-        self._config = {
-            name: RuleConfig(_properties(item.properties), _LEVEL_NAMES[item.enforcementLevel])
-            for name, item in request.policyConfig.items()
-        }
+        self._config = with_node_zones(
+            {
+                name: RuleConfig(_properties(item.properties), _LEVEL_NAMES[item.enforcementLevel])
+                for name, item in request.policyConfig.items()
+            }
+        )
         return empty_pb2.Empty()
 
     def Analyze(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name

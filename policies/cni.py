@@ -10,6 +10,7 @@ import yaml
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import OBSERVED_VERSION, CniVersion
 from headroom.capacity.settings import MANIFEST_VALUES, SETTINGS, CniSettings
+from policies import yaml_text
 from policies.configuration import environment as live_environment
 from policies.findings import Undecided, read
 from policies.resources import (
@@ -139,9 +140,9 @@ def configuration_values(text: str | None) -> Mapping[str, Any] | None:
         return {}
     try:
         values = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         try:
-            values = yaml.safe_load(text)
+            _, values = yaml_text.load(text)
         except yaml.YAMLError:
             return None
     return values if isinstance(values, dict) else None

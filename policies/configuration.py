@@ -265,6 +265,20 @@ def config_blocks(
     return found, problems
 
 
+def with_node_zones(configuration: Mapping[str, RuleConfig]) -> Mapping[str, RuleConfig]:
+    """The configuration in which the zones that `pod-subnet-size` expects nodes in count for `pod-subnet-zones` too.
+
+    A zone that was left out has no subnet that the one rule could look at, so the other has to know of it.
+    """
+    expected = configuration.get("pod-subnet-size", RuleConfig()).properties.get("expectedNodes")
+    if not isinstance(expected, Mapping):
+        return configuration
+    zones = [str(zone) for zone, nodes in expected.items() if isinstance(nodes, int | float) and nodes > 0]
+    own = configuration.get("pod-subnet-zones", RuleConfig())
+    named = {**own.properties, "nodeZones": list(dict.fromkeys([*texts(own.properties, "nodeZones"), *zones]))}
+    return {**configuration, "pod-subnet-zones": RuleConfig(named, own.enforcement)}
+
+
 def _wrong(place: str, value: object, reason: str, next_step: str = "") -> Problem:
     return Problem(
         rule="policy-configuration",

@@ -6,7 +6,7 @@ from datetime import date
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from policies.configuration import Enforcement, PolicyException, RuleConfig, exceptions
+from policies.configuration import Enforcement, PolicyException, RuleConfig, exceptions, with_node_zones
 from policies.findings import Finding, Undecided
 from policies.resources import Resource, Resources
 from policies.rules import (
@@ -128,7 +128,8 @@ def judge(
 ) -> list[Judgement]:
     """What the rules say of a stack, in the order of the rules; those that are disabled say nothing."""
     stack = resources if isinstance(resources, Resources) else Resources(resources)
-    return [found for rule in rules for found in judge_rule(rule, stack, configuration.get(rule.NAME), today)]
+    known = with_node_zones(configuration)
+    return [found for rule in rules for found in judge_rule(rule, stack, known.get(rule.NAME), today)]
 
 
 def judge_rule(

@@ -38,6 +38,7 @@ class Check:
         file: The file that a finding without a place of its own is shown at.
         free_from: Where the free addresses were read, in words; empty where they were not.
         notes: What the reader should know and decides nothing.
+        next_check: The command that judges what a stack file alone does not tell; empty where it tells everything.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Check:
     file: str = ""
     free_from: str = ""
     notes: Sequence[str] = ()
+    next_check: str = ""
 
     def of_kind(self, kind: str) -> list[Judgement]:
         """The judgements of one kind: violation, undecided, advisory or excepted."""

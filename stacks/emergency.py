@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.pod_subnets import OWN_TAG_PREFIX, IngressRule, PodSubnet, PodSubnets, PodSubnetsArgs, Route
+from components.pod_subnets import IngressRule, PodSubnet, PodSubnets, PodSubnetsArgs, Route
 from components.prefix_reservations import (
     PrefixReservations,
     PrefixReservationsArgs,
@@ -20,9 +20,24 @@ from components.prefix_reservations import (
 )
 from components.secondary_cidr import SecondaryCidr, SecondaryCidrArgs
 from headroom.addresses.association import CIDR_QUOTA, check_association
-from headroom.addresses.blocks import Block, parse_blocks, read_blocks, shown, usable_addresses
+from headroom.addresses.blocks import Block, parse_blocks, read_blocks, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import CniVersion, check_cni_version
+from headroom.capacity.settings import CniSettings as LiveSettings
+from headroom.planning.emergency_keys import (
+    CNI_FIELDS,
+    CUSTOM_FIELDS,
+    REQUIRED,
+    RESERVATION_FIELDS,
+    ROUTE_FIELDS,
+    RULE_FIELDS,
+    SUBNET_FIELDS,
+    cluster_name_problem,
+    id_problem,
+    ignored_subnet_problem,
+    own_tag_problems,
+    zone_problem,
+)
 from stacks.adoption import STACK_TAG, Existing, Wanted, find_existing, stack_tag
 from stacks.pods import pods_reader
 from stacks.settings import ConfigReader
@@ -34,53 +49,6 @@ if TYPE_CHECKING:
 
 NAME = "pods"
 """Logical name of the stack's components, and with it of what they make: it never changes."""
-
-_SUBNET_FIELDS = ("zone", "cidrBlock", "routeTableId", "routes", "networkAclId")
-_ROUTE_FIELDS = {
-    "natGatewayId": "nat_gateway_id",
-    "transitGatewayId": "transit_gateway_id",
-    "gatewayId": "gateway_id",
-    "networkInterfaceId": "network_interface_id",
-    "vpcEndpointId": "vpc_endpoint_id",
-    "vpcPeeringConnectionId": "vpc_peering_connection_id",
-    "coreNetworkArn": "core_network_arn",
-}
-_RULE_FIELDS = ("securityGroupId", "protocol", "fromPort", "toPort", "description")
-_RESERVATION_FIELDS = ("cidrBlocks", "primaryAddresses")
-_CNI_FIELDS = (
-    "managedBy",
-    "settings",
-    "liveEnvironment",
-    "liveConfiguration",
-    "configurationSchema",
-    "addonVersion",
-    "serviceAccountRoleArn",
-    "nitro",
-    "networkPolicy",
-    "force",
-)
-_CUSTOM_FIELDS = ("nodeZones", "securityGroupIds")
-
-_ID_PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "vpcId": ("vpc-",),
-    "routeTableId": ("rtb-",),
-    "networkAclId": ("acl-",),
-    "securityGroupId": ("sg-",),
-    "securityGroupIds": ("sg-",),
-    "natGatewayId": ("nat-",),
-    "transitGatewayId": ("tgw-",),
-    "gatewayId": ("igw-", "vgw-"),
-    "networkInterfaceId": ("eni-",),
-    "vpcEndpointId": ("vpce-",),
-    "vpcPeeringConnectionId": ("pcx-",),
-}
-"""How an id begins, by the key that takes it (EC2 user guide, resource-ids; EC2 API reference, CreateRoute)."""
-_ID_DIGITS = re.compile(r"[0-9a-f]{8,17}")
-"""EC2 user guide, resource-ids: 17 hexadecimal digits, 8 for older resources."""
-
-_ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)(?:[a-z]|(?:-[a-z0-9]+)+-[0-9]+[a-z]?)")
-"""EC2 user guide, using-regions-availability-zones: the Region, then a letter (`us-east-1a`), or the place of a Local
-Zone (`us-west-2-lax-1a`) or of a Wavelength Zone (`us-east-1-wl1-bos-wlz-1`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +99,9 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
     Raises:
         ProblemsError: Every problem with its key.
     """
-    vpc_id = config.required_text("vpcId", "vpc-0123456789abcdef0")
-    cluster = config.required_text("clusterName", "prod-use1")
-    cni_version = config.required_text("cniVersion", "1.19.2")
+    vpc_id = config.required_text("vpcId", REQUIRED["vpcId"])
+    cluster = config.required_text("clusterName", REQUIRED["clusterName"])
+    cni_version = config.required_text("cniVersion", REQUIRED["cniVersion"])
     vpc_cidr_blocks = config.texts("vpcCidrBlocks")
     if not vpc_cidr_blocks and not config.problems_at("vpcCidrBlocks"):
         config.problem(
@@ -144,10 +112,12 @@ def read_settings(config: ConfigReader) -> EmergencySettings:
         )
     if vpc_id:
         _check_id(config, "vpcId", "vpcId", vpc_id)
+    named = cluster_name_problem("headroom:clusterName", cluster) if cluster else None
+    config.problems.extend([named] if named else [])
     tags = config.text_mapping("tags", config.mapping("tags"))
-    _check_own_tags(config, tags)
+    config.problems.extend(own_tag_problems("headroom:tags", tags))
     custom = config.mapping("customNetworking")
-    custom_fields = config.fields("customNetworking", custom, _CUSTOM_FIELDS)
+    custom_fields = config.fields("customNetworking", custom, CUSTOM_FIELDS)
     settings = EmergencySettings(
         vpc_id=vpc_id,
         vpc_cidr_blocks=tuple(vpc_cidr_blocks),
@@ -246,70 +216,19 @@ def _with_hint(problem: Problem) -> Problem:
 
 def _check_id(config: ConfigReader, place: str, name: str, value: str) -> None:
     """Adds a problem where `value`, found at `place`, is no id of the kind that the key `name` takes."""
-    if name == "coreNetworkArn":
-        fits = value.startswith("arn:")
-        reason, step = "is no ARN.", "Write the core network's: arn:…."
-    else:
-        prefixes = _ID_PREFIXES[name]
-        fits = any(value.startswith(prefix) and _ID_DIGITS.fullmatch(value.removeprefix(prefix)) for prefix in prefixes)
-        reason = "is no id of that kind."
-        step = f"Write {' or '.join(prefixes)} and its 17 (in old ids 8) hexadecimal digits, in lower case."
-    if not fits:
-        config.problems.append(
-            Problem(
-                rule="resource-id",
-                key=f"headroom:{place}",
-                value=shown(value),
-                reason=reason,
-                next_step=step,
-                source="EC2 user guide, resource-ids",
-            )
-        )
-
-
-def _check_own_tags(config: ConfigReader, tags: Mapping[str, str]) -> None:
-    config.problems.extend(
-        Problem(
-            rule="forbidden-tag",
-            key="headroom:tags",
-            value=shown(tag),
-            reason=f"begins with {OWN_TAG_PREFIX}, as the tags do by which the stack knows what it made.",
-            next_step="Take another name.",
-        )
-        for tag in tags
-        if tag.startswith(OWN_TAG_PREFIX)
-    )
+    found = id_problem(f"headroom:{place}", name, value)
+    config.problems.extend([found] if found else [])
 
 
 def _check_zone(config: ConfigReader, place: str, zone: str, *, is_key: bool) -> None:
     """Adds a problem where `zone`, found at `place`, is no availability zone, or one of another Region."""
-    found = _ZONE.fullmatch(zone)
-    region = pulumi.Config("aws").get("region")
-    if found and region in (None, found[1]):
-        return
-    if found:
-        reason = f"lies in {found[1]}, and aws:region is {region}."
-        step = f"Write a zone of {region}, or mend aws:region."
-    elif is_key:
-        reason = "is no availability zone, and the subnet names no other."
-        step = f"Add `zone`, such as {region or 'us-east-1'}a."
-    else:
-        reason, step = "is no availability zone.", f"Write its name, such as {region or 'us-east-1'}a."
-    config.problems.append(
-        Problem(
-            rule="availability-zone",
-            key=f"headroom:{place}",
-            value=shown(zone),
-            reason=reason,
-            next_step=step,
-            source="EC2 user guide, using-regions-availability-zones",
-        )
-    )
+    found = zone_problem(f"headroom:{place}", zone, pulumi.Config("aws").get("region"), is_key=is_key)
+    config.problems.extend([found] if found else [])
 
 
 def _read_subnets(config: ConfigReader) -> dict[str, PodSubnet]:
     subnets: dict[str, PodSubnet] = {}
-    for key, fields in config.entries("podSubnets", _SUBNET_FIELDS).items():
+    for key, fields in config.entries("podSubnets", SUBNET_FIELDS).items():
         place = f"podSubnets.{key}"
         zone = config.field(place, fields, "zone", str, key)
         if not config.problems_at(f"{place}.zone"):
@@ -344,23 +263,23 @@ def _read_routes(config: ConfigReader, place: str, value: object) -> list[Route]
     routes: list[Route] = []
     for destination, target in value.items():
         where = f"{place}.routes.{destination}"
-        fields = config.fields(where, target, tuple(_ROUTE_FIELDS))
-        named = [name for name in fields if name in _ROUTE_FIELDS]
+        fields = config.fields(where, target, tuple(ROUTE_FIELDS))
+        named = [name for name in fields if name in ROUTE_FIELDS]
         if len(named) == 1:
             target_id = config.field(where, fields, named[0], str, "")
             if not config.problems_at(f"{where}.{named[0]}"):
                 _check_id(config, f"{where}.{named[0]}", named[0], target_id)
-            routes.append(Route(destination=destination, target=_ROUTE_FIELDS[named[0]], target_id=target_id))
+            routes.append(Route(destination=destination, target=ROUTE_FIELDS[named[0]], target_id=target_id))
         elif not config.problems_at(where):
             config.problem(
-                where, f"{len(named)} targets", "is not one target.", f"Write one of {', '.join(_ROUTE_FIELDS)}."
+                where, f"{len(named)} targets", "is not one target.", f"Write one of {', '.join(ROUTE_FIELDS)}."
             )
     return routes
 
 
 def _read_rules(config: ConfigReader) -> dict[str, IngressRule]:
     rules: dict[str, IngressRule] = {}
-    for name, fields in config.entries("ingressRules", _RULE_FIELDS).items():
+    for name, fields in config.entries("ingressRules", RULE_FIELDS).items():
         place = f"ingressRules.{name}"
         group = config.field(place, fields, "securityGroupId", str, "")
         if not group and not config.problems_at(f"{place}.securityGroupId"):
@@ -379,7 +298,7 @@ def _read_rules(config: ConfigReader) -> dict[str, IngressRule]:
 
 def _read_reservations(config: ConfigReader) -> dict[str, Mapping[str, Any]]:
     reservations: dict[str, Mapping[str, Any]] = {}
-    for key, fields in config.entries("prefixReservations", _RESERVATION_FIELDS).items():
+    for key, fields in config.entries("prefixReservations", RESERVATION_FIELDS).items():
         place = f"prefixReservations.{key}"
         reservations[key] = {
             "reservations": config.text_list(f"{place}.cidrBlocks", fields.get("cidrBlocks", [])),
@@ -406,7 +325,7 @@ def read_cni_settings(
     from components.custom_networking import SETTINGS  # noqa: PLC0415
 
     place = "cniSettings"
-    fields = config.fields(place, value, _CNI_FIELDS)
+    fields = config.fields(place, value, CNI_FIELDS)
     settings = config.text_mapping(f"{place}.settings", fields.get("settings", {}))
     managed_by: Any = config.field(place, fields, "managedBy", str, "")
     return config.attempt(
@@ -563,7 +482,9 @@ def _reservation_problems(settings: EmergencySettings) -> list[Problem]:
 
 def _custom_networking_problems(settings: EmergencySettings) -> list[Problem]:
     """What the ENIConfigs would be refused for, asked before anything is registered."""
-    if settings.custom_networking is None or not settings.subnets:
+    if settings.custom_networking is None:
+        return list(_ignored_subnets(settings))
+    if not settings.subnets:
         return []
     from components.custom_networking import CustomNetworkingArgs  # noqa: PLC0415 - see above
 
@@ -592,6 +513,16 @@ def _custom_networking_problems(settings: EmergencySettings) -> list[Problem]:
     except ProblemsError as error:
         found.extend(_keyed(problem, _CUSTOM_NETWORKING_KEYS, "customNetworking") for problem in error.problems)
     return found
+
+
+def _ignored_subnets(settings: EmergencySettings) -> Iterator[Problem]:
+    """Pod subnets that no ENIConfig names, where aws-node takes its subnets from those alone."""
+    cni = settings.cni_settings
+    if cni is None or not settings.pod_subnets["accept_new_pods"]:
+        return
+    if LiveSettings.from_environment({**cni.live_environment, **cni.settings}).custom_networking:
+        for key in settings.subnets:
+            yield ignored_subnet_problem(f"headroom:podSubnets.{key}", key)
 
 
 _CUSTOM_NETWORKING_KEYS = {

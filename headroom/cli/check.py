@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.facts.names import is_stack_name
 from policies.capacity import ZoneCapacity, zones
 from policies.comment import counted, free_now, pod_addresses, to_markdown
 from policies.configuration import RuleConfig, read_configuration
 from policies.doors import history
-from policies.doors.source import Source, changed_stack_files, open_source, read, read_json, refused
+from policies.doors.files import read, refused
+from policies.doors.source import Source, changed_stack_files, open_source, read_json
 from policies.free import SubnetNow, by_zone, described
 from policies.pack import RULES, VERSION, Judgement, judge, schemas
 from policies.reports import (
@@ -146,8 +148,24 @@ def _checked(given: Source, written: Mapping[str, RuleConfig], facts: Facts | No
         places=given.places,
         file=given.file,
         free_from=free_from,
-        notes=given.notes,
+        notes=[*given.notes, *_unjudged(given)],
+        next_check=_next_check(given),
     )
+
+
+def _next_check(given: Source) -> str:
+    if not given.unjudged:
+        return ""
+    # The name is the file's, which can hold what a shell or a terminal would act on.
+    return f"headroom check . --stack {given.stack if is_stack_name(given.stack) else 'NAME'}"
+
+
+def _unjudged(given: Source) -> Iterator[str]:
+    if given.unjudged:
+        yield (
+            f"{' and '.join(given.unjudged)} of {given.name}: judged by file, as far as the rules look. "
+            f"`{_next_check(given)}` reads it as the program does."
+        )
 
 
 def _written(path: Path | None) -> dict[str, RuleConfig]:
@@ -315,6 +333,8 @@ def _summary(result: Check, *, several: bool = False) -> str:
     advised = f", {advisory:,} advisory" if advisory else ""
     source = f" {result.source}" if several else ""
     following = _NEXT[result.verdict].get(result.door) or _NEXT[result.verdict][""]
+    if result.verdict == "clean" and result.next_check:
+        following = f"Next: `{result.next_check}`, since not all of it was judged by file."
     return (
         f"{result.verdict}: {counted(len(result.of_kind('violation')), 'violation')}, {result.undecided:,} undecided"
         f"{advised}; {counted(result.resources, 'resource')}, {len(RULES)} rules ({result.door}{source}). {following}"

@@ -32,7 +32,7 @@ from headroom.diagnosis.causes import (
     warm_target,
 )
 from headroom.diagnosis.completeness import unread
-from headroom.diagnosis.finding import IPAMD_LOG, POD_EVENTS, Finding
+from headroom.diagnosis.finding import IPAM_STATE, IPAMD_LOG, POD_EVENTS, Finding
 from headroom.diagnosis.history import history
 from headroom.diagnosis.impact import escalations, impact
 from headroom.diagnosis.not_ip import not_ip, speaks_against, unexplained
@@ -143,6 +143,9 @@ def _maker(cause: Cause, names: set[str]) -> str | None:
     if cause.detail is Detail.MAX_PODS and _NODES_WITHOUT_ADDRESS in names:
         # The nodes that are there may well be full: more were to come, and cannot be launched.
         return _NODES_WITHOUT_ADDRESS
+    no_nodes = f"{RootCause.SUBNET_EXHAUSTION}/{Detail.NODE_SUBNET_FULL}"
+    if cause.detail is Detail.MAX_PODS and no_nodes in names:
+        return no_nodes
     if cause.detail is Detail.NODE_SUBNET_FULL and RootCause.SUBNET_EXHAUSTION.value in names:
         return RootCause.SUBNET_EXHAUSTION.value
     return None
@@ -204,4 +207,6 @@ def _needed(reading: Reading, verdict: Verdict, findings: Sequence[Finding]) -> 
             asked.append(IPAMD_LOG)
         elif not reading.symptoms or cluster is not None:
             asked.append(POD_EVENTS)
+        if not any(each.changes_verdict for each in asked):
+            asked.append(IPAM_STATE)
     return tuple({each.reading: each for each in reversed(asked)}.values())[::-1]

@@ -71,6 +71,7 @@ class NodeState:
         prefixes: Whether it takes prefixes.
         pool: What its ipamd says.
         cni_pod: Its aws-node; ``None``: it has none, or aws-node's pods were not read.
+        listed: Whether the node is among those that were read.
     """
 
     node: Node
@@ -85,6 +86,7 @@ class NodeState:
     prefixes: bool
     pool: PoolReading | None
     cni_pod: CniPod | None
+    listed: bool
 
     @property
     def can_serve(self) -> bool:
@@ -285,6 +287,7 @@ class Cluster:
             prefixes=prefixes,
             pool=pool,
             cni_pod=cni_pod,
+            listed=use.node.name in self.holdings.nodes,
         )
 
     def _spare(self, use: NodeUse, attached: Sequence[Interface] | None, pool: PoolReading | None) -> int | None:

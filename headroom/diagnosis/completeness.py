@@ -1,7 +1,9 @@
 """Whether a snapshot holds what a verdict needs: a list that other facts contradict was read only in part."""
 
+from collections import Counter
 from collections.abc import Iterator
 
+from headroom.diagnosis.cluster import Cluster
 from headroom.diagnosis.finding import CNI_PODS, NODE_INTERFACES, NODES, POD_EVENTS, PODS, SUBNET_FREE
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.verdict import Needed
@@ -24,10 +26,8 @@ def _of_kubernetes(reading: Reading, kubernetes: Kubernetes) -> Iterator[tuple[N
     pods, nodes = items(kubernetes.pods), items(kubernetes.nodes)
     if isinstance(kubernetes.pods, Unknown):
         yield PODS, kubernetes.pods
-    elif not pods and nodes:
-        yield PODS, _in_part("no pod, where there are nodes")
-    elif sum(pod.ready for pod in pods) < sum(known_or(each.ready, 0) for each in items(kubernetes.workloads)):
-        yield PODS, _in_part("fewer ready pods than the workloads count")
+    elif (missing := missing_pods(kubernetes)) is not None:
+        yield PODS, _in_part(missing)
     if isinstance(kubernetes.nodes, Unknown):
         yield NODES, kubernetes.nodes
     elif not {name for pod in pods if (name := known(pod.node)) is not None} <= {node.name for node in nodes}:
@@ -35,10 +35,38 @@ def _of_kubernetes(reading: Reading, kubernetes: Kubernetes) -> Iterator[tuple[N
     if reading.cluster is not None and reading.cluster.starting and isinstance(kubernetes.events, Unknown):
         yield POD_EVENTS, kubernetes.events
     if reading.cloud != "azure":
-        if isinstance(kubernetes.cni_pods, Unknown):
-            yield CNI_PODS, kubernetes.cni_pods
-        elif not cni_pods_are_whole(kubernetes):
-            yield CNI_PODS, _in_part("fewer pods of aws-node than its DaemonSet counts")
+        yield from _of_the_cni(kubernetes)
+
+
+def missing_pods(kubernetes: Kubernetes) -> str | None:
+    """What says that pods are missing from the list, or that it is of another moment; ``None``: nothing."""
+    pods, workloads = items(kubernetes.pods), items(kubernetes.workloads)
+    if not pods and items(kubernetes.nodes):
+        return "no pod, where there are nodes"
+    if any(isinstance(pod.node, Unknown) or isinstance(pod.ip, Unknown) for pod in pods):
+        return "pods whose node or address is not known"
+    if sum(pod.ready for pod in pods) < sum(known_or(each.ready, 0) for each in workloads):
+        return "fewer ready pods than the workloads count"
+    if any(isinstance(pod.owner, Unknown) for pod in pods):
+        return None
+    owned = Counter(f"{pod.namespace}/{pod.owner}" for pod in pods if pod.phase not in ("Succeeded", "Failed"))
+    for each in workloads:
+        wanted, name = known_or(each.desired, 0), f"{each.kind}/{each.name}"
+        if each.kind in _KEEP_THEIR_PODS and owned[f"{each.namespace}/{name}"] < wanted:
+            return f"{name} in {each.namespace} wants {wanted} pods"
+    return None
+
+
+_KEEP_THEIR_PODS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+
+
+def _of_the_cni(kubernetes: Kubernetes) -> Iterator[tuple[Needed, Unknown]]:
+    if isinstance(kubernetes.cni_pods, Unknown):
+        yield CNI_PODS, kubernetes.cni_pods
+    elif not cni_pods_are_whole(kubernetes):
+        yield CNI_PODS, _in_part("fewer pods of aws-node than its DaemonSet counts")
+    elif waiting := sum(not pod.ready for pod in items(kubernetes.cni_pods)):
+        yield CNI_PODS, _in_part(f"aws-node is not ready on {waiting} nodes, and nothing says why")
 
 
 def _of_aws(reading: Reading) -> Iterator[tuple[Needed, Unknown]]:
@@ -59,8 +87,18 @@ def _of_aws(reading: Reading) -> Iterator[tuple[Needed, Unknown]]:
     uses = cluster.holdings.nodes.values()
     if any(not use.interfaces for use in uses if known(use.node.instance_id) is not None):
         yield NODE_INTERFACES, _in_part("nodes without an interface")
+    elif _strangers(cluster) and known(cluster.kubernetes.cni_daemon_set) is not None:
+        yield NODE_INTERFACES, _in_part("pods have addresses that no interface holds")
     if is_known(aws.subnets) and any(each.subnet_id not in listed for use in uses for each in use.interfaces):
         yield SUBNET_FREE, _in_part("nodes have interfaces in subnets that are not listed")
+
+
+def _strangers(cluster: Cluster) -> bool:
+    """Whether more pods have an address that no interface holds than can have got it while facts were read."""
+    holdings = cluster.holdings
+    pods = sum(use.addressed for use in holdings.nodes.values())
+    held = sum(holdings.pods_of(each) for group in holdings.by_subnet.values() for each in group)
+    return pods - held > max(2, pods // 50)
 
 
 def cni_pods_are_whole(kubernetes: Kubernetes) -> bool:

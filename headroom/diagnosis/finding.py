@@ -68,6 +68,7 @@ def cause(  # noqa: PLR0913 - the parts of a cause, by keyword
     hits: Iterable[Hit] = (),
     seen: Iterable[Evidence] = (),
     nodes: Iterable[NodeState] = (),
+    names: Iterable[str] = (),
     subnets: Iterable[str] = (),
     summary: str,
     made_by: str | None = None,
@@ -79,7 +80,8 @@ def cause(  # noqa: PLR0913 - the parts of a cause, by keyword
         what: Which cause.
         hits: What is written of it.
         seen: What was read of the cloud, the cluster or the CNI's figures, or was said of them.
-        nodes: The nodes that it hits.
+        nodes: The nodes that it hits, where pods wait for an address.
+        names: Further nodes that it hits, by name.
         subnets: The subnets that it concerns.
         summary: It in a sentence.
         made_by: The name of the cause that made it.
@@ -89,7 +91,7 @@ def cause(  # noqa: PLR0913 - the parts of a cause, by keyword
     return Cause(
         root_cause=ROOTS[detail] if detail is not None else RootCause(what),
         detail=detail,
-        scope=_scope(reading, hits, nodes, subnets),
+        scope=_scope(reading, hits, {*names, *(state.node.name for state in nodes)}, subnets),
         evidence=(*_bounded(seen), *evidence(hits)),
         confidence=Confidence.PROVEN if seen and (reading.is_live or hits) else Confidence.SUPPORTED,
         made_by=made_by,
@@ -110,9 +112,9 @@ def _bounded(seen: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
     return (*seen[:MOST_EVIDENCE], rest)
 
 
-def _scope(reading: Reading, hits: tuple[Hit, ...], nodes: tuple[NodeState, ...], subnets: tuple[str, ...]) -> Scope:
-    names = {state.node.name for state in nodes} or {node for hit in hits if (node := known(hit.line.node))}
-    zones = {zone for state in nodes if (zone := known(state.node.zone))}
+def _scope(reading: Reading, hits: tuple[Hit, ...], nodes: set[str], subnets: tuple[str, ...]) -> Scope:
+    names = nodes or {node for hit in hits if (node := known(hit.line.node))}
+    zones = set[str]()
     if reading.cluster is not None:
         zones |= {zone for subnet in subnets if (zone := reading.cluster.zone_of(subnet))}
         known_nodes = reading.cluster.holdings.nodes
@@ -177,6 +179,11 @@ RESERVED_FILES: Final = Needed(
     reading="reservations of the node's range (files in /var/lib/cni/networks/) against its running pods",
     decides="whether pods use the range up, or reservations were left behind",
     command="on the node: ls /var/lib/cni/networks/* | wc -l; crictl pods -q | wc -l",
+)
+IPAM_STATE: Final = Needed(
+    reading="what the CNI plugin's own store counts as in use, against the running pods",
+    decides="whether pods use the addresses up, or were not given back",
+    command="kubectl get pods --all-namespaces -o wide --field-selector spec.nodeName=NODE",
 )
 CNS_STATE: Final = Needed(
     reading="the node's NodeNetworkConfig and the pods on it",

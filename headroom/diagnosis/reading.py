@@ -17,6 +17,7 @@ from headroom.capacity.settings import CniSettings
 from headroom.diagnosis.cluster import Cluster, read_cluster
 from headroom.diagnosis.signatures import Kind, Match, Signature, match
 from headroom.diagnosis.verdict import Evidence
+from headroom.facts.interfaces import seconds_between
 from headroom.facts.snapshot import Line, Origin, Snapshot, Stated
 from headroom.facts.values import is_known, items, known, known_or
 
@@ -28,6 +29,8 @@ POOL_STATS: Final = ("pool-stats", "pool-stats-cooling")
 """The wordings in which ipamd tells what its pool holds."""
 LARGEST_REQUEST: Final = 50
 """The most addresses that one call of ipamd asks for: those of an interface of the largest types (EC2 limits)."""
+PAST_SECONDS: Final = 3600
+"""A line as old as events get before the API server forgets them (kube-apiserver, --event-ttl) is past."""
 LONGEST_FRAGMENT: Final = 160
 """Characters of a line that an evidence quotes."""
 
@@ -76,9 +79,7 @@ class Hit:
     @property
     def written_at(self) -> str | None:
         """When the line was written, in UTC to the second; ``None``: it does not say."""
-        told = known(self.line.last_seen)
-        found = _TIME.search(told if told is not None else self.line.text)
-        return found.group(0).replace(" ", "T") if found is not None else None
+        return _written_at(self.line)
 
     def is_after(self, other: "Hit") -> bool:
         """Whether it was written after another one: by their times, else by their order."""
@@ -92,6 +93,19 @@ _SUBNET_ID = re.compile(r"\bsubnet-[0-9a-f]{8,17}\b")
 
 # RFC 3339, as aws-node, containerd and the kubelet's JSON log write it.
 _TIME = re.compile(r"\b20\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d:[0-5]\d", re.ASCII)
+
+
+def _written_at(line: Line) -> str | None:
+    told = known(line.last_seen)
+    found = _TIME.search(told if told is not None else line.text)
+    return found.group(0).replace(" ", "T") if found is not None else None
+
+
+def _is_past(line: Line, now: str) -> bool:
+    """Whether a line was last written so long ago that it says nothing of a cluster that was read now."""
+    written = _written_at(line)
+    age = seconds_between(f"{written}+00:00", now) if written is not None else None
+    return age is not None and age > PAST_SECONDS
 
 
 class Reading:
@@ -199,8 +213,17 @@ class Reading:
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """Every line, events and issues and counters among them."""
-        return (*items(self.snapshot.lines), *_event_lines(self.snapshot), *_issue_lines(self.snapshot))
+        """Every line, events and issues among them; beside a cluster's own facts what is long past says nothing."""
+        lines = (
+            *items(self.snapshot.lines),
+            *_event_lines(self.snapshot),
+            *_claim_lines(self.snapshot),
+            *_issue_lines(self.snapshot),
+        )
+        now = known(self.snapshot.collected_at)
+        if now is None or not self.is_live:
+            return lines
+        return tuple(line for line in lines if not _is_past(line, now))
 
     @cached_property
     def hits(self) -> tuple[Hit, ...]:
@@ -247,7 +270,7 @@ class Reading:
         found: dict[str, Hit] = {}
         for hit in self.of(*POOL_STATS):
             before = found.get(hit.place)
-            if before is None or not (before.is_after(hit) or _says_less(hit, before)):
+            if before is None or _says_less(before, hit) or not (before.is_after(hit) or _says_less(hit, before)):
                 found[hit.place] = hit
         return found
 
@@ -261,12 +284,13 @@ class Reading:
     @property
     def is_live(self) -> bool:
         """Whether pods and nodes were read, so that what is wrong now can be seen and need not be told."""
-        return self.cluster is not None
+        kubernetes = known(self.snapshot.kubernetes)
+        return kubernetes is not None and known(kubernetes.pods) is not None
 
 
-def _says_less(hit: Hit, before: Hit) -> bool:
-    """Whether a pool's figures are those that were told before, without the addresses in cooldown."""
-    mine, its = hit.match.groups, before.match.groups
+def _says_less(hit: Hit, other: Hit) -> bool:
+    """Whether a pool's figures are those of another line, without the addresses in cooldown."""
+    mine, its = hit.match.groups, other.match.groups
     same = all(mine[figure] == its[figure] for figure in ("total", "assigned"))
     return same and "cooldown" in its and "cooldown" not in mine
 
@@ -367,6 +391,20 @@ def _event_lines(snapshot: Snapshot) -> Iterator[Line]:
             last_seen=event.last_seen,
             count=event.count,
         )
+
+
+def _claim_lines(snapshot: Snapshot) -> Iterator[Line]:
+    """What Karpenter writes on the claims that it cannot launch a node for."""
+    kubernetes = known(snapshot.kubernetes)
+    for claim in items(kubernetes.node_claims) if kubernetes is not None else ():
+        for condition in claim.conditions:
+            if condition.type == "Launched" and condition.status != "True" and condition.message:
+                yield Line(
+                    origin=Origin.KARPENTER,
+                    text=f"{condition.reason} {condition.message}",
+                    file=f"condition of NodeClaim {claim.name}",
+                    first_seen=condition.since,
+                )
 
 
 def _issue_lines(snapshot: Snapshot) -> Iterator[Line]:

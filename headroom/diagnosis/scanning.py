@@ -29,6 +29,7 @@ _KLOG_ROUTINE: Final = b"I"
 _MESSAGE: Final = b'"msg":"'
 _LEVELS: Final = (b"level=info", b"level=debug", b"[INFO]", b"[DEBUG]")
 _EVENTS: Final = (b"vent occurred", b"vent(v1.")
+_AT_ANY_LEVEL: Final = (_EVENTS[0], b"IPAM", b"remainingInterfaces=0")
 _NIL: Final = b"<nil>"
 _POOL_STARTS: Final = frozenset(
     {b"IP stats", b"IP pool ", b"Prefix p", b"Current ", b"IP Addre", b"AssignPo", b"AssignIP"}
@@ -42,7 +43,7 @@ _IDS: Final = b"0123456789abcdef-"
 _TROUBLE: Final = re.compile(
     rb"ail|rror|RROR|nable|nsufficient|xceed|enied|nauthor|orbidden|efused|ime[d]? ?[oO]ut|anic|imit|ot found|ot ready"
     rb"|otReady|ackOff|ack-off|oo many|no available|o such|ooldown|NotAvailable|hrottl|IPAM|ERR|arn|vailable|not "
-    rb"|full|Full|xhaust|SNAT|onflict"
+    rb"|full|Full|xhaust|SNAT|onflict|n't|redential|nvalid|nough|xpire|must be|no match|max node|remainingInterfaces=0"
 )
 _POOL: Final = re.compile(
     rb"total(?: IPs)? ?[:=]? ?(\d+), (?:assigned|used)(?: IPs)? ?[:=]? ?(\d+)(?:, available: -?\d+)?"
@@ -183,7 +184,7 @@ def _says_nothing(line: bytes, start: bytes) -> bool:
 def _is_suspicious(line: bytes) -> bool:
     """Whether a line of no known format, or of logrus, may mean something."""
     head = line[:80]
-    if (_LEVELS[0] in head or _LEVELS[1] in head) and _EVENTS[0] not in line and b"IPAM" not in line:
+    if (_LEVELS[0] in head or _LEVELS[1] in head) and not any(each in line for each in _AT_ANY_LEVEL):
         return False
     if (_LEVELS[2] in head or _LEVELS[3] in head) and _pool_has_room(line):
         return False

@@ -232,10 +232,13 @@ def _cut_matches(normal: str, found: Sequence[Match], origin: Origin | None, clo
         for required in signature.requires:
             lengths = range(len(required) - 1, SHORTEST_CUT - 1, -1)
             length = next((length for length in lengths if tail.endswith(required[:length])), 0)
-            if length:
+            # What the line would have said, had it gone on with this wording.
+            if length and signature.pattern.search(tail + required[length:]):
                 cut[signature.name] = Match(signature, tail[-length:], {}, cut=True)
-    # A beginning that several wordings share says nothing.
-    return list(cut.values()) if len(cut) == 1 else []
+    # Of several the longest is meant; a beginning that they share says nothing.
+    longest = max((len(each.text) for each in cut.values()), default=0)
+    meant = [each for each in cut.values() if len(each.text) == longest]
+    return meant if len(meant) == 1 else []
 
 
 def interesting(text: str) -> bool:

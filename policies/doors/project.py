@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from headroom.addresses.problems import Problem, ProblemsError
+from policies import yaml_text
+from policies.doors.files import read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,8 @@ def read_project(folder: Path) -> Project:
     if not path.is_file():
         raise ProblemsError([_wrong(str(folder), "has no Pulumi.yaml.", "Name a stack file, or a project's folder.")])
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
+        _, document = yaml_text.load(read(path))
+    except yaml.YAMLError as error:
         raise ProblemsError([_wrong(str(path), "cannot be read as YAML: " + " ".join(str(error).split()))]) from None
     runtime = document.get("runtime") if isinstance(document, dict) else None
     language = runtime.get("name") if isinstance(runtime, dict) else runtime

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from headroom.addresses.problems import Problem, ProblemsError
+from headroom.addresses.problems import ProblemsError
 from policies import free
 from policies.doors import documents, history, stack_file
+from policies.doors.files import LARGEST, YAML, read, refused
 from policies.doors.project import Project, project_of, read_project
 from policies.free import SubnetNow
 from policies.resources import Place, Resource, Resources
 
 STDIN: Final = "-"
-YAML: Final = (".yaml", ".yml")
 ANY_STACK: Final = "Pulumi.*.yaml"
 
 
@@ -35,6 +35,8 @@ class Source:
         subnets: Subnets with their free addresses.
         free_from: Where these were read, in words; empty where they were not.
         notes: What the reader should know and decides nothing.
+        unjudged: Keys of the stack file of which only the program itself can judge everything.
+        stack: The stack's name; empty where the source does not tell.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Source:
     subnets: Sequence[SubnetNow] = ()
     free_from: str = ""
     notes: Sequence[str] = ()
+    unjudged: Sequence[str] = ()
+    stack: str = ""
 
 
 def open_source(name: str, stack: str | None = None, base: str | None = None) -> Source:
@@ -66,7 +70,7 @@ def open_source(name: str, stack: str | None = None, base: str | None = None) ->
         project, path = _project(path, stack)
         label = f"{name} ({stack})"
         return _with_base(replace(_run(project, path, read(path)), name=label), path, base)
-    text = sys.stdin.read() if name == STDIN else read(path)
+    text = _standard_input() if name == STDIN else read(path)
     return _with_base(_opened(path, text, name), path, base)
 
 
@@ -84,21 +88,6 @@ def changed_stack_files(commit: str, policy_config: Path | None) -> list[Path]:
     return history.changed_since(commit, folder, ANY_STACK) if folder.is_dir() else []
 
 
-def read(path: Path) -> str:
-    """A file's text.
-
-    Raises:
-        ProblemsError: It cannot be read, or is not UTF-8 text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        step = "Name a stack file, a preview, a state export, or a folder with --stack."
-        raise refused(str(path), f"cannot be read: {error.strerror}.", step) from None
-    except UnicodeDecodeError:
-        raise refused(str(path), "is not UTF-8 text.", "") from None
-
-
 def read_json(path: Path, text: str, next_step: str) -> Any:
     """A JSON document.
 
@@ -112,16 +101,24 @@ def read_json(path: Path, text: str, next_step: str) -> Any:
         raise refused(name, f"is not JSON: {error}.", next_step) from None
 
 
-def refused(value: str, reason: str, next_step: str) -> ProblemsError:
-    """One problem with what was given."""
-    return ProblemsError([Problem(rule="check", value=value, reason=reason, next_step=next_step)], subject="check")
+def _standard_input() -> str:
+    text = sys.stdin.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise refused("Standard input", f"has more than {LARGEST:,} characters.", "")
+    return text
 
 
 def _opened(path: Path, text: str, name: str) -> Source:
     if path.suffix in YAML:
         return _stack_file(path, text)
     step = "Give a stack file, the output of `pulumi preview --json --show-sames`, or of `pulumi stack export`."
-    document = read_json(path, text, step)
+    try:
+        return _document(read_json(path, text, step), name)
+    except RecursionError:
+        raise refused(name, "is nested too deep.", step) from None
+
+
+def _document(document: Any, name: str) -> Source:
     kind = documents.kind_of(document)
     if kind == "preview":
         resources = documents.from_preview(document)
@@ -157,6 +154,8 @@ def _stack_file(path: Path, text: str) -> Source:
         facts=declared.facts,
         places=declared.places,
         file=str(path),
+        unjudged=declared.unjudged,
+        stack=file.stack,
     )
 
 

@@ -5,17 +5,20 @@ program's SDKs takes longer than everything else together. A test runs both over
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from headroom.addresses.blocks import Block, shown
+from headroom.addresses.blocks import Block, read_blocks, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import SUBNET_ROLE_TAG, CniVersion, cluster_tag
 from headroom.capacity.settings import EXTERNAL_SNAT, live_settings_to_keep
+from headroom.capacity.subnet_tags import tag_of_others
+from headroom.planning import emergency_keys as keys
+from policies import yaml_text
 from policies.resources import (
     ADDON,
     CIDR_ASSOCIATION,
@@ -80,25 +83,25 @@ class Declared:
         resources: Its resources.
         facts: By rule, what the file knows beside them, in the form of the rule's configuration.
         places: Where the values behind the facts stand, by the key of the configuration.
+        unjudged: Keys of which only the program itself can judge everything.
     """
 
     resources: list[Resource]
     facts: Mapping[str, Mapping[str, Any]]
     places: Mapping[str, Place]
+    unjudged: Sequence[str] = ()
 
 
 def load(path: Path, text: str) -> StackFile:
     """Reads a stack file with the lines of its keys.
 
     Raises:
-        ProblemsError: It is no YAML mapping with a `config`, or has a key twice.
+        ProblemsError: It is no YAML mapping with a `config`, has a key twice, or is beyond what `yaml_text` reads.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        node = yaml.compose(text, Loader=loader)
-        document = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader, the C one where it was built
-    except (yaml.YAMLError, ValueError) as error:
-        raise ProblemsError([_wrong(str(path), "cannot be read as YAML: " + str(error).replace("\n", " "))]) from None
+        node, document = yaml_text.load(text)
+    except yaml.YAMLError as error:
+        raise ProblemsError([_wrong(str(path), f"cannot be read as YAML: {' '.join(str(error).split())}.")]) from None
     lines: dict[tuple[str, ...], int] = {}
     problems: list[Problem] = []
     if node is not None:
@@ -147,10 +150,13 @@ class _Reader:
         if value is None:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            place = f"{self.file.path.name} line {self.file.line(*path)}: {'.'.join(path)}"
-            self.problems.append(_wrong(place, f"{shown(value)} is not {_WORDS[kind]}."))
+            self.problems.append(_wrong(self.place(*path), f"{shown(value)} is not {_WORDS[kind]}."))
             return default
         return value
+
+    def place(self, *path: str) -> str:
+        """File, line and key as a problem names them."""
+        return f"{self.file.path.name} line {self.file.line(*path)}: {'.'.join(map(shown, path))}"
 
     def field(self, path: tuple[str, ...], fields: Mapping[str, Any], name: str, kind: type[Any], default: Any) -> Any:
         return self.checked((*path, name), fields.get(name), kind, default)
@@ -190,6 +196,7 @@ def declared(file: StackFile, project: str = "headroom") -> Declared:
         )
         raise ProblemsError([problem], subject=file.path.name)
     reader = _Reader(file)
+    reader.problems.extend(list(_refused(reader)))
     resources = list(_Emergency(reader, project).resources())
     facts = _facts(reader)
     if reader.problems:
@@ -198,7 +205,173 @@ def declared(file: StackFile, project: str = "headroom") -> Declared:
     places = {
         key: Place(file=str(file.path), line=file.line(NAMESPACE + key)) for key in ("cniVersion", "vpcCidrBlocks")
     }
-    return Declared(resources=resources, facts=facts, places=places)
+    unjudged = [key for key in ("cniSettings", "customNetworking") if file.config.get(NAMESPACE + key)]
+    return Declared(resources=resources, facts=facts, places=places, unjudged=unjudged)
+
+
+def _refused(reader: _Reader) -> Iterator[Problem]:
+    """What the program refuses before it declares anything: by the tables and checks that it has itself."""
+    yield from _refused_keys(reader)
+    for key in ("vpcCidrBlocks", "secondaryCidrs"):
+        for index, cidr in enumerate(reader.value(key, list, [])):
+            yield from _cidr(reader, (NAMESPACE + key, str(index)), cidr)
+    yield from _refused_tags(reader)
+    yield from _refused_subnets(reader)
+    yield from _refused_rules(reader)
+    yield from _refused_reservations(reader)
+    for key, fields in (("cniSettings", keys.CNI_FIELDS), ("customNetworking", keys.CUSTOM_FIELDS)):
+        yield from _unknown_fields(reader, (NAMESPACE + key,), reader.value(key, dict, {}), fields)
+    path = (f"{NAMESPACE}customNetworking",)
+    groups = reader.field(path, reader.value("customNetworking", dict, {}), "securityGroupIds", list, [])
+    for index, group in enumerate(groups):
+        yield from _id(reader, (*path, "securityGroupIds", str(index)), "securityGroupIds", group)
+
+
+def _refused_keys(reader: _Reader) -> Iterator[Problem]:
+    config = reader.file.config
+    for full in config:
+        namespace, colon, key = full.rpartition(":")
+        if not colon and key in keys.KEYS:
+            yield _unknown(reader.place(full), full, "lacks its namespace.", f"Write {NAMESPACE}{full}.")
+        elif namespace + colon in ("", NAMESPACE) and key not in keys.KEYS:
+            yield _unknown(reader.place(full), full, "is no key of an emergency stack.", keys.near(key, keys.KEYS))
+    for key, example in keys.REQUIRED.items():
+        if config.get(NAMESPACE + key) in (None, "", []):
+            yield _missing(reader, (NAMESPACE + key,), f"Write it, such as {example}.")
+    cluster, vpc_id = config.get(f"{NAMESPACE}clusterName"), config.get(f"{NAMESPACE}vpcId")
+    if isinstance(cluster, str) and cluster:
+        yield from _one(keys.cluster_name_problem(reader.place(f"{NAMESPACE}clusterName"), cluster))
+    yield from _id(reader, (f"{NAMESPACE}vpcId",), "vpcId", vpc_id)
+
+
+def _refused_tags(reader: _Reader) -> Iterator[Problem]:
+    path = f"{NAMESPACE}tags"
+    for tag, value in reader.value("tags", dict, {}).items():
+        text = reader.checked((path, str(tag)), value, str, "")
+        place = reader.place(path, str(tag))
+        yield from keys.own_tag_problems(place, {str(tag): text})
+        if not tag_of_others(str(tag)):  # pod-subnet-not-for-nodes says what is wrong with those
+            yield from keys.tag_problems(place, {str(tag): text})
+        if tag == SUBNET_ROLE_TAG:
+            yield _unknown(place, tag, "is set by the stack.", "Use headroom:acceptNewPods to take it away.")
+
+
+def _refused_subnets(reader: _Reader) -> Iterator[Problem]:
+    given = reader.file.config.get("aws:region")
+    region = given if isinstance(given, str) and given else None
+    for key, path, fields in reader.mappings("podSubnets"):
+        yield from _unknown_fields(reader, path, fields, keys.SUBNET_FIELDS)
+        zone = fields.get("zone", key)
+        if isinstance(zone, str):
+            place = reader.place(*path, *(["zone"] if "zone" in fields else []))
+            yield from _one(keys.zone_problem(place, zone, region, is_key="zone" not in fields))
+        for name in ("routeTableId", "networkAclId"):
+            yield from _id(reader, (*path, name), name, fields.get(name))
+        if not fields.get("cidrBlock"):
+            yield _missing(reader, (*path, "cidrBlock"), "`headroom calc layout` prints blocks that are free.")
+        if fields.get("routeTableId") and fields.get("routes") is not None:
+            problem = Problem(
+                rule="pod-subnet-route",
+                key=reader.place(*path, "routes"),
+                value=key,
+                reason="has both a route table and routes.",
+                next_step="Name a table (routeTableId), or the routes of a new one.",
+                source="amazon-vpc-cni-k8s #1359",
+            )
+            yield problem
+        for destination, target in reader.field(path, fields, "routes", dict, {}).items():
+            yield from _refused_route(reader, (*path, "routes", str(destination)), destination, target)
+
+
+def _refused_route(reader: _Reader, path: tuple[str, ...], destination: object, target: object) -> Iterator[Problem]:
+    yield from _cidr(reader, path, destination)
+    block, given = _block(destination), reader.value("vpcCidrBlocks", list, [])
+    inside = [*given, *reader.value("secondaryCidrs", list, [])]
+    if block is not None and any(around.contains(block) for cidr in inside if (around := _block(cidr)) is not None):
+        yield Problem(
+            rule="route-inside-vpc",
+            key=reader.place(*path),
+            value=str(destination),
+            reason="lies in the VPC: local already routes it.",
+            next_step="Leave the route out.",
+            source="VPC user guide, VPC_Route_Tables",
+        )
+    fields = reader.checked(path, target, dict, {})
+    yield from _unknown_fields(reader, path, fields, tuple(keys.ROUTE_FIELDS))
+    named = [name for name in fields if name in keys.ROUTE_FIELDS]
+    if len(named) == 1:
+        yield from _id(reader, (*path, named[0]), named[0], fields[named[0]] or "nothing")
+    else:
+        step = f"Write one of {', '.join(keys.ROUTE_FIELDS)}."
+        yield _unknown(reader.place(*path), f"{len(named)} targets", "is not one target.", step)
+
+
+def _refused_rules(reader: _Reader) -> Iterator[Problem]:
+    for _, path, fields in reader.mappings("ingressRules"):
+        yield from _unknown_fields(reader, path, fields, keys.RULE_FIELDS)
+        if not fields.get("securityGroupId"):
+            yield _missing(reader, (*path, "securityGroupId"), "Name the group whose rules name CIDRs.")
+        yield from _id(reader, (*path, "securityGroupId"), "securityGroupId", fields.get("securityGroupId"))
+        for problem in keys.rule_problems(
+            "",
+            protocol=reader.field(path, fields, "protocol", str, keys.ALL_PROTOCOLS),
+            from_port=reader.field(path, fields, "fromPort", int, None),
+            to_port=reader.field(path, fields, "toPort", int, None),
+            description=reader.field(path, fields, "description", str, ""),
+        ):
+            below = [part for part in problem.key.split(".") if part]
+            yield replace(problem, key=reader.place(*path, *below))
+
+
+def _refused_reservations(reader: _Reader) -> Iterator[Problem]:
+    subnets = {key for key, _, _ in reader.mappings("podSubnets")}
+    for key, path, fields in reader.mappings("prefixReservations"):
+        yield from _unknown_fields(reader, path, fields, keys.RESERVATION_FIELDS)
+        if key not in subnets:
+            step = f"Write one of {', '.join(map(shown, sorted(subnets)))}."
+            yield _unknown(reader.place(*path), key, "is no key of podSubnets.", step)
+        if fields.get("primaryAddresses") is None:
+            step = "Write how many network interfaces the subnet will hold: each needs an address outside."
+            yield _missing(reader, (*path, "primaryAddresses"), step)
+        reader.field(path, fields, "primaryAddresses", int, 0)
+
+
+def _unknown_fields(
+    reader: _Reader, path: tuple[str, ...], fields: Mapping[Any, Any], known: Sequence[str]
+) -> Iterator[Problem]:
+    for name in fields:
+        if name not in known:
+            step = keys.near(str(name), tuple(known))
+            yield _unknown(reader.place(*path, str(name)), str(name), "is not known here.", step)
+
+
+def _id(reader: _Reader, path: tuple[str, ...], name: str, value: object) -> Iterator[Problem]:
+    """What is wrong with an id; one that was not written is told elsewhere where it is needed."""
+    if value is not None and value != "":
+        text = reader.checked(path, value, str, None)
+        if text is not None:
+            yield from _one(keys.id_problem(reader.place(*path), name, text))
+
+
+def _cidr(reader: _Reader, path: tuple[str, ...], value: object) -> Iterator[Problem]:
+    text = reader.checked(path, value, str, None)
+    found: list[Problem] = []
+    if text is not None:
+        read_blocks([text], key="", problems=found)
+    for problem in found:
+        yield replace(problem, key=reader.place(*path))
+
+
+def _one(problem: Problem | None) -> list[Problem]:
+    return [] if problem is None else [problem]
+
+
+def _missing(reader: _Reader, path: tuple[str, ...], next_step: str) -> Problem:
+    return _unknown(reader.place(*path), "nothing", "is set.", next_step)
+
+
+def _unknown(place: str, value: str, reason: str, next_step: str) -> Problem:
+    return Problem(rule="stack-file", key=place, value=shown(value), reason=reason, next_step=next_step)
 
 
 class _Emergency:
@@ -366,7 +539,7 @@ class _Emergency:
         given_text = self._reader.field(path, fields, "liveConfiguration", str, "")
         try:
             given = json.loads(given_text) if given_text else {}
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             self._reader.problems.append(_wrong(".".join((*path, "liveConfiguration")), f"is not JSON: {error}."))
             given = {}
         given = given if isinstance(given, dict) else {}
@@ -455,9 +628,10 @@ def _facts(reader: _Reader) -> dict[str, dict[str, Any]]:
             "networkPolicy": reader.field(path, fields, "networkPolicy", bool, default=False),
         },
         "cni-version-safe": {"cniVersion": version} if version else {},
-        "discovery-tags": {"cniVersion": version, "clusterName": reader.value("clusterName", str, "")}
-        if version
-        else {},
+        "discovery-tags": {
+            **known,
+            **({"cniVersion": version, "clusterName": reader.value("clusterName", str, "")} if version else {}),
+        },
         "external-snat-route": known,
         "max-pods-consistent": known,
         "node-group-within-capacity": known,

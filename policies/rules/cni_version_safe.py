@@ -60,7 +60,7 @@ def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Findin
             version = CniVersion.parse(text)
         except ProblemsError as error:
             for problem in error.problems:
-                yield Finding(None, problem)
+                yield Finding(None, problem, "cniVersion")
             return
         for problem in _problems(version, config, tagged=tagged, zero=bool(zero)):
             yield Finding(None, problem, "cniVersion")

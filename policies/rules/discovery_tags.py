@@ -1,6 +1,7 @@
 """The tags that the VPC CNI looks for have to be those that its version reads."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any, Final
 
@@ -15,14 +16,16 @@ from headroom.capacity.cni_version import (
     CniVersion,
     cluster_tag,
 )
+from headroom.planning.emergency_keys import ignored_subnet_problem
 from policies import cni
-from policies.configuration import CLUSTER_NAME, CNI_VERSION
+from policies.configuration import CLUSTER_NAME, CNI_VERSION, ENVIRONMENT
 from policies.findings import Finding, Undecided, read
-from policies.resources import SUBNET, TAG, UNKNOWN, Resources
+from policies.network import is_for_pods, linked, unlinked
+from policies.resources import ENI_CONFIG, SUBNET, TAG, UNKNOWN, Resources
 
 NAME = "discovery-tags"
 DESCRIPTION = "The subnet discovery tags mean to this version of the VPC CNI what they were written for."
-TYPES = (SUBNET, TAG, *cni.TYPES)
+TYPES = (SUBNET, TAG, ENI_CONFIG, *cni.TYPES)
 SCOPE = "stack"
 ENFORCEMENT = "mandatory"
 SEVERITY = "high"
@@ -31,7 +34,11 @@ REMEDIATION = (
     f"Write {SUBNET_ROLE_TAG}=1 on a subnet for pods and leave the tag off all others; {SUBNET_ROLE_TAG}=0 only with "
     f"the VPC CNI {PRIMARY_ADDRESS_FIXED} or later. `cniVersion` in the policy's configuration says what runs."
 )
-CONFIG_SCHEMA: Mapping[str, Any] = {"cniVersion": CNI_VERSION, "clusterName": CLUSTER_NAME}
+CONFIG_SCHEMA: Mapping[str, Any] = {
+    "cniVersion": CNI_VERSION,
+    "clusterName": CLUSTER_NAME,
+    "environment": ENVIRONMENT,
+}
 
 _SOURCE: Final = "amazon-vpc-cni-k8s, subnet discovery"
 _NEAR: Final = 0.92
@@ -53,6 +60,20 @@ def findings(resources: Resources, config: Mapping[str, Any]) -> Iterator[Findin
             continue
         for verdict in _verdicts(tags or {}, version, cluster if isinstance(cluster, str) else ""):
             yield Finding(subnet, verdict, "tags")
+    if cni.config_settings(resources, config)[0].custom_networking:
+        yield from _ignored(resources)
+
+
+def _ignored(resources: Resources) -> Iterator[Finding]:
+    """Subnets that are tagged for pods, which custom networking does not look for, and that no ENIConfig names."""
+    configs = list(resources.of_type(ENI_CONFIG))
+    named = {found.urn for item in configs for found in linked(resources, item, "spec.subnet", SUBNET)}
+    untold = any(isinstance(unlinked(resources, item, "spec.subnet", SUBNET), Undecided) for item in configs)
+    for subnet in resources.of_type(SUBNET):
+        if subnet.urn in named or is_for_pods(subnet) is not True:
+            continue
+        problem = replace(ignored_subnet_problem("", subnet.name), rule=NAME)
+        yield Finding(subnet, Undecided("the subnet of an ENIConfig") if untold else problem, "tags")
 
 
 def _verdicts(tags: Mapping[str, Any], version: CniVersion | None, cluster: str) -> Iterator[Problem | Undecided]:

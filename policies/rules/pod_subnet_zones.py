@@ -19,13 +19,14 @@ SEVERITY = "high"
 TAGS = ("eks", "availability")
 REMEDIATION = (
     "Add a pod subnet in each zone that is named, such as `us-east-1c: {cidrBlock: 100.64.128.0/18}`. `nodeZones` in "
-    "the policy's configuration names the zones that have nodes."
+    "the policy's configuration, and `expectedNodes` of pod-subnet-size, name the zones that have nodes."
 )
 CONFIG_SCHEMA: Mapping[str, Any] = {
     "nodeZones": {
         "type": "array",
         "items": {"type": "string"},
-        "description": "Zones that have nodes, where the node groups are not part of the stack",
+        "description": "Zones that have nodes, where the node groups are not part of the stack; those of "
+        "pod-subnet-size's expectedNodes count without being named",
     }
 }
 

@@ -7,12 +7,8 @@ import pulumi
 import pytest
 
 from components.pod_subnets import (
-    FORBIDDEN_TAGS,
     KEY_TAG,
     ROUTE_TARGETS,
-    RULE_DESCRIPTION_CHARACTERS,
-    TAG_KEY_CHARACTERS,
-    TAG_VALUE_CHARACTERS,
     TAGS_PER_RESOURCE,
     IngressRule,
     PodSubnet,
@@ -22,6 +18,12 @@ from components.pod_subnets import (
 )
 from components.prefix_reservations import CREATE_BURST, PrefixReservations, PrefixReservationsArgs, ReservedSubnet
 from headroom.addresses.problems import ProblemsError
+from headroom.planning.emergency_keys import (
+    FORBIDDEN_TAGS,
+    RULE_DESCRIPTION_CHARACTERS,
+    TAG_KEY_CHARACTERS,
+    TAG_VALUE_CHARACTERS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

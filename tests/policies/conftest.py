@@ -39,7 +39,7 @@ def stack_file(folder: Path, *, name: str = "prod", **changes: Any) -> Path:
 
 
 def small(folder: Path) -> Path:
-    zone = {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-1"}
+    zone = {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-11111111"}
     return stack_file(folder, podSubnets={"us-east-1a": zone})
 
 
@@ -82,7 +82,7 @@ def policy(folder: Path, document: object) -> str:
     return str(path)
 
 
-SMALL = {"us-east-1a": {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-1"}}
+SMALL = {"us-east-1a": {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-11111111"}}
 """Pod subnets of which the one is too small."""
 
 

@@ -15,7 +15,7 @@ from policies.free import Free
 from policies.pack import RULES, Judgement
 from policies.reports import BAR, Check, Refused, Report, bar
 from policies.resources import Place, Resource
-from tests.policies.conftest import run, small, stack_file
+from tests.policies.conftest import run, small, stack_file, state, subnet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,16 +171,20 @@ def test_a_comment_is_never_longer_than_a_forge_takes() -> None:
 
 
 def test_a_name_that_is_markup_stays_text(tmp_path: Path) -> None:
-    zone_ = {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-1", "zone": "<b>|x\n# @all"}
-    path = stack_file(tmp_path, podSubnets={"<img src=x>\n": zone_})
-    run(str(path), "--markdown", str(tmp_path / "c.md"), "--sarif", str(tmp_path / "c.sarif"))
-    text = (tmp_path / "c.md").read_text(encoding="utf-8")
-    assert "<img" not in text.replace("\\<img", "")
-    assert "<b" not in text.replace("\\<b", "")
-    assert "\n#" not in text
-    assert "@all" not in text, "nobody is called"
+    zone_ = "<b>|x\n# @all"
+    written = {"cidrBlock": "100.64.1.0/24", "routeTableId": "rtb-11111111", "zone": zone_}
+    refused = stack_file(tmp_path, podSubnets={"<img src=x>\n": written})
+    pods = subnet()
+    pods["inputs"]["availabilityZone"] = zone_
+    for source, stdin in ((str(refused), None), ("-", state({**pods, "urn": f"{pods['urn']}<img src=x>"}))):
+        run(source, "--markdown", str(tmp_path / "c.md"), "--sarif", str(tmp_path / "c.sarif"), stdin=stdin)
+        text = (tmp_path / "c.md").read_text(encoding="utf-8")
+        assert "<img" not in text.replace("\\<img", "")
+        assert "<b" not in text.replace("\\<b", "")
+        assert "\n#" not in text
+        assert "@all" not in text, "nobody is called"
+        json.loads((tmp_path / "c.sarif").read_text(encoding="utf-8"))
     assert "| \\<b\\>\\|x #<!-- --> @<!-- -->all |" in text
-    json.loads((tmp_path / "c.sarif").read_text(encoding="utf-8"))
 
 
 def test_a_backslash_does_not_free_what_stands_behind_it() -> None:

@@ -146,7 +146,7 @@ def test_a_file_is_named_from_the_root_of_the_repository_even_where_it_was_given
 
 def test_a_finding_keeps_its_fingerprint_when_its_figures_change(tmp_path: Path) -> None:
     def fingerprints(block: str) -> list[Any]:
-        zone = {"cidrBlock": block, "routeTableId": "rtb-1"}
+        zone = {"cidrBlock": block, "routeTableId": "rtb-11111111"}
         file = stack_file(tmp_path, podSubnets={"us-east-1a": zone})
         return [item["partialFingerprints"] for item in sarif(tmp_path, str(file))["runs"][0]["results"]]
 

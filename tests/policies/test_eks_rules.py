@@ -160,6 +160,9 @@ def route(target: str, value: Any = "nat-1", destination: Any = "0.0.0.0/0") -> 
     return make(types.ROUTE, "route", properties, sources={"routeTableId": [f"{types.ROUTE_TABLE}::table"]})
 
 
+CUSTOM = "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG"
+
+
 def eni_config(name: str, of: str) -> Resource:
     properties = {"metadata": {"name": name}, "spec": {"subnet": UNKNOWN}}
     return make(types.ENI_CONFIG, name, properties, sources={"spec": [f"{types.SUBNET}::{of}"]})
@@ -202,6 +205,14 @@ VIOLATIONS: list[Case] = [
         [subnet(), subnet("pods-b", "100.64.64.0/18", "us-east-1b"), eni_config("us-east-1b", "pods-a")],
         {},
         "ENIConfig us-east-1b names pods-a, which lies in us-east-1a",
+    ),
+    ("discovery-tags", [subnet(), addon({CUSTOM: "true"})], {}, "pods-a would get no pods"),
+    ("discovery-tags", [subnet()], {"environment": {CUSTOM: "true"}}, "turns the search by tag off"),
+    (
+        "discovery-tags",
+        [subnet(), subnet("pods-b", "100.64.64.0/18", "us-east-1b"), eni_config("us-east-1a", "pods-a")],
+        {"environment": {CUSTOM: "true"}},
+        "pods-b would get no pods",
     ),
     ("discovery-tags", [subnet(tags={ROLE: "0"})], {"cniVersion": "1.19.2"}, "is an invitation to v1.19.2"),
     ("discovery-tags", [subnet(tags={ROLE: "0"})], {"cniVersion": "1.22.1"}, "must not be used with v1.22.1"),
@@ -396,6 +407,9 @@ CLEAN: list[tuple[str, list[Resource], dict[str, Any]]] = [
     ("pod-subnet-zones", [subnet(), nodes(), group()], {}),
     ("pod-subnet-zones", [nodes(), group()], {}),
     ("discovery-tags", [subnet()], {"cniVersion": "1.19.2"}),
+    ("discovery-tags", [subnet(), addon({CUSTOM: "true"}), eni_config("us-east-1a", "pods-a")], {}),
+    ("discovery-tags", [subnet(), addon({CUSTOM: "false"})], {"environment": {CUSTOM: "true"}}),
+    ("discovery-tags", [nodes(), addon({CUSTOM: "true"})], {}),
     ("discovery-tags", [subnet(tags={ROLE: "0"})], {"cniVersion": "1.23.0"}),
     ("discovery-tags", [subnet(tags={ROLE: "0"}), addon()], {}),
     ("discovery-tags", [subnet(tags={"kubernetes.io/role/elb": "1", "Name": "n"})], {}),
@@ -488,6 +502,12 @@ UNDECIDED: list[Case] = [
     ("pod-subnet-zones", [subnet(zone=UNKNOWN)], {"nodeZones": ["us-east-1a"]}, "availabilityZone"),
     ("discovery-tags", [subnet(tags={ROLE: "0"})], {}, "the VPC CNI's version"),
     ("discovery-tags", [subnet(tags=UNKNOWN)], {}, "tags"),
+    (
+        "discovery-tags",
+        [subnet(), make(types.ENI_CONFIG, "a", {"spec": {"subnet": UNKNOWN}})],
+        {"environment": {CUSTOM: "true"}},
+        "the subnet of an ENIConfig",
+    ),
     ("discovery-tags", [subnet(tags={ROLE: UNKNOWN})], {}, f"tag {ROLE}"),
     ("pod-subnet-not-for-nodes", [subnet(tags=UNKNOWN)], {}, "tags"),
     (

@@ -251,3 +251,31 @@ def test_all_wrong_types_come_at_once() -> None:
     with pytest.raises(ProblemsError) as refused:
         declared(config)
     assert len(refused.value.problems) == 3
+
+
+# What only shows beside something else.
+
+ON = "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG"
+
+
+def test_tagged_subnets_that_no_eniconfig_names_are_found_where_custom_networking_is_on() -> None:
+    config = {**config_of(), CNI: {"managedBy": "addon", "addonVersion": "v1.19.2-eksbuild.1"}}
+    for given in (
+        {"settings": {ON: "true"}},
+        {"settings": {"WARM_IP_TARGET": "5", "MINIMUM_IP_TARGET": "10"}, "liveEnvironment": {ON: "true"}},
+    ):
+        assert tripped({**config, CNI: {**config[CNI], **given}}) == {"discovery-tags"}
+    off = {"settings": {ON: "false"}, "liveEnvironment": {ON: "true"}}
+    assert tripped({**config, CNI: {**config[CNI], **off}}) == set()
+    named = {**config[CNI], "settings": {"MAX_ENI": "5"}}
+    assert tripped({**config, CNI: named, "headroom:customNetworking": {"nodeZones": [ZONE]}}) == set()
+    assert tripped(config_of(), {"discovery-tags": {"environment": {ON: "true"}}}) == {"discovery-tags"}
+
+
+def test_a_zone_that_has_nodes_by_the_size_rule_needs_a_pod_subnet() -> None:
+    config = config_of()
+    del config["headroom:podSubnets"]["us-east-1c"]
+    nodes = {"us-east-1a": 10, "us-east-1b": 10, "us-east-1c": 10}
+    size = {"expectedNodes": nodes, "podsPerNode": 100, "instanceType": "m5.8xlarge"}
+    assert tripped(config, {"pod-subnet-size": size}) == {"pod-subnet-zones"}
+    assert tripped(config, {"pod-subnet-size": {**size, "expectedNodes": {**nodes, "us-east-1c": 0}}}) == set()

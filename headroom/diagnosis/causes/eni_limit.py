@@ -6,14 +6,18 @@ from headroom.diagnosis.cluster import Cluster, Growth
 from headroom.diagnosis.finding import NODE_INTERFACES, Finding, cause, counted, said
 from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
-from headroom.facts.values import known
+from headroom.facts.values import items, known
 
 SOURCE = "amazon-vpc-cni-k8s, pkg/vpc/vpc_ip_resource_limit.go"
 
 
 def judge(reading: Reading) -> Finding:
     """Every slot of every interface filled, or what EC2 and ipamd write of it."""
-    hits = tuple(hit for hit in reading.supporting(RootCause.ENI_LIMIT) if not _had_addresses_since(reading, hit))
+    hits = tuple(
+        hit
+        for hit in reading.supporting(RootCause.ENI_LIMIT)
+        if not _had_addresses_since(reading, hit) and not _denied_nobody(reading, hit)
+    )
     cluster = reading.cluster
     if cluster is None:
         seen = _said(reading)
@@ -73,6 +77,14 @@ def _had_addresses_since(reading: Reading, hit: Hit) -> bool:
         int(stats.match.groups["total"]) > int(stats.match.groups["assigned"]) and not hit.is_after(stats)
         for stats in reading.pool_stats.values()
         if stats.may_be_where(hit)
+    )
+
+
+def _denied_nobody(reading: Reading, hit: Hit) -> bool:
+    """Whether ipamd on the hit's node counts that no pod asked in vain: being full then denies nobody."""
+    return any(
+        pool.node == known(hit.line.node) and known(pool.no_available_addresses) == 0
+        for pool in items(reading.snapshot.pools)
     )
 
 

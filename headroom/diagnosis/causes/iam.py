@@ -10,7 +10,8 @@ ERROR_CODES: Final = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedExce
 """EC2's codes for it (EC2 API reference, error codes), as ipamd's metrics count them."""
 
 _MISSING: Final = (
-    r"(?:\biam\b|permissions?\b|polic(?:y|ies)\b|\brole\b).{0,60}(?:\bmissing|\black|\bnot attached|n.t attached|\bdenied)"
+    r"(?:\biam\b|permissions?\b|polic(?:y|ies)\b|\brole\b).{0,60}"
+    r"(?:\bmissing|\black|\bnot attached|n.t attached|\bdenied)"
 )
 
 

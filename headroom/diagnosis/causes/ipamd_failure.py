@@ -1,6 +1,8 @@
 """ipamd, or Azure's counterpart azure-cns, does not run or does not answer on the node."""
 
-from headroom.diagnosis.cluster import NodeState
+from collections.abc import Iterator
+
+from headroom.diagnosis.cluster import Cluster, NodeState
 from headroom.diagnosis.completeness import cni_pods_are_whole
 from headroom.diagnosis.finding import CNI_PODS, Finding, cause, counted, said, sentence
 from headroom.diagnosis.reading import Hit, Reading
@@ -9,6 +11,7 @@ from headroom.diagnosis.verdict import Cause, Evidence, Needed, RootCause, Ruled
 from headroom.facts.kubernetes import CniPod
 from headroom.facts.values import is_known, items, known
 
+_CRASHING = ("CrashLoopBackOff", "Error", "RunContainerError")
 _FAILING = r"(?:aws.?node|ipamd|vpc.?cni).{0,80}(?:crash|fail|not ready|restart|unhealthy|exit)"
 
 
@@ -25,7 +28,9 @@ def judge(reading: Reading) -> Finding:
         if is_known(pods) and _has_aws_node(reading):
             whole = cni_pods_are_whole(cluster.kubernetes)
             nodes = tuple(
-                state for state in cluster.stuck_nodes if (whole if state.cni_pod is None else not state.cni_pod.ready)
+                state
+                for state in cluster.stuck_nodes
+                if (whole and state.listed if state.cni_pod is None else not state.cni_pod.ready)
             )
             seen = tuple(_not_ready(state.node.name, state.cni_pod) for state in nodes)
             if not whole and not nodes:
@@ -42,6 +47,8 @@ def judge(reading: Reading) -> Finding:
                 hits = tuple(hit for hit in hits if hit.signature.name == "ipamd-unreachable" and _is_event(hit))
         elif not is_known(pods):
             needed = (CNI_PODS,)
+    if cluster is not None and not cluster.stuck:
+        seen = tuple(_down(cluster))
     weak = reading.supporting(RootCause.IPAMD_FAILURE, weak=True)
     told = reading.said(_FAILING)
     if weak and told is not None and not ruled_out:
@@ -61,6 +68,19 @@ def judge(reading: Reading) -> Finding:
         ),
         needed=needed,
     )
+
+
+def _down(cluster: Cluster) -> Iterator[Evidence]:
+    """Nodes that are not ready for want of a CNI, and nodes where aws-node crashes: no pod need hang there yet."""
+    pods = {known(pod.node): pod for pod in items(cluster.kubernetes.cni_pods)}
+    for node in items(cluster.kubernetes.nodes):
+        pod = pods.get(node.name)
+        if pod is None or pod.ready:
+            continue
+        ready = next((each for each in items(node.conditions) if each.type == "Ready"), None)
+        without_cni = ready is not None and ready.status != "True" and "cni" in ready.message.lower()
+        if without_cni or known(pod.waiting) in _CRASHING:
+            yield _not_ready(node.name, pod)
 
 
 def _fallback(reading: Reading, weak: tuple[Hit, ...], ruled_out: tuple[RuledOut, ...]) -> tuple[Cause, ...]:

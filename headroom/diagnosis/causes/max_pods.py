@@ -35,6 +35,8 @@ def judge(reading: Reading) -> Finding:
             event.reason == "FailedScheduling" and "too many pods" in event.message.lower()
             for event in cluster.events_of(pod)
         )
+        # A sandbox is made on a node: then it was placed since, and the list does not say where.
+        and not any(event.reason == "FailedCreatePodSandBox" for event in cluster.events_of(pod))
     ]
     if not refused:
         return Finding()
@@ -67,6 +69,7 @@ def judge(reading: Reading) -> Finding:
                 reading,
                 Detail.MAX_PODS,
                 seen=seen,
+                names=[node.name for node, _ in full],
                 summary=f"{counted(len(refused), 'pod')} without a node: on {counted(len(full), 'node')} as many pods "
                 "run as maxPods allows.",
             ),

@@ -9,6 +9,9 @@ from headroom.facts.values import items, known
 ENOUGH_FOR_ONE = 64
 """More than any one node asks for at once, so that a refusal beside so many free addresses contradicts itself."""
 
+LAUNCH_FAILED = "LaunchFailed"
+"""Why a NodeClaim's condition Launched is not True after a refusal (karpenter, nodeclaim lifecycle controller)."""
+
 AZURE_SUBNET = Needed(
     reading="the subnet that Azure named when it refused, with its IP configurations",
     decides="whether the free addresses that were counted are those of the subnet that is used",
@@ -93,7 +96,7 @@ def _launches_fail(reading: Reading) -> bool:
     if aws is None or cluster is None:
         return False
     claims = any(
-        condition.type == "Launched" and condition.status == "False"
+        condition.type == "Launched" and (condition.status == "False" or condition.reason == LAUNCH_FAILED)
         for claim in items(cluster.kubernetes.node_claims)
         for condition in claim.conditions
     )

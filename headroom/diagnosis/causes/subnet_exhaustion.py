@@ -99,9 +99,10 @@ def _summary(cluster: Cluster, nodes: tuple[NodeState, ...], subnets: list[str])
 
 # What is written or told.
 
+_OUT_OF = r"\b(?:ran|running|run) out of (?:free |spare )?(?:ips?\b|ip addresses|addresses)"
 _RAN_OUT = (
-    r"subnets?\b.{0,60}(?<!not )(?<!never )(?<!without )(?:\b(?:ran|running|run) out of (?:free |spare )?(?:ips?\b|addresses)"
-    r"|\bexhausted|\bused up)|\b(?:ran|running|run) out of (?:free |spare )?(?:ips?\b|ip addresses|addresses) in .{0,40}subnet"
+    rf"subnets?\b.{{0,60}}(?<!not )(?<!never )(?<!without )(?:{_OUT_OF}|\bexhausted|\bused up)"
+    rf"|{_OUT_OF} in .{{0,40}}subnet"
 )
 """What people write of a subnet that has no address left."""
 

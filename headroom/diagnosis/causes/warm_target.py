@@ -2,6 +2,7 @@
 
 from headroom.capacity.settings import DEFAULT_WARM_ENI_TARGET, MANIFEST_VALUES, CniSettings, check_settings
 from headroom.diagnosis.cluster import Cluster, Growth, NodeState
+from headroom.diagnosis.completeness import missing_pods
 from headroom.diagnosis.finding import Finding, cause, said, sentence
 from headroom.diagnosis.owners import COOLDOWN, PODS, WARM
 from headroom.diagnosis.reading import Reading
@@ -107,7 +108,8 @@ def _idle(reading: Reading, cluster: Cluster) -> tuple[Cause, ...]:
         idle += owners[WARM] + owners[COOLDOWN]
         used += owners[PODS]
     missing = sum(len(state.stuck) for state in short)
-    if idle <= used or idle < missing:
+    # What a pod has that was not listed looks idle.
+    if idle <= used or idle < missing or missing_pods(cluster.kubernetes) is not None:
         return ()
     return (
         cause(

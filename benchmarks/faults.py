@@ -1,0 +1,92 @@
+"""Verdicts over all rehearsed incidents with every fault in turn: right, in part, undecided, wrong.
+
+Run: python benchmarks/faults.py [--incident NAME]
+
+Each reading of each incident in `tests/incidents` is denied, throttled, not answered, empty, cut short or made to
+contradict another one (`headroom.rehearsal.spoiled`). None may make a verdict wrong; what became undecided is listed.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headroom.capacity.fleet import best_warm_targets
+from headroom.diagnosis import history
+from headroom.diagnosis.classifier import diagnose
+from headroom.diagnosis.verdict import Verdict
+from headroom.facts.document import load
+from headroom.rehearsal.scenarios.incidents import INCIDENTS
+from headroom.rehearsal.spoiled import Outcome, outcome, spoiled
+
+FOLDER = Path(__file__).parents[1] / "tests" / "incidents"
+
+
+def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which works each question out once: the advice on warm targets is a simulation."""
+    answers: dict[str, Any] = {}
+
+    def remember(*arguments: Any, **keywords: Any) -> Any:
+        question = repr((arguments, sorted(keywords.items())))
+        if question not in answers:
+            answers[question] = function(*arguments, **keywords)
+        return answers[question]
+
+    return remember
+
+
+def also_of(name: str) -> set[str]:
+    """Causes that may be told of an incident beside those that were."""
+    if name not in INCIDENTS:
+        return set()
+    told = INCIDENTS[name].expected
+    return {"/".join(part.value for part in cause if part is not None) for cause in (*told.causes, *told.also)}
+
+
+def main() -> int:
+    """Prints the table and what is undecided; 1 if a verdict is wrong."""
+    parser = argparse.ArgumentParser(description="Verdicts under faults.")
+    parser.add_argument("--incident", default="", help="only this one")
+    wanted = parser.parse_args().incident
+    history.best_warm_targets = remembering(best_warm_targets)  # type: ignore[attr-defined]  # for this process only
+    total: Counter[Outcome] = Counter()
+    undecided: defaultdict[str, set[str]] = defaultdict(set)
+    wrong: list[str] = []
+    columns = (Outcome.RIGHT, Outcome.PART, Outcome.UNDECIDED, Outcome.WRONG)
+    print(f"{'incident':24}{'faults':>8}" + "".join(f"{column.value:>15}" for column in columns) + f"{'seconds':>10}")
+    for folder in sorted(FOLDER.iterdir()):
+        if wanted and folder.name != wanted:
+            continue
+        snapshot = load((folder / "facts.json").read_text(encoding="utf-8"), subject=folder.name)
+        expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+        started, counts = time.perf_counter(), Counter[Outcome]()
+        for case in spoiled(snapshot):
+            diagnosis = diagnose(case.snapshot)
+            found = outcome(Verdict(expected["verdict"]), expected["causes"], diagnosis, also=also_of(folder.name))
+            counts[found] += 1
+            if found is Outcome.UNDECIDED:
+                undecided[str(case)].add(folder.name)
+            if found is Outcome.WRONG:
+                causes = ", ".join(cause.name for cause in diagnosis.causes)
+                wrong.append(f"{folder.name}: {case}: {diagnosis.verdict.value} {causes}")
+        total.update(counts)
+        print(
+            f"{folder.name:24}{counts.total():>8,}"
+            + "".join(f"{counts[column]:>15,}" for column in columns)
+            + f"{time.perf_counter() - started:>10.1f}"
+        )
+    print(f"{'in all':24}{total.total():>8,}" + "".join(f"{total[column]:>15,}" for column in columns))
+    print("\nundecided:")
+    for case_name, names in sorted(undecided.items()):
+        print(f"  {case_name}: {', '.join(sorted(names))}")
+    for line in wrong:
+        print(f"WRONG  {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
