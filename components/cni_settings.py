@@ -1,7 +1,7 @@
 """Settings of the VPC CNI (aws-node), merged over what is live and checked for contradictions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,9 +12,8 @@ from pulumi_aws import eks
 from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.settings import check_settings, live_settings_to_keep
+from headroom.planning.addon import ADDON_NAME
 
-ADDON_NAME = "vpc-cni"
-"""The managed add-on's name (EKS user guide, managing-vpc-cni)."""
 DAEMONSET_NAMESPACE = "kube-system"
 DAEMONSET_NAME = "aws-node"
 FIELD_MANAGER = "headroom"
@@ -239,7 +238,7 @@ def _environment_names(schema: Mapping[str, Any]) -> frozenset[str]:
 class CniSettings(pulumi.ComponentResource):
     """Sets aws-node's environment: through the managed add-on, or by a patch of a self-managed DaemonSet.
 
-    The add-on exists already: import it before the first `up` (`pulumi import --file`, see `addon_import`). It is
+    The add-on exists already: import it before the first `up` (`pulumi import --file`, see `headroom.planning.addon`). It is
     kept when the stack is destroyed. Every change of the environment rolls the DaemonSet.
 
     The patch shares the list of environment values with other field managers. An older provider compared such a list by
@@ -284,17 +283,6 @@ class CniSettings(pulumi.ComponentResource):
 def canonical_json(value: Mapping[str, Any]) -> str:
     """JSON with sorted keys and no spaces, so that equal values are equal text and give no difference."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def addon_import(name: str, cluster: str) -> dict[str, Sequence[Mapping[str, object]]]:
-    """The file for `pulumi import --file` that gives the stack the add-on that exists, under its component."""
-    return {
-        "resources": [
-            # Inside the file names must differ; the logical ones are those of the program.
-            {"type": "headroom:index:CniSettings", "name": "component", "logicalName": name, "component": True},
-            {"type": "aws:eks/addon:Addon", "name": name, "id": f"{cluster}:{ADDON_NAME}", "parent": "component"},
-        ]
-    }
 
 
 def _patch_metadata(*, force: bool) -> kubernetes.meta.v1.ObjectMetaPatchArgs:

@@ -16,6 +16,7 @@ from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.names import CLUSTER_NAME_RULE, STACK_NAME_RULE, is_cluster_name, is_stack_name
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import known_or
+from headroom.planning.addon import ADDON_NAME, addon_import
 from headroom.planning.conditions import LISTED
 from headroom.planning.options import Weighed, weigh
 from headroom.planning.plan import Check, Plan, PlannedFile, Postcondition, Step
@@ -23,8 +24,6 @@ from headroom.planning.room import Room
 from headroom.planning.situation import Situation, read_situation
 from headroom.planning.stack_file import Entry, Value, stack_file
 
-ADDON_NAME = "vpc-cni"
-"""Name of the managed add-on (EKS user guide, managing-vpc-cni)."""
 COMPONENT = "pods"
 """Logical name of the stack's components (`stacks/emergency.py`)."""
 
@@ -198,17 +197,6 @@ def _files(situation: Situation, weighed: Weighed, stack: str) -> Iterator[Plann
             text=json.dumps(addon_import("cni", situation.cluster), indent=2) + "\n",
             purpose="takes the managed add-on into the stack as it is",
         )
-
-
-def addon_import(name: str, cluster: str) -> dict[str, Any]:
-    """The file for `pulumi import --file` that gives the stack the add-on that exists, under its component."""
-    return {
-        "resources": [
-            # Inside the file names must differ; the logical ones are those of the program.
-            {"type": "headroom:index:CniSettings", "name": "component", "logicalName": name, "component": True},
-            {"type": "aws:eks/addon:Addon", "name": name, "id": f"{cluster}:{ADDON_NAME}", "parent": "component"},
-        ]
-    }
 
 
 def _title(situation: Situation, weighed: Weighed) -> str:

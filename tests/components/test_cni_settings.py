@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.cni_settings import CniSettings, CniSettingsArgs, addon_import, canonical_json
+from components.cni_settings import CniSettings, CniSettingsArgs, canonical_json
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.settings import MANIFEST_VALUES
+from headroom.planning.addon import addon_import
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.cni_settings import addon_import
+from headroom.planning.addon import addon_import
 from headroom.rehearsal.engine import CHECKOUT
 from headroom.rehearsal.scenarios.cluster import ZONES, wait_for
 from headroom.rehearsal.stack import BLOCKS, Stack
