@@ -238,14 +238,9 @@ def _environment_names(schema: Mapping[str, Any]) -> frozenset[str]:
 class CniSettings(pulumi.ComponentResource):
     """Sets aws-node's environment: through the managed add-on, or by a patch of a self-managed DaemonSet.
 
-    The add-on exists already: import it before the first `up` (`pulumi import --file`, see
-    `headroom.planning.addon`). It is kept when the stack is destroyed. Every change of the environment rolls the DaemonSet.
-
-    The patch shares the list of environment values with other field managers. An older provider compared such a list by
-    position, so that it saw a difference in every preview although there was none (pulumi-kubernetes #2682, December
-    2023). The issue is closed as fixed, but does not say by which release, and the rehearsal cannot show it: its
-    provider compares by name. A preview that keeps on naming a value that aws-node has already is that. To apply it
-    changes nothing on the cluster, so nothing rolls; the one who reported it had `up` wait for a roll that never came.
+    The add-on exists already: import it before the first `up` (`pulumi import --file`, with what
+    `headroom.planning.addon` writes). It is kept when the stack is destroyed. Every change of the environment rolls
+    the DaemonSet.
     """
 
     environment: Mapping[str, str]
