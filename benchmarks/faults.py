@@ -1,6 +1,6 @@
 """Verdicts over all rehearsed incidents with every fault in turn: right, in part, undecided, wrong.
 
-Run: python benchmarks/faults.py [--incident NAME]
+Run: python benchmarks/faults.py [--incident NAME] [--made]
 
 Each reading of each incident in `tests/incidents` is denied, throttled, not answered, empty, cut short or made to
 contradict another one (`headroom.rehearsal.spoiled`). None may make a verdict wrong; what became undecided is listed.
@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from headroom.diagnosis import history
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Verdict
 from headroom.facts.document import load
+from headroom.facts.snapshot import Snapshot
+from headroom.rehearsal import made
 from headroom.rehearsal.scenarios.incidents import INCIDENTS
 from headroom.rehearsal.spoiled import Outcome, outcome, spoiled
 
+MADE = (made.exhausted, made.healthy, made.fragmented, made.leaking, made.crowded, made.full_nodes)
 FOLDER = Path(__file__).parents[1] / "tests" / "incidents"
 
 
@@ -47,42 +50,53 @@ def also_of(name: str) -> set[str]:
     return {"/".join(part.value for part in cause if part is not None) for cause in (*told.causes, *told.also)}
 
 
+def cases(*, made_too: bool) -> Iterator[tuple[str, Snapshot, Verdict, set[str], set[str]]]:
+    """Name, facts, verdict, causes, and further causes that may be told."""
+    for folder in sorted(FOLDER.iterdir()):
+        expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+        snapshot = load((folder / "facts.json").read_text(encoding="utf-8"), subject=folder.name)
+        yield folder.name, snapshot, Verdict(expected["verdict"]), set(expected["causes"]), also_of(folder.name)
+    for make in MADE if made_too else ():
+        snapshot = make()
+        truth = diagnose(snapshot)
+        yield f"made {make.__name__}", snapshot, truth.verdict, {cause.name for cause in truth.causes}, set()
+
+
 def main() -> int:
     """Prints the table and what is undecided; 1 if a verdict is wrong."""
     parser = argparse.ArgumentParser(description="Verdicts under faults.")
     parser.add_argument("--incident", default="", help="only this one")
-    wanted = parser.parse_args().incident
+    parser.add_argument("--made", action="store_true", help="the clusters of the capacity model too (minutes)")
+    arguments = parser.parse_args()
     history.best_warm_targets = remembering(best_warm_targets)  # type: ignore[attr-defined]  # for this process only
     total: Counter[Outcome] = Counter()
     undecided: defaultdict[str, set[str]] = defaultdict(set)
     wrong: list[str] = []
     columns = (Outcome.RIGHT, Outcome.PART, Outcome.UNDECIDED, Outcome.WRONG)
     print(f"{'incident':24}{'faults':>8}" + "".join(f"{column.value:>15}" for column in columns) + f"{'seconds':>10}")
-    for folder in sorted(FOLDER.iterdir()):
-        if wanted and folder.name != wanted:
+    for name, snapshot, verdict, causes, also in cases(made_too=arguments.made):
+        if arguments.incident not in ("", name):
             continue
-        snapshot = load((folder / "facts.json").read_text(encoding="utf-8"), subject=folder.name)
-        expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
         started, counts = time.perf_counter(), Counter[Outcome]()
-        for case in spoiled(snapshot):
+        for case in spoiled(snapshot, every_reason=not name.startswith("made")):
             diagnosis = diagnose(case.snapshot)
-            found = outcome(Verdict(expected["verdict"]), expected["causes"], diagnosis, also=also_of(folder.name))
+            found = outcome(verdict, causes, diagnosis, also=also)
             counts[found] += 1
             if found is Outcome.UNDECIDED:
-                undecided[str(case)].add(folder.name)
+                undecided[case.where].add(name)
             if found is Outcome.WRONG:
-                causes = ", ".join(cause.name for cause in diagnosis.causes)
-                wrong.append(f"{folder.name}: {case}: {diagnosis.verdict.value} {causes}")
+                told = ", ".join(cause.name for cause in diagnosis.causes)
+                wrong.append(f"{name}: {case}: {diagnosis.verdict.value} {told}")
         total.update(counts)
         print(
-            f"{folder.name:24}{counts.total():>8,}"
+            f"{name:24}{counts.total():>8,}"
             + "".join(f"{counts[column]:>15,}" for column in columns)
             + f"{time.perf_counter() - started:>10.1f}"
         )
     print(f"{'in all':24}{total.total():>8,}" + "".join(f"{total[column]:>15,}" for column in columns))
-    print("\nundecided:")
-    for case_name, names in sorted(undecided.items()):
-        print(f"  {case_name}: {', '.join(sorted(names))}")
+    print("\nundecided where one of these is at fault:")
+    for where, names in sorted(undecided.items()):
+        print(f"  {where}: {', '.join(sorted(names))}")
     for line in wrong:
         print(f"WRONG  {line}")
     return 1 if wrong else 0

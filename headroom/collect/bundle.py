@@ -434,16 +434,14 @@ def _is_tar(head: bytes, name: str) -> bool:
 
 def _is_json_log(head: bytes) -> bool:
     """Whether it is a log of one JSON object a line."""
-    lines = head.lstrip().split(b"\n", 2)
-    if len(lines) < 2 or not lines[0].rstrip().endswith(b"}"):  # noqa: PLR2004 - a first line and something after it
+    first = head.lstrip().split(b"\n", 1)[0]
+    if not first.rstrip().endswith(b"}"):
         return False
     try:
-        first = json.loads(lines[0])
+        line = json.loads(first)
     except (ValueError, RecursionError):
         return False
-    return (
-        isinstance(first, dict) and "kind" not in first and bool({"level", "ts", "time", "log", "msg"} & first.keys())
-    )
+    return isinstance(line, dict) and "kind" not in line and bool({"level", "ts", "time", "log", "msg"} & line.keys())
 
 
 def _is_yaml(head: bytes, name: str) -> bool:

@@ -43,7 +43,7 @@ def missing_pods(kubernetes: Kubernetes) -> str | None:
     pods, workloads = items(kubernetes.pods), items(kubernetes.workloads)
     if not pods and items(kubernetes.nodes):
         return "no pod, where there are nodes"
-    if any(isinstance(pod.node, Unknown) or isinstance(pod.ip, Unknown) for pod in pods):
+    if any(isinstance(pod.node, Unknown) or isinstance(pod.ip, Unknown) or (pod.ready and not pod.ip) for pod in pods):
         return "pods whose node or address is not known"
     if sum(pod.ready for pod in pods) < sum(known_or(each.ready, 0) for each in workloads):
         return "fewer ready pods than the workloads count"

@@ -18,7 +18,7 @@ from headroom.diagnosis.cluster import Cluster, read_cluster
 from headroom.diagnosis.signatures import Kind, Match, Signature, match
 from headroom.diagnosis.verdict import Evidence
 from headroom.facts.interfaces import seconds_between
-from headroom.facts.snapshot import Line, Origin, Snapshot, Stated
+from headroom.facts.snapshot import Line, Origin, PoolReading, Snapshot, Stated
 from headroom.facts.values import is_known, items, known, known_or
 
 EVENT_OF_POD: Final = "event of Pod "
@@ -273,6 +273,21 @@ class Reading:
             if before is None or _says_less(before, hit) or not (before.is_after(hit) or _says_less(hit, before)):
                 found[hit.place] = hit
         return found
+
+    def pool_stats_where(self, hit: Hit) -> tuple[Hit, ...]:
+        """The newest figures of a pool that may be that of a line's node."""
+        own = self.pool_stats.get(hit.place) if known(hit.line.node) is not None else None
+        others = self._pool_stats_of_nobody if own is not None else tuple(self.pool_stats.values())
+        return tuple(stats for stats in (*((own,) if own is not None else ()), *others) if stats.may_be_where(hit))
+
+    @cached_property
+    def _pool_stats_of_nobody(self) -> tuple[Hit, ...]:
+        return tuple(stats for stats in self.pool_stats.values() if known(stats.line.node) is None)
+
+    @cached_property
+    def pools(self) -> Mapping[str, PoolReading]:
+        """What ipamd's metrics said, by node."""
+        return {pool.node: pool for pool in items(self.snapshot.pools)}
 
     # What is seen.
 

@@ -26,10 +26,20 @@ _START: Final = 8
 _ZAP_LENGTH: Final = 13
 _ZAP_LEVELS: Final = frozenset(f'{{"level":"{level}'[:13].encode() for level in ("debug", "info", "DEBUG", "INFO"))
 _KLOG_ROUTINE: Final = b"I"
+_ZAP: Final = b"{"
 _MESSAGE: Final = b'"msg":"'
+_MESSAGE_LENGTH: Final = len(_MESSAGE)
 _LEVELS: Final = (b"level=info", b"level=debug", b"[INFO]", b"[DEBUG]")
+_JOURNAL: Final = b"]: "
+_LOGRUS: Final = b"t"  # time="…" level=…
+_LEVEL: Final = b"level="
+_LOGRUS_ROUTINE: Final = frozenset({b"info", b"debu", b"trac"})
+_BEGINNINGS: Final = frozenset({b"{", b"I", b"t", b""})
+_HEAD: Final = 80
+"""Bytes within which a line says its program and its level."""
 _EVENTS: Final = (b"vent occurred", b"vent(v1.")
-_AT_ANY_LEVEL: Final = (_EVENTS[0], b"IPAM", b"remainingInterfaces=0")
+_IPAM: Final = b"IPAM"
+_NO_INTERFACE_LEFT: Final = b"remainingInterfaces=0"
 _NIL: Final = b"<nil>"
 _POOL_STARTS: Final = frozenset(
     {b"IP stats", b"IP pool ", b"Prefix p", b"Current ", b"IP Addre", b"AssignPo", b"AssignIP"}
@@ -163,14 +173,28 @@ def _suspicious(lines: list[bytes]) -> Iterator[bytes]:
     """The lines that are not routine by their level and the beginning of their message."""
     starts = quiet_starts()
     for line in lines:
-        if line[:_ZAP_LENGTH] in _ZAP_LEVELS:
+        first = line[:1]
+        if first == _ZAP and line[:_ZAP_LENGTH] in _ZAP_LEVELS:
             # Nine of ten lines of ipamd.log end here: no call is made for them.
-            place = line.find(_MESSAGE) + len(_MESSAGE)
+            place = line.find(_MESSAGE) + _MESSAGE_LENGTH
             start = line[place : place + _START]
             if start in starts and not _says_nothing(line, start):
                 yield line
-        elif line[:1] == _KLOG_ROUTINE and line[1:5].isdigit():
+            continue
+        at = 0
+        if first not in _BEGINNINGS:
+            # The journal puts time, host and program before what the program wrote.
+            at = line.find(_JOURNAL, 0, _HEAD) + len(_JOURNAL)
+            at = 0 if at < len(_JOURNAL) else at
+            first = line[at : at + 1]
+        if first == _KLOG_ROUTINE and line[at + 1 : at + 5].isdigit():
             if _EVENTS[0] in line or _EVENTS[1] in line:
+                yield line
+        elif first == _LOGRUS:
+            place = line.find(_LEVEL, at, at + _HEAD) + len(_LEVEL)
+            routine = line[place : place + 4] in _LOGRUS_ROUTINE
+            # Written out, since a generator would cost more than all the rest.
+            if not routine or _EVENTS[0] in line or _IPAM in line or _NO_INTERFACE_LEFT in line:
                 yield line
         elif line and _is_suspicious(line):
             yield line
@@ -183,8 +207,10 @@ def _says_nothing(line: bytes, start: bytes) -> bool:
 
 def _is_suspicious(line: bytes) -> bool:
     """Whether a line of no known format, or of logrus, may mean something."""
-    head = line[:80]
-    if (_LEVELS[0] in head or _LEVELS[1] in head) and not any(each in line for each in _AT_ANY_LEVEL):
+    head = line[:_HEAD]
+    if (_LEVELS[0] in head or _LEVELS[1] in head) and not (
+        _EVENTS[0] in line or _IPAM in line or _NO_INTERFACE_LEFT in line
+    ):
         return False
     if (_LEVELS[2] in head or _LEVELS[3] in head) and _pool_has_room(line):
         return False

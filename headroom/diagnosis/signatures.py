@@ -6,10 +6,10 @@ of lines `interesting_lines` finds, block by block, the few lines that can match
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -187,30 +187,31 @@ def match(
         stated: Whether a person says it: then only wordings count that are marked so.
     """
     normal = normalise(text)
-    found = _matches(normal, signatures(), origin, cloud, stated=stated)
+    found = _matches(normal, origin, cloud, stated=stated)
     if "\n" in text:  # wrapped in the middle of a word
         rejoined = normalise(text.replace("\r", "").replace("\n", ""))
         names = {each.signature.name for each in found}
-        found += [
-            each
-            for each in _matches(rejoined, signatures(), origin, cloud, stated=stated)
-            if each.signature.name not in names
-        ]
+        found += [each for each in _matches(rejoined, origin, cloud, stated=stated) if each.signature.name not in names]
     if cut or normal.endswith(_CUT_MARKS):
         found += _cut_matches(normal, found, origin, cloud)
     beaten = {name for each in found for name in each.signature.beats}
     return tuple(each for each in found if each.signature.name not in beaten)
 
 
-def _matches(
-    normal: str, among: Iterable[Signature], origin: Origin | None, cloud: str | None, *, stated: bool
-) -> list[Match]:
-    lowered = normal.lower()
+# Ids of sandboxes and containers, of which every event names another: no wording has one.
+_LONG_ID = re.compile(r"\b[0-9a-f]{12,}\b")
+
+
+@lru_cache(maxsize=4096)
+def _candidates(lowered: str) -> tuple[Signature, ...]:
+    """The signatures of which a text in lower case has what they require."""
+    return tuple(each for each in signatures() if any(required in lowered for required in each.requires))
+
+
+def _matches(normal: str, origin: Origin | None, cloud: str | None, *, stated: bool) -> list[Match]:
     found = []
-    for signature in among:
-        if (stated and not signature.stated) or not any(required in lowered for required in signature.requires):
-            continue
-        if not signature.counts_for(origin, cloud):
+    for signature in _candidates(_LONG_ID.sub("", normal.lower())):
+        if (stated and not signature.stated) or not signature.counts_for(origin, cloud):
             continue
         hit = signature.pattern.search(normal)
         if hit is not None:

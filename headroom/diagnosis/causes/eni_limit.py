@@ -6,7 +6,7 @@ from headroom.diagnosis.cluster import Cluster, Growth
 from headroom.diagnosis.finding import NODE_INTERFACES, Finding, cause, counted, said
 from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
-from headroom.facts.values import items, known
+from headroom.facts.values import known
 
 SOURCE = "amazon-vpc-cni-k8s, pkg/vpc/vpc_ip_resource_limit.go"
 
@@ -75,17 +75,14 @@ def _had_addresses_since(reading: Reading, hit: Hit) -> bool:
     """Whether the pool had addresses that no pod used, after it had reached its limit: then the limit denies nobody."""
     return any(
         int(stats.match.groups["total"]) > int(stats.match.groups["assigned"]) and not hit.is_after(stats)
-        for stats in reading.pool_stats.values()
-        if stats.may_be_where(hit)
+        for stats in reading.pool_stats_where(hit)
     )
 
 
 def _denied_nobody(reading: Reading, hit: Hit) -> bool:
     """Whether ipamd on the hit's node counts that no pod asked in vain: being full then denies nobody."""
-    return any(
-        pool.node == known(hit.line.node) and known(pool.no_available_addresses) == 0
-        for pool in items(reading.snapshot.pools)
-    )
+    pool = reading.pools.get(known(hit.line.node) or "")
+    return pool is not None and known(pool.no_available_addresses) == 0
 
 
 def _summary(reading: Reading) -> str:
