@@ -46,6 +46,8 @@ SCENARIOS = (
 
 NEXT = "stacks/Pulumi.example-emergency.yaml is the file to copy for a cluster of your own."
 FAILED = 1
+UNPROVEN = 3
+"""A copy cannot show all that the plan needs."""
 PLAIN_WIDTH = 160
 """Columns where no terminal says how many it has."""
 
@@ -112,6 +114,8 @@ def rehearse(  # noqa: C901, PLR0913 - one argument for each option, and what ma
                 click.echo(json.dumps(result, indent=2))
             if keep:
                 _stay(console, world)
+            if result.get("unproven"):
+                sys.exit(UNPROVEN)
     except KeyboardInterrupt:
         console.print("\nInterrupted: every process that it started has been ended.")
         sys.exit(130)

@@ -137,6 +137,14 @@ def said(what: str, value: object, *, threshold: str = "") -> Evidence:
     return Evidence(what=what, where="said", value=str(value), threshold=threshold)
 
 
+def free_addresses(reading: Reading, *, threshold: str = "") -> Evidence:
+    """The count of free addresses that `reading.free_addresses` holds, and who told it."""
+    free = reading.free_addresses
+    if known(reading.stated.subnet_free_addresses) is None:
+        return Evidence(what="AvailableIpAddressCount", where="EC2", value=f"{free} free", threshold=threshold)
+    return said("free addresses of the subnet", free, threshold=threshold)
+
+
 # Readings that decide, with the command that gets them.
 
 SUBNET_FREE: Final = Needed(

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from headroom.diagnosis.classifier import diagnose
-from headroom.facts.aws import Aws, NodeGroup
+from headroom.facts.aws import Addon, Aws, NodeGroup
 from headroom.facts.document import load
 from headroom.facts.kubernetes import (
     DisruptionBudget,
@@ -80,15 +80,22 @@ def test_the_twins_own_snapshot_yields_the_same_diagnosis(
 
 @pytest.mark.control_plane
 @pytest.mark.engine
-def test_a_plan_is_previewed_applied_and_verified_on_the_copy(tools: Tools, tmp_path: Path) -> None:
-    original = read_original(incident_facts("eks-eni-limit"))
+def test_a_plan_is_previewed_imported_applied_and_verified_on_a_copy_with_a_managed_add_on(
+    tools: Tools, tmp_path: Path
+) -> None:
+    facts = incident_facts("eks-eni-limit")
+    addon = Addon(version="v1.19.2-eksbuild.1", status="ACTIVE", environment={"WARM_ENI_TARGET": "1"})
+    original = read_original(replace(facts, aws=replace(known_or(facts.aws, Aws()), addon=addon)))
     with world_of(original, tools, tmp_path) as (world, narrator, clock):
         result = play(original, world, narrator, clock)
-    assert (result["verdict"], result["causes"]) == ("found", ["eni_limit"])
+        assert isinstance(narrator.console.file, StringIO)
+        told = narrator.console.file.getvalue()
+    assert (result["verdict"], result["causes"], result["unproven"]) == ("found", ["eni_limit"], "")
+    assert "the copy's own give the same, byte for byte" in told
     phases = {phase.name: phase for phase in narrator.phases}
-    assert list(phases) == ["copy", "diagnose", "plan", "by hand", "preview", "up", "verify"]
+    assert list(phases) == ["copy", "diagnose", "plan", "by hand", "preview", "import", "up", "verify"]
+    # Among them that the live DaemonSet has the settings: EKS put them there, not the stack.
     assert str(phases["verify"].facts["conditions"]).startswith("all 4 met")
-    assert result["unproven"] == ""
 
 
 @pytest.mark.control_plane

@@ -6,7 +6,10 @@ from headroom.diagnosis.cluster import Cluster, Growth
 from headroom.diagnosis.finding import NODE_INTERFACES, Finding, cause, counted, said
 from headroom.diagnosis.reading import POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
-from headroom.facts.values import known
+from headroom.facts.values import NOT_COLLECTED, known
+
+ROUTINE = ("interface-limit-reached", "no-room-for-interface")
+"""What ipamd writes of a full node, whether or not a pod waits for it."""
 
 SOURCE = "amazon-vpc-cni-k8s, pkg/vpc/vpc_ip_resource_limit.go"
 
@@ -20,11 +23,19 @@ def judge(reading: Reading) -> Finding:
     )
     cluster = reading.cluster
     if cluster is None:
-        seen = _said(reading)
-        if not hits and not seen:
-            return Finding(needed=(NODE_INTERFACES,) if reading.symptoms and reading.cloud in ("aws", None) else ())
-        return Finding(causes=(cause(reading, RootCause.ENI_LIMIT, hits=hits, seen=seen, summary=_summary(reading)),))
+        return _written(reading, hits)
     return _seen(reading, cluster, hits)
+
+
+def _written(reading: Reading, hits: tuple[Hit, ...]) -> Finding:
+    seen = _said(reading)
+    if not hits and not seen:
+        return Finding(needed=(NODE_INTERFACES,) if reading.symptoms and reading.cloud in ("aws", None) else ())
+    found = cause(reading, RootCause.ENI_LIMIT, hits=hits, seen=seen, summary=_summary(reading))
+    if seen or reading.symptoms or not all(hit.signature.name in ROUTINE for hit in hits):
+        return Finding(causes=(found,))
+    # A node that is full writes so all the time, though nobody waits for it: only who picked the line out means it.
+    return Finding(causes=(found,)) if reading.snapshot.kubernetes in (None, NOT_COLLECTED) else Finding()
 
 
 def _seen(reading: Reading, cluster: Cluster, hits: tuple[Hit, ...]) -> Finding:

@@ -2,7 +2,7 @@
 
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.diagnosis.cluster import Cluster, Growth
-from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, said
+from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, free_addresses, said
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
 from headroom.facts.values import known
@@ -29,7 +29,7 @@ def judge(reading: Reading) -> Finding:
         return Finding(needed=(SUBNET_FREE,))
     seen = []
     if free is not None:
-        seen.append(said("free addresses of the subnet", free, threshold=f"a /28 is {PREFIX_ADDRESSES}"))
+        seen.append(free_addresses(reading, threshold=f"a /28 is {PREFIX_ADDRESSES}"))
     elif reading.free_addresses_shown:
         seen.append(said("free addresses of the subnet", "some, not counted"))
     if known(reading.stated.subnet_free_prefixes) == 0:

@@ -1,7 +1,7 @@
 """Nodes themselves get no address: none can be launched in the subnets that they are launched in."""
 
 from headroom.diagnosis.cluster import Cluster
-from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, counted, said
+from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, counted, free_addresses
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence, Needed
 from headroom.facts.values import items, known
@@ -32,11 +32,11 @@ def judge(reading: Reading) -> Finding:
     if reading.cluster is not None:
         return _seen(reading, reading.cluster, hits)
     if hits:
-        seen = [said("free addresses of the subnet", free)] if free is not None else []
+        seen = [free_addresses(reading)] if free is not None else []
         summary = "The subnet has too few free addresses for another node."
     elif reading.cloud == "azure" and free == 0 and reading.of("azure-ipam-empty"):
         hits = reading.of("azure-ipam-empty")
-        seen = [said("free addresses of the subnet", 0, threshold="one address")]
+        seen = [free_addresses(reading, threshold="one address")]
         summary = "The node subnet has no free address."
     else:
         return Finding()

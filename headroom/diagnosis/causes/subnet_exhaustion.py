@@ -4,7 +4,7 @@ from headroom.addresses.blocks import usable_addresses
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.diagnosis.causes.fragmentation import takes_prefixes
 from headroom.diagnosis.cluster import Cluster, Growth, NodeState
-from headroom.diagnosis.finding import IPAMD_LOG, SUBNET_FREE, Finding, cause, counted, said
+from headroom.diagnosis.finding import IPAMD_LOG, SUBNET_FREE, Finding, cause, counted, free_addresses, said
 from headroom.diagnosis.owners import block_of
 from headroom.diagnosis.reading import LARGEST_REQUEST, POOL_STATS, Hit, Reading
 from headroom.diagnosis.verdict import Evidence, Needed, RootCause, RuledOut
@@ -170,9 +170,7 @@ def _told(reading: Reading) -> list[Evidence]:
     if free >= wanted:
         return []
     threshold = "one address" if wanted == 1 or free == 0 else f"a new interface asks for {wanted} at once"
-    if known(reading.stated.subnet_free_addresses) is None:
-        return [Evidence(what="AvailableIpAddressCount", where="EC2", value=f"{free:,} free", threshold=threshold)]
-    return [said("free addresses of the subnet", free, threshold=threshold)]
+    return [free_addresses(reading, threshold=threshold)]
 
 
 def _wanted(reading: Reading) -> int:

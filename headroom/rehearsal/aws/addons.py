@@ -37,12 +37,16 @@ class LiveEnvironment(Protocol):
     def replace(self, cluster: str, environment: Mapping[str, str], *, version: str | None = None) -> None:
         """Make it exactly this; with a version, of that add-on version."""
 
+    def version(self, cluster: str) -> str:
+        """The add-on version that it was made of last; empty if it was of none."""
+
 
 class MemoryEnvironment:
     """DaemonSets that consist of nothing but their environment, one a cluster."""
 
     def __init__(self) -> None:
         self._environments: dict[str, dict[str, str]] = {}
+        self._versions: dict[str, str] = {}
 
     def read(self, cluster: str) -> dict[str, str]:
         """All variables."""
@@ -50,8 +54,13 @@ class MemoryEnvironment:
 
     def replace(self, cluster: str, environment: Mapping[str, str], *, version: str | None = None) -> None:
         """Make it exactly this."""
-        del version
         self._environments[cluster] = dict(environment)
+        if version is not None:
+            self._versions[cluster] = version
+
+    def version(self, cluster: str) -> str:
+        """The version that it was given last."""
+        return self._versions.get(cluster, "")
 
 
 class AddonsError(Exception):

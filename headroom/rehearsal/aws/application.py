@@ -9,6 +9,7 @@ Back door (JSON in, JSON out), all below `/headroom/`:
 - `POST seed`: many instances with their interfaces and addresses at once
 - `POST replica`: a whole VPC as a snapshot has it
 - `GET daemonset`, `PUT daemonset`: the environment of a simulated cluster's aws-node
+- `GET daemonset-version`: the version of the add-on that it was made of last
 """
 
 import io
@@ -199,6 +200,7 @@ class Application:
             ("POST", "seed"): self._plant,
             ("POST", "replica"): self._replicate,
             ("GET", "daemonset"): lambda values: self._addons.environment.read(values["cluster"]),
+            ("GET", "daemonset-version"): lambda values: self._addons.environment.version(values["cluster"]),
             ("PUT", "daemonset"): lambda values: self._addons.environment.replace(
                 values["cluster"], values["environment"]
             ),

@@ -25,6 +25,14 @@ class BackDoorRefusedError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class AwsNode:
+    """A cluster's aws-node as EKS holds it to be: its environment, and the add-on version that it came of last."""
+
+    environment: Mapping[str, str]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """The running simulated AWS; a context manager that stops it.
 
@@ -114,6 +122,11 @@ class Endpoint:
     def aws_node_environment(self, cluster: str) -> dict[str, str]:
         """The environment of a simulated cluster's aws-node."""
         return dict(self.back_door("GET", "daemonset", {"cluster": cluster}))
+
+    def aws_node(self, cluster: str) -> AwsNode:
+        """A simulated cluster's aws-node as EKS holds it to be."""
+        version = self.back_door("GET", "daemonset-version", {"cluster": cluster})
+        return AwsNode(self.aws_node_environment(cluster), str(version))
 
     def set_aws_node_environment(self, cluster: str, environment: Mapping[str, str]) -> None:
         """What `kubectl set env` does: change aws-node behind the add-on's back."""

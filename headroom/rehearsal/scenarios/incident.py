@@ -34,6 +34,8 @@ SPEED = 20.0
 START = datetime(2026, 3, 3, 20, 20, tzinfo=UTC)
 VERIFY_SECONDS = 900
 """Simulated time that a cure may take; the plan's own patience is shorter."""
+IMPORT_OPTIONS = ("--yes", "--skip-preview", "--protect=false", "--generate-code=false")
+"""What answers the questions that `pulumi import` would ask a person."""
 LOOK_SECONDS = 20
 """Simulated time between two looks at the postconditions."""
 
@@ -284,12 +286,16 @@ def _cure(incident: Incident, world: World, narrator: Narrator, running: Cluster
 
 
 def apply_plan(world: World, narrator: Narrator, plan: Plan, played: Played) -> None:
-    """Previews the plan's stack with the policies, and applies it."""
+    """Previews the plan's stack with the policies, takes into it what is there already, and applies it."""
     with narrator.phase("preview", "Previewed with the policies") as phase:
         arguments = write_plan(world, plan)
         preview = pulumi(world, narrator, "preview", *arguments)
         played.seconds["preview"] = preview.seconds
         phase.facts = {"page to preview (s)": played.page_to_preview}
+    imports = world.engine.stack_file(plan.stack).with_name(f"import.{plan.stack}.json")
+    if imports.exists():
+        with narrator.phase("import", "What is there already is taken into the stack, as it is"):
+            pulumi(world, narrator, "import", "--file", str(imports), *IMPORT_OPTIONS)
     with narrator.phase("up", "Applied"):
         pulumi(world, narrator, "up", "--yes", "--skip-preview", *arguments)
 

@@ -9,6 +9,7 @@ from headroom.diagnosis.verdict import Detail
 from headroom.facts.kubernetes import Node
 from headroom.facts.snapshot import Origin
 from headroom.facts.values import items, known, known_or
+from headroom.rehearsal.addon_manager import AddonManager
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.kube import PODS, Kube, Object
 from headroom.rehearsal.nodes import Nodes
@@ -67,6 +68,9 @@ def build(
         seconds=90,
         what="aws-node to be ready on every node",
     )
+    if original.aws.addon is not None:
+        manager = AddonManager(world.endpoint, world.kube, original.name, nodes.errors)
+        world.on_close(manager.stop)
     shape = Shape(
         vpc_cidr=original.blocks[0].cidr_block,
         public_cidr="",

@@ -211,7 +211,7 @@ def _node_group(world: World, original: Original, group: NodeGroup) -> None:
 
 def _addon(world: World, original: Original, addon: Addon) -> None:
     wanted: dict[str, Any] = {}
-    if environment := known(addon.environment):
+    if isinstance(environment := addon.environment, Mapping):
         wanted["configurationValues"] = json.dumps({"env": dict(environment)})
     if isinstance(addon.service_account_role_arn, str):
         wanted["serviceAccountRoleArn"] = addon.service_account_role_arn
@@ -236,5 +236,7 @@ def _addon(world: World, original: Original, addon: Addon) -> None:
         with suppress(ClientError):
             described = world.eks.describe_addon(clusterName=original.name, addonName="vpc-cni")["addon"]
             if described["status"] != "CREATING":
-                return
+                break
         time.sleep(0.2)
+    # What is live is what the original's DaemonSet has, whatever EKS believes.
+    world.endpoint.set_aws_node_environment(original.name, original.environment)

@@ -135,9 +135,15 @@ def differences(original: Diagnosis, copy: Diagnosis) -> Iterator[str]:
 
 
 def _until_stuck(running: Cluster, wanted: int) -> int:
-    """Waits until as many pods hang as in the original, or no more come to hang; and until that stays so."""
-    deadline = time.monotonic() + STUCK_SECONDS
-    while len(sight.stuck(running)) < wanted and time.monotonic() < deadline:
+    """Waits until as many pods hang as in the original, or no more come to hang; and until that stays so.
+
+    Every CNI has looked at its pool by then: where EC2 throttles them, they come to that one after the other.
+    """
+    deadline, begun = time.monotonic() + STUCK_SECONDS, running.nodes.clock.now()
+    nodes = list(running.nodes.nodes.values())
+    while time.monotonic() < deadline and (
+        any(node.ipamd.busy_until < begun for node in nodes) or len(sight.stuck(running)) < wanted
+    ):
         time.sleep(0.2)
     return sight.until_still(running, lambda: len(sight.stuck(running)))
 

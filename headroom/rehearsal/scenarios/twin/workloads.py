@@ -8,7 +8,7 @@ import hashlib
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,18 +111,21 @@ def build_workloads(kube: Kube, original: Original) -> None:
         _services(builder)
         _budgets(builder)
         jobs = {owner.label: _job(builder, owner) for owner in owners if owner.kind == "Job"}
-        for owner in owners:
-            builder.each(partial(_pod, builder, owner, jobs.get(owner.label)), owner.pods)
-        time.sleep(SEEN_SECONDS)
+        # The scheduler has to see the nodes as full as they are before it looks at the pods that have none.
+        for on_nodes in (True, False):
+            for owner in owners:
+                pods = [pod for pod in owner.pods if (pod.node is not None) is on_nodes]
+                builder.each(partial(_pod, builder, owner, jobs.get(owner.label)), pods)
+            time.sleep(SEEN_SECONDS)
         builder.each(partial(_controller, builder), owners)
         wait_for(lambda: _settled(kube, owners), seconds=60, what="the controllers to take their pods")
         builder.each(partial(_deployment, builder), [owner for owner in owners if owner.kind == "Deployment"])
         _keep_up_to_date(builder, owners)
 
 
-def held_back(pod: Pod, waiting: Iterable[str]) -> bool:
+def held_back(pod: Pod, waiting: Container[str]) -> bool:
     """Whether a pod on a node waits for something else than an address, so that its kubelet has to leave it alone."""
-    return pod.ip is None and pod.node is not None and not pod.host_network and key_of(pod) not in set(waiting)
+    return pod.ip is None and pod.node is not None and not pod.host_network and key_of(pod) not in waiting
 
 
 # Who owns what.
