@@ -23,7 +23,8 @@ SUBJECT: Final = "headroom diagnose"
 @click.option("--facts", type=click.Path(path_type=Path), help="A snapshot written by `headroom collect`.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="A folder of outputs, or an EKS log archive.")
 @click.option("--case", type=click.Path(path_type=Path), help="A case file: lines, and what is known.")
-@click.option("--log", "logs", multiple=True, type=click.Path(path_type=Path), help="A log file; several.")
+@click.option("--log", "logs", multiple=True, type=click.Path(path_type=Path), help="A log file; more may follow.")
+@click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @click.option("--region", default="", help="With --cluster: its Region.")
 @click.option("--profile", default="", help="With --cluster: profile of the AWS credentials.")
 @click.option("--context", default="", help="With --cluster: context of the kubeconfig.")
@@ -36,6 +37,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one argument for each option
     bundle: Path | None,
     case: Path | None,
     logs: tuple[Path, ...],
+    more: tuple[Path, ...],
     region: str,
     profile: str,
     context: str,
@@ -47,6 +49,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one argument for each option
     \b
     headroom diagnose --cluster prod-use1
     headroom diagnose --bundle eks_i-0abc.tar.gz --json
+    headroom diagnose --log ipamd.log plugin.log
 
     --log adds log files to any of them, or stands alone. Exit code 0: healthy; 1: a cause was found, or it is not
     addresses; 2: bad input; 3: undecided.
@@ -54,7 +57,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one argument for each option
     live = FactsFrom(
         file=facts, cluster=cluster, region=region, profile=profile, context=context, endpoint_url=endpoint_url
     )
-    _check_sources(cluster=cluster, facts=facts, bundle=bundle, case=case, logs=logs)
+    _check_sources(cluster=cluster, facts=facts, bundle=bundle, case=case, logs=logs, more=more)
+    logs = (*logs, *more)
     snapshot = _read(live, bundle=bundle, case=case)
     if logs:
         snapshot = _with_logs(snapshot, logs)
@@ -65,8 +69,17 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 def _check_sources(**given: Any) -> None:
     names = [name for name in ("cluster", "facts", "bundle", "case") if given[name]]
-    if len(names) == 1 or (not names and given["logs"]):
+    stray = given["more"] if not given["logs"] else ()
+    if not stray and (len(names) == 1 or (not names and given["logs"])):
         return
+    if stray:
+        problem = Problem(
+            rule="where-from",
+            value=str(stray[0]),
+            reason="follows no option that says what it is.",
+            next_step="Write --log before logs, else --bundle, --case or --facts before it.",
+        )
+        raise ProblemsError([problem], subject=SUBJECT)
     options = " and ".join(f"--{name}" for name in names)
     problem = Problem(
         rule="where-from",

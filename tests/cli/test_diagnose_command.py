@@ -106,6 +106,16 @@ def test_logs_stand_alone_or_beside_a_case(tmp_path: Path) -> None:
     assert {each["what"] for each in beside.data["causes"][0]["evidence"]} > {"free addresses of the subnet"}
 
 
+def test_several_logs_may_follow_one_option(tmp_path: Path) -> None:
+    names = []
+    for number, text in enumerate((BARE, REFUSED, "0/3 nodes are available: 3 Too many pods.")):
+        names.append(str(tmp_path / f"{number}.log"))
+        Path(names[-1]).write_text(f"{text}\n", encoding="utf-8")
+    run = diagnosed("--log", *names, "--json")
+    assert {each["rootCause"] for each in run.data["causes"]} == {"subnet_exhaustion", "eni_limit"}
+    assert run.out == diagnosed("--log", names[0], "--log", names[1], "--log", names[2], "--json").out
+
+
 def test_a_bundle_is_read(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "ipamd.log").write_text(f"{REFUSED}\n", encoding="utf-8")
@@ -122,6 +132,7 @@ def test_a_bundle_is_read(tmp_path: Path) -> None:
         (("--bundle", "missing"), "cannot be read"),
         (("--log", "missing.log"), "cannot be read"),
         (("--facts", "missing.json"), "missing.json"),
+        (("ipamd.log",), "Write --log before logs"),
     ],
 )
 def test_bad_input_ends_with_2_and_a_next_step(

@@ -212,7 +212,8 @@ def install_eni_configs(client: Kube) -> None:
     wait_for(
         lambda: any(
             each["type"] == "Established" and each["status"] == "True"
-            for each in client.get(CRDS, "eniconfigs.crd.k8s.amazonaws.com").get("status", {}).get("conditions", [])
+            # A new definition carries `conditions: null` until the API server has looked at it.
+            for each in client.get(CRDS, "eniconfigs.crd.k8s.amazonaws.com").get("status", {}).get("conditions") or ()
         ),
         seconds=30,
         what="ENIConfig to be established",

@@ -296,7 +296,8 @@ def cni_ready(kube: Kube) -> int:
     found = kube.list_all(PODS, "kube-system", labels="k8s-app=aws-node")
     return sum(
         any(
-            each["type"] == "Ready" and each["status"] == "True" for each in pod.get("status", {}).get("conditions", [])
+            each["type"] == "Ready" and each["status"] == "True"
+            for each in (pod.get("status") or {}).get("conditions") or ()
         )
         for pod in found
     )
