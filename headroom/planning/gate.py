@@ -1,0 +1,428 @@
+"""Whether a step of a traffic shift may stand: judged from what the requests' log and Front Door say.
+
+A gate is closed unless it is proven open: no rows, partial answers, too few requests, weights that are not the
+stack's and queries that fail all keep it closed. The function is given everything it looks at, so that a gate that was
+interrupted goes on where it stopped.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from headroom.facts.values import Fact, Unknown
+from headroom.planning.front_door import WHOLE
+from headroom.planning.traffic import GateRecord, GateSettings, OriginState, Outcome, Traffic
+
+MINUTE: Final = timedelta(minutes=1)
+ERROR_MINUTES: Final = 5
+LATENCY_MINUTES: Final = 3
+THROUGHPUT_MINUTES: Final = 5
+"""How long a reading must be bad (AKS documentation, aks-production-upgrade-strategies)."""
+SHARE_MINUTES: Final = 5
+"""Minutes that traffic must be split as the weights say before the soak begins; our own choice."""
+LEAST_OF_A_WINDOW: Final = 100
+"""Requests below which a window of minutes says nothing of a rate; our own choice."""
+LEAST_OF_A_MINUTE: Final = 20
+"""Requests below which a minute's 95th percentile is one request's luck; our own choice."""
+SILENT_MINUTES: Final = 10
+"""Minutes without any row before the log counts as silent; our own choice."""
+DEVIATIONS: Final = 4
+"""Standard deviations of chance within which an observed share is the weights' own; our own choice."""
+PERCENTILE: Final = 95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """What one cluster answered in one minute.
+
+    Attributes:
+        start: The minute, in UTC.
+        label: What the log calls the cluster.
+        requests: Requests, each row counted as many times as it stands for.
+        errors: Those that failed.
+        p95: The 95th percentile of their time, in milliseconds; None where there was no request.
+    """
+
+    start: datetime
+    label: str
+    requests: float
+    errors: float
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one look at the log and at Front Door gave.
+
+    Attributes:
+        at: When it was taken, in UTC.
+        minutes: Minutes of both clusters from the start of the baseline on; unknown where the answer failed or was
+            partial.
+        origins: How the origins stand, by name.
+    """
+
+    at: datetime
+    minutes: Fact[tuple[Minute, ...]]
+    origins: Fact[Mapping[str, OriginState]]
+
+
+class Phase(StrEnum):
+    """How far a step has come."""
+
+    PROPAGATING = "propagating"
+    """Front Door does not split traffic as the weights say yet."""
+    SOAKING = "soaking"
+    PASSED = "passed"
+    STOPPED = "stopped"
+    """The step is worse than the baseline, or is not what the stack says: go back."""
+    UNDECIDED = "undecided"
+    """What is needed could not be read: the gate stays closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateState:
+    """How the gate stands.
+
+    Attributes:
+        phase: How far it has come.
+        because: Why, in sentences.
+        figures: Readings by name, for the record.
+        settled: When traffic began to be split as the weights say.
+        retry: Whether another look may still decide it (an answer that failed may come the next time).
+    """
+
+    phase: Phase
+    because: tuple[str, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+    settled: datetime | None = None
+    retry: bool = False
+
+
+def judge(traffic: Traffic, changed: datetime, seen: Observation) -> GateState:
+    """How the gate of the stack's step stands.
+
+    Args:
+        traffic: The shift.
+        changed: When the step's weights were applied, in UTC.
+        seen: What was read last.
+    """
+    drift = _drift(traffic, seen.origins)
+    if drift is not None:
+        return drift
+    if seen.minutes is None or isinstance(seen.minutes, Unknown):
+        return _undecided(f"The requests' log: {seen.minutes or 'no answer'}.", retry=True)
+    settings = traffic.gate
+    until = _floor(seen.at - timedelta(minutes=settings.ingestion_minutes))
+    minutes = tuple(m for m in seen.minutes if m.start < until)
+    after = [m for m in minutes if m.start >= changed]
+    silence = _silence(after, changed, until)
+    if silence is not None:
+        return silence
+    baseline = _baseline(traffic, [m for m in minutes if m.start < changed], changed)
+    if isinstance(baseline, GateState):
+        return baseline
+    return _compare(traffic, baseline, after, changed, until)
+
+
+def _compare(
+    traffic: Traffic, baseline: "_Baseline", after: Sequence[Minute], changed: datetime, until: datetime
+) -> GateState:
+    """The minutes since the change against the baseline: harm at once, then the split, then the soak."""
+    settings = traffic.gate
+    figures: dict[str, float] = {
+        "expectedShare": float(traffic.share()),
+        "baselineErrorRate": baseline.error_rate,
+        "baselineP95": baseline.p95,
+        "baselineRequestsAMinute": baseline.requests_a_minute,
+    }
+    bad = _harm(traffic, settings, baseline, after, changed, until)
+    if bad:
+        return GateState(phase=Phase.STOPPED, because=tuple(bad), figures=figures)
+    settled = _settled(traffic, after, changed, until)
+    if settled is None:
+        return _not_settled(traffic, settings, after, changed, until, figures)
+    if traffic.step == 0:
+        back = f"{traffic.old.name} has all requests again since {settled:%H:%M} UTC."
+        return GateState(phase=Phase.PASSED, because=(back,), figures=figures, settled=settled)
+    return _soak(traffic, settings, [m for m in after if m.start >= settled], settled, until, figures)
+
+
+def record(stack: str, traffic: Traffic, state: GateState, started: datetime, ended: datetime) -> GateRecord:
+    """The line of the history that a gate's end leaves."""
+    outcomes = {Phase.PASSED: Outcome.PASSED, Phase.STOPPED: Outcome.STOPPED}
+    return GateRecord(
+        stack=stack,
+        step=traffic.step,
+        outcome=outcomes.get(state.phase, Outcome.UNDECIDED),
+        started=started,
+        ended=ended,
+        because=state.because,
+        figures={name: round(value, 4) for name, value in state.figures.items()},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Baseline:
+    """The old cluster before the change: errors of all requests, milliseconds, requests of both a minute."""
+
+    error_rate: float
+    p95: float
+    requests_a_minute: float
+
+
+def _drift(traffic: Traffic, origins: Fact[Mapping[str, OriginState]]) -> GateState | None:
+    """Stops where Front Door's weights are not the stack's: another hand was at work."""
+    if origins is None or isinstance(origins, Unknown):
+        return _undecided(f"The origins of {traffic.origin_group}: {origins or 'there are none'}.", retry=True)
+    wrong = []
+    for name, wanted in traffic.states().items():
+        found = origins.get(name)
+        if found is None:
+            wrong.append(f"{name} is not in {traffic.origin_group}")
+        elif found.enabled != wanted.enabled or (wanted.enabled and found.weight != wanted.weight):
+            wrong.append(f"{name} stands at {found}, the stack says {wanted}")
+    others = sorted(name for name, found in origins.items() if found.enabled and name not in traffic.states())
+    wrong.extend(f"{name} takes traffic too, and the stack does not know it" for name in others)
+    if not wrong:
+        return None
+    return GateState(phase=Phase.STOPPED, because=(f"Front Door is not as the stack says: {'; '.join(wrong)}.",))
+
+
+def _silence(after: Sequence[Minute], changed: datetime, until: datetime) -> GateState | None:
+    """Undecided where the log has no row for too long."""
+    last = max((m.start + MINUTE for m in after if m.requests > 0), default=changed)
+    silent = (until - last) // MINUTE
+    if silent < SILENT_MINUTES:
+        return None
+    return _undecided(
+        f"The requests' log has no row of either cluster for {silent} minutes, since {last:%H:%M} UTC.", retry=False
+    )
+
+
+def _baseline(traffic: Traffic, before: Sequence[Minute], changed: datetime) -> "_Baseline | GateState":
+    old = [m for m in before if m.label == traffic.old.label and m.requests > 0]
+    requests = sum(m.requests for m in old)
+    timed = [m for m in old if m.p95 is not None]
+    if requests < LEAST_OF_A_WINDOW or not timed:
+        return _undecided(
+            f"The old cluster answered {requests:.0f} requests in the {traffic.gate.baseline_minutes} minutes before "
+            f"{changed:%H:%M} UTC: no baseline to compare with.",
+            retry=False,
+        )
+    minutes = {m.start for m in before}
+    return _Baseline(
+        error_rate=sum(m.errors for m in old) / requests,
+        p95=_weighted_median([(m.p95 or 0.0, m.requests) for m in timed]),
+        requests_a_minute=sum(m.requests for m in before) / len(minutes),
+    )
+
+
+def _weighted_median(values: Iterable[tuple[float, float]]) -> float:
+    """The value at which half of the weight is reached."""
+    ordered = sorted(values)
+    half, reached = sum(weight for _, weight in ordered) / 2, 0.0
+    for value, weight in ordered:
+        reached += weight
+        if reached >= half:
+            return value
+    return math.nan
+
+
+def _harm(  # noqa: PLR0913, PLR0917 - everything that a trigger compares
+    traffic: Traffic,
+    settings: GateSettings,
+    baseline: _Baseline,
+    after: Sequence[Minute],
+    changed: datetime,
+    until: datetime,
+) -> list[str]:
+    """Every documented trigger that fired since the change."""
+    new = {m.start: m for m in after if m.label == traffic.new.label}
+    total: dict[datetime, float] = {}
+    for minute in after:
+        total[minute.start] = total.get(minute.start, 0.0) + minute.requests
+    times = _times(changed, until)
+    said = []
+    most = baseline.error_rate + settings.error_points / WHOLE
+    for window in _windows(times, ERROR_MINUTES):
+        requests = sum(new[at].requests for at in window if at in new)
+        errors = sum(new[at].errors for at in window if at in new)
+        if requests >= LEAST_OF_A_WINDOW and errors / requests > most:
+            said.append(
+                f"{errors:.0f} of {requests:.0f} requests to {traffic.new.name} failed in {ERROR_MINUTES} minutes from "
+                f"{window[0]:%H:%M} UTC ({errors / requests:.2%}); the old cluster's baseline is "
+                f"{baseline.error_rate:.2%}, and {settings.error_points:g} points more are too many."
+            )
+            break
+    slow = settings.latency_factor * baseline.p95
+    found = _first(times, LATENCY_MINUTES, lambda at: _slow(new.get(at), slow))
+    if found is not None:
+        worst = max((new[at].p95 or 0.0) for at in found)
+        said.append(
+            f"The {PERCENTILE}th percentile of {traffic.new.name} was above {slow:.0f} ms for {LATENCY_MINUTES} "
+            f"minutes from {found[0]:%H:%M} UTC, up to {worst:.0f} ms; the old cluster's baseline is "
+            f"{baseline.p95:.0f} ms."
+        )
+    least = baseline.requests_a_minute * (1 - settings.throughput_drop / WHOLE)
+    found = _first(times, THROUGHPUT_MINUTES, lambda at: total.get(at, 0.0) < least)
+    # No request of either cluster is a log that is silent, which is judged by itself.
+    if found is not None and any(total.get(at) for at in found):
+        mean = sum(total.get(at, 0.0) for at in found) / len(found)
+        said.append(
+            f"Both clusters together answered {mean:.0f} requests a minute for {THROUGHPUT_MINUTES} minutes from "
+            f"{found[0]:%H:%M} UTC; before the change it was {baseline.requests_a_minute:.0f}, and "
+            f"{settings.throughput_drop:g} % less are too few."
+        )
+    return said
+
+
+def _slow(minute: Minute | None, limit: float) -> bool:
+    return (
+        minute is not None
+        and minute.requests >= LEAST_OF_A_MINUTE
+        # NaN compares false with everything, and is no proof of speed.
+        and not (minute.p95 or 0.0) <= limit
+    )
+
+
+def _times(start: datetime, until: datetime) -> list[datetime]:
+    first = _floor(start) if _floor(start) == start else _floor(start) + MINUTE
+    return [first + MINUTE * number for number in range(max((until - first) // MINUTE, 0))]
+
+
+def _windows(times: Sequence[datetime], length: int) -> Iterable[Sequence[datetime]]:
+    return (times[start : start + length] for start in range(len(times) - length + 1))
+
+
+def _first(times: Sequence[datetime], length: int, bad: Callable[[datetime], bool]) -> Sequence[datetime] | None:
+    """The first window in which every minute is bad."""
+    return next((window for window in _windows(times, length) if all(bad(at) for at in window)), None)
+
+
+def _share(traffic: Traffic, minutes: Iterable[Minute]) -> tuple[float, float]:
+    """The new cluster's share of the requests, and how many there were."""
+    new = old = 0.0
+    for minute in minutes:
+        if minute.label == traffic.new.label:
+            new += minute.requests
+        elif minute.label == traffic.old.label:
+            old += minute.requests
+    return (new / (new + old) if new + old else math.nan), new + old
+
+
+def _as_weighted(traffic: Traffic, minutes: Iterable[Minute], *, least: int = LEAST_OF_A_WINDOW) -> bool:
+    """Whether the observed share is the weights' own, chance allowed for; not with fewer requests than `least`."""
+    share, requests = _share(traffic, minutes)
+    if requests < least:
+        return False
+    expected = float(traffic.share())
+    chance = DEVIATIONS * math.sqrt(expected * (1 - expected) / requests)
+    return abs(share - expected) <= max(traffic.gate.share_points / WHOLE, chance)
+
+
+def _settled(traffic: Traffic, after: Sequence[Minute], changed: datetime, until: datetime) -> datetime | None:
+    """From when on the traffic is split as the weights say."""
+    by_time: dict[datetime, list[Minute]] = {}
+    for minute in after:
+        by_time.setdefault(minute.start, []).append(minute)
+    for window in _windows(_times(changed, until), SHARE_MINUTES):
+        minutes = [by_time.get(at, []) for at in window]
+        # Minute for minute too: a window half before the change can have the right mean.
+        if _as_weighted(traffic, [m for found in minutes for m in found]) and all(
+            _as_weighted(traffic, found, least=LEAST_OF_A_MINUTE) or _share(traffic, found)[1] < LEAST_OF_A_MINUTE
+            for found in minutes
+        ):
+            return window[0]
+    return None
+
+
+def _not_settled(  # noqa: PLR0913, PLR0917 - what the sentence says
+    traffic: Traffic,
+    settings: GateSettings,
+    after: Sequence[Minute],
+    changed: datetime,
+    until: datetime,
+    figures: dict[str, float],
+) -> GateState:
+    recent = [m for m in after if m.start >= until - SHARE_MINUTES * MINUTE]
+    share, requests = _share(traffic, recent)
+    seen = f"{share:.1%} of {requests:.0f} requests" if requests else "no request"
+    figures = {**figures, "requests": requests} | ({} if math.isnan(share) else {"share": share})
+    because = (
+        f"{traffic.new.name} gets {seen} of the last {SHARE_MINUTES} minutes; the weights say "
+        f"{float(traffic.share()):.1%}."
+    )
+    if until - changed <= timedelta(minutes=settings.propagation_minutes):
+        return GateState(phase=Phase.PROPAGATING, because=(because,), figures=figures)
+    late = f"{because} That is {(until - changed) // MINUTE} minutes after the change."
+    if requests < LEAST_OF_A_WINDOW:
+        return GateState(phase=Phase.UNDECIDED, because=(late,), figures=figures)
+    return GateState(phase=Phase.STOPPED, because=(late,), figures=figures)
+
+
+def _soak(  # noqa: PLR0913, PLR0917 - what the sentence says
+    traffic: Traffic,
+    settings: GateSettings,
+    minutes: Sequence[Minute],
+    settled: datetime,
+    until: datetime,
+    figures: dict[str, float],
+) -> GateState:
+    new = [m for m in minutes if m.label == traffic.new.label]
+    requests, errors = sum(m.requests for m in new), sum(m.errors for m in new)
+    share, _ = _share(traffic, minutes)
+    figures = {
+        **figures,
+        "share": share,
+        "requests": requests,
+        "errorRate": errors / requests if requests else math.nan,
+        "p95": _weighted_median([(m.p95 or 0.0, m.requests) for m in new if m.requests > 0]),
+        "soakMinutes": (until - settled) / MINUTE,
+    }
+    figures = {name: value for name, value in figures.items() if not math.isnan(value)}
+    recent = [m for m in minutes if m.start >= until - SHARE_MINUTES * MINUTE]
+    if until - settled >= SHARE_MINUTES * MINUTE and _share(traffic, recent)[1] >= LEAST_OF_A_WINDOW:
+        now, count = _share(traffic, recent)
+        if not _as_weighted(traffic, recent):
+            moved = (
+                f"{traffic.new.name} gets {now:.1%} of {count:.0f} requests of the last {SHARE_MINUTES} minutes; the "
+                f"weights say {float(traffic.share()):.1%}. Its probes may fail, or somebody else moves traffic."
+            )
+            return GateState(phase=Phase.STOPPED, because=(moved,), figures=figures, settled=settled)
+    soaked = (until - settled) // MINUTE
+    if soaked < settings.soak_minutes:
+        because = f"{soaked} of {settings.soak_minutes} minutes, {requests:.0f} requests to {traffic.new.name}."
+        return GateState(phase=Phase.SOAKING, because=(because,), figures=figures, settled=settled)
+    if requests < settings.least_requests:
+        because = (
+            f"{traffic.new.name} answered {requests:.0f} requests in {soaked} minutes, and fewer than "
+            f"{settings.least_requests} prove nothing."
+        )
+        return GateState(phase=Phase.UNDECIDED, because=(because,), figures=figures, settled=settled)
+    return _verdict(traffic, settings, figures, settled)
+
+
+def _verdict(traffic: Traffic, settings: GateSettings, figures: dict[str, float], settled: datetime) -> GateState:
+    """The whole soak against the baseline, for what is too slow for the windows."""
+    rate, base = figures["errorRate"], figures["baselineErrorRate"]
+    compared = (
+        f"{rate:.2%} of {figures['requests']:.0f} requests to {traffic.new.name} failed (baseline {base:.2%}), 95th "
+        f"percentile {figures['p95']:.0f} ms (baseline {figures['baselineP95']:.0f} ms), share {figures['share']:.1%}."
+    )
+    good = (
+        rate <= base + settings.error_points / WHOLE
+        and figures["p95"] <= settings.latency_factor * figures["baselineP95"]
+    )
+    phase = Phase.PASSED if good else Phase.STOPPED
+    return GateState(phase=phase, because=(compared,), figures=figures, settled=settled)
+
+
+def _undecided(because: str, *, retry: bool) -> GateState:
+    return GateState(phase=Phase.UNDECIDED, because=(because,), retry=retry)
+
+
+def _floor(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)

@@ -1,0 +1,287 @@
+"""The gate of a traffic step: open only where it is proven, closed on everything else."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.facts.values import Reason, Unknown
+from headroom.planning.gate import GateState, Minute, Observation, Phase, judge
+from headroom.planning.traffic import OriginState, Traffic, read_traffic
+
+CHANGED = datetime(2026, 3, 7, 14, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+RATE = 600.0
+"""Requests of both clusters a minute."""
+
+
+def shift(step: int = 25, **gate: Any) -> Traffic:
+    """A shift at a step."""
+    return read_traffic(
+        {
+            "frontDoor": {
+                "subscriptionId": "11111111-2222-3333-4444-555555555555",
+                "resourceGroup": "rg",
+                "profile": "fd",
+                "originGroup": "checkout",
+            },
+            "origins": {
+                "old": {"name": "kubenet", "hostName": "old.example.com"},
+                "new": {"name": "overlay", "hostName": "new.example.com"},
+            },
+            "step": step,
+            "gate": {"workspaceId": "aaaaaaaa-2222-3333-4444-555555555555", **gate},
+        }
+    )
+
+
+Shape = Callable[[int, str, Minute], Minute | None]
+"""What becomes of a minute, counted from the change, of a cluster."""
+
+
+def log(
+    traffic: Traffic, minutes: int, *, spread: int = 8, shape: Shape = lambda _, __, minute: minute
+) -> list[Minute]:
+    """An hour before the change and so many minutes after it; the weights count after `spread` minutes."""
+    rows = []
+    for number in range(-60, minutes):
+        share = float(traffic.share()) if number >= spread else 0.1
+        for label, part in (("kubenet", 1 - share), ("overlay", share)):
+            requests = RATE * part
+            if requests:
+                row = Minute(
+                    start=CHANGED + number * MINUTE,
+                    label=label,
+                    requests=requests,
+                    errors=0.001 * requests,
+                    p95=230.0,
+                )
+                found = shape(number, label, row)
+                rows += [found] if found else []
+    return rows
+
+
+def look(traffic: Traffic, rows: Iterable[Minute], minutes: int, origins: Any = None) -> GateState:
+    """The gate, so many minutes after the change."""
+    seen = Observation(
+        at=CHANGED + (minutes + traffic.gate.ingestion_minutes) * MINUTE,
+        minutes=tuple(rows),
+        origins=traffic.states() if origins is None else origins,
+    )
+    return judge(traffic, CHANGED, seen)
+
+
+def changed(minute: Minute, **fields: Any) -> Minute:
+    """A minute with other readings."""
+    values = {name: getattr(minute, name) for name in ("start", "label", "requests", "errors", "p95")}
+    return Minute(**{**values, **fields})
+
+
+def test_a_good_step_propagates_soaks_and_passes() -> None:
+    traffic = shift()
+    phases = [look(traffic, log(traffic, minutes), minutes).phase for minutes in (6, 12, 14, 50, 53, 60)]
+    assert phases == [
+        Phase.PROPAGATING,
+        Phase.PROPAGATING,
+        Phase.SOAKING,
+        Phase.SOAKING,
+        Phase.PASSED,
+        Phase.PASSED,
+    ]
+    passed = look(traffic, log(traffic, 60), 60)
+    assert passed.settled == CHANGED + 8 * MINUTE
+    assert passed.figures["requests"] == pytest.approx(52 * RATE * 0.25)
+    assert "".join(passed.because) == (
+        "0.10% of 7800 requests to overlay failed (baseline 0.10%), 95th percentile 230 ms (baseline 230 ms), "
+        "share 25.0%."
+    )
+
+
+def test_the_soak_starts_when_traffic_has_moved_and_not_when_the_weights_were_set() -> None:
+    traffic = shift()
+    slow = log(traffic, 60, spread=30)
+    assert look(traffic, slow, 60).phase is Phase.SOAKING
+    assert look(traffic, log(traffic, 75, spread=30), 75).phase is Phase.PASSED
+
+
+def test_weights_that_never_take_effect_stop_the_step() -> None:
+    traffic = shift(step=50)
+    state = look(traffic, log(traffic, 46, spread=999), 46)
+    assert state.phase is Phase.STOPPED
+    assert state.because[0].startswith("overlay gets 10.0% of 3000 requests of the last 5 minutes; the weights say 50")
+
+
+def test_errors_over_the_old_clusters_own_baseline_stop_it_at_once() -> None:
+    traffic = shift(step=50)
+
+    def failing(number: int, label: str, minute: Minute) -> Minute:
+        return changed(minute, errors=0.03 * minute.requests) if number >= 20 and label == "overlay" else minute
+
+    state = look(traffic, log(traffic, 30, shape=failing), 30)
+    assert state.phase is Phase.STOPPED
+    assert "".join(state.because) == (
+        "19 of 1500 requests to overlay failed in 5 minutes from 14:17 UTC (1.26%); the old cluster's baseline is "
+        "0.10%, and 1 points more are too many."
+    )
+
+
+def test_a_shop_that_always_fails_a_little_is_not_stopped_for_it() -> None:
+    traffic = shift()
+
+    def usual(_: int, __: str, minute: Minute) -> Minute:
+        return changed(minute, errors=0.04 * minute.requests)
+
+    assert look(traffic, log(traffic, 60, shape=usual), 60).phase is Phase.PASSED
+
+
+def test_slow_answers_stop_it() -> None:
+    traffic = shift()
+
+    def slow(number: int, label: str, minute: Minute) -> Minute:
+        return changed(minute, p95=470.0) if number in (20, 21, 22) and label == "overlay" else minute
+
+    state = look(traffic, log(traffic, 30, shape=slow), 30)
+    assert state.phase is Phase.STOPPED
+    assert "above 460 ms for 3 minutes from 14:20 UTC, up to 470 ms" in state.because[0]
+    assert look(traffic, log(traffic, 22, shape=slow), 22).phase is Phase.SOAKING
+
+
+def test_a_percentile_that_is_no_number_is_no_proof_of_speed() -> None:
+    traffic = shift()
+
+    def broken(number: int, label: str, minute: Minute) -> Minute:
+        return changed(minute, p95=float("nan")) if number >= 20 and label == "overlay" else minute
+
+    assert look(traffic, log(traffic, 30, shape=broken), 30).phase is Phase.STOPPED
+
+
+def test_requests_that_go_missing_stop_it() -> None:
+    traffic = shift()
+
+    def fewer(number: int, _: str, minute: Minute) -> Minute:
+        return changed(minute, requests=0.7 * minute.requests) if number >= 15 else minute
+
+    state = look(traffic, log(traffic, 25, shape=fewer), 25)
+    assert state.phase is Phase.STOPPED
+    assert (
+        "answered 420 requests a minute for 5 minutes from 14:15 UTC; before the change it was 600"
+        in (state.because[0])
+    )
+
+
+def test_traffic_that_moves_back_during_the_soak_stops_it() -> None:
+    traffic = shift(step=50)
+
+    def back(number: int, label: str, minute: Minute) -> Minute:
+        part = 0.9 if label == "kubenet" else 0.1
+        return changed(minute, requests=RATE * part, errors=0) if number >= 30 else minute
+
+    state = look(traffic, log(traffic, 40, shape=back), 40)
+    assert state.phase is Phase.STOPPED
+    assert "overlay gets 10.0% of 3000 requests" in state.because[0]
+
+
+def test_no_rows_close_the_gate() -> None:
+    traffic = shift()
+    assert look(traffic, [], 20).phase is Phase.UNDECIDED
+    only_before = [minute for minute in log(traffic, 5) if minute.start < CHANGED]
+    assert look(traffic, only_before, 5).phase is Phase.PROPAGATING
+    assert look(traffic, only_before, 10).phase is Phase.UNDECIDED
+
+    def ends(number: int, _: str, minute: Minute) -> Minute | None:
+        return minute if number < 30 else None
+
+    silent = look(traffic, log(traffic, 60, shape=ends), 60)
+    assert silent.phase is not Phase.PASSED
+
+
+def test_no_baseline_closes_the_gate() -> None:
+    traffic = shift()
+    after = [minute for minute in log(traffic, 60) if minute.start >= CHANGED]
+    assert look(traffic, after, 60).phase is Phase.UNDECIDED
+
+
+def test_too_few_requests_close_the_gate() -> None:
+    traffic = shift(leastRequests=10_000)
+    state = look(traffic, log(traffic, 60), 60)
+    assert state.phase is Phase.UNDECIDED
+    assert "and fewer than 10000 prove nothing" in state.because[0]
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_an_answer_that_failed_is_asked_for_again_and_never_passes(reason: Reason) -> None:
+    traffic = shift()
+    for minutes, origins in ((Unknown(reason), traffic.states()), ((), Unknown(reason))):
+        state = judge(traffic, CHANGED, Observation(at=CHANGED + 60 * MINUTE, minutes=minutes, origins=origins))
+        assert (state.phase, state.retry) == (Phase.UNDECIDED, True)
+
+
+@pytest.mark.parametrize(
+    ("origins", "said"),
+    [
+        (
+            {"kubenet": OriginState(enabled=True, weight=50), "overlay": OriginState(enabled=True, weight=3)},
+            "kubenet stands at weight 50, the stack says weight 9",
+        ),
+        (
+            {"kubenet": OriginState(enabled=True, weight=9), "overlay": OriginState(enabled=False, weight=3)},
+            "overlay stands at disabled, the stack says weight 3",
+        ),
+        ({"kubenet": OriginState(enabled=True, weight=9)}, "overlay is not in checkout"),
+        (
+            {
+                "kubenet": OriginState(enabled=True, weight=9),
+                "overlay": OriginState(enabled=True, weight=3),
+                "third": OriginState(enabled=True, weight=1),
+            },
+            "third takes traffic too, and the stack does not know it",
+        ),
+    ],
+)
+def test_weights_that_somebody_changed_meanwhile_stop_it(origins: Any, said: str) -> None:
+    traffic = shift()
+    state = look(traffic, log(traffic, 60), 60, origins)
+    assert state.phase is Phase.STOPPED
+    assert said in state.because[0]
+
+
+def test_a_step_of_100_expects_all_of_the_traffic() -> None:
+    traffic = shift(step=100)
+    assert look(traffic, log(traffic, 60), 60).phase is Phase.PASSED
+
+
+def test_a_rollback_is_seen_through() -> None:
+    traffic = shift(step=0)
+    assert look(traffic, log(traffic, 8), 8).phase is Phase.PROPAGATING
+    state = look(traffic, log(traffic, 20), 20)
+    assert state.phase is Phase.PASSED
+    assert state.because == ("kubenet has all requests again since 14:08 UTC.",)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 2000), st.floats(0, 1), st.one_of(st.none(), st.floats(0, 5000))),
+        min_size=70,
+        max_size=70,
+    ),
+    st.integers(0, 70),
+)
+def test_whatever_the_log_says_a_gate_that_opens_has_its_proof(
+    readings: list[tuple[float, float, float | None]], minutes: int
+) -> None:
+    traffic = shift(step=50)
+
+    def drawn(number: int, label: str, minute: Minute) -> Minute:
+        if number < 0 or label == "kubenet":
+            return minute
+        requests, failing, p95 = readings[number]
+        return changed(minute, requests=requests, errors=requests * failing, p95=p95)
+
+    state = look(traffic, log(traffic, minutes, shape=drawn), minutes)
+    if state.phase is Phase.PASSED:
+        assert state.figures["requests"] >= traffic.gate.least_requests
+        assert state.figures["errorRate"] <= 0.011 + 1e-9
+        assert state.figures["soakMinutes"] >= 45
