@@ -1,0 +1,201 @@
+"""Which clusters can go to overlay in place: every rule of the documentation, case by case."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headroom.addresses.blocks import Block
+from headroom.facts.azure import (
+    AgentPool,
+    Azure,
+    AzureSubnet,
+    IpMasqAgent,
+    ManagedCluster,
+    NetworkProfile,
+    VirtualNetwork,
+)
+from headroom.facts.values import Reason, Unknown
+from headroom.planning.aks_eligibility import POLICY_GAP, Answer, Eligibility, in_place
+
+VNET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/spoke"
+SUBNET = f"{VNET}/subnets/nodes"
+TABLE = "/subscriptions/s/resourceGroups/mc/providers/Microsoft.Network/routeTables/aks"
+DENIED = Unknown(Reason.DENIED, "AuthorizationFailed")
+
+NETWORK = NetworkProfile(
+    network_plugin="kubenet",
+    network_plugin_mode=None,
+    network_policy=None,
+    network_dataplane="azure",
+    pod_cidr="10.244.0.0/16",
+    service_cidr="10.2.0.0/16",
+    dns_service_ip="10.2.0.10",
+)
+CLUSTER = ManagedCluster(
+    cluster_id="/subscriptions/s/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks",
+    name="aks",
+    current_kubernetes_version="1.33.2",
+    identity_type="UserAssigned",
+    network=NETWORK,
+)
+POOL = AgentPool(
+    name="default",
+    count=9,
+    autoscaling=True,
+    minimum=9,
+    maximum=20,
+    max_pods=110,
+    max_surge="10%",
+    os_type="Linux",
+    vm_size="Standard_D4ds_v5",
+    pool_type="VirtualMachineScaleSets",
+    node_subnet_id=SUBNET,
+    pod_subnet_id=None,
+)
+WINDOWS = replace(POOL, name="win", os_type="Windows")
+NODES = AzureSubnet(subnet_id=SUBNET, name="nodes", prefixes=("10.20.4.0/22",), route_table_id=TABLE)
+
+
+def azure(
+    *, cluster: Any = CLUSTER, pools: Any = (POOL,), subnets: Any = (NODES,), masq: Any = None, **network: Any
+) -> Azure:
+    """A cluster that may go, with changes."""
+    if network:
+        cluster = replace(cluster, network=replace(cluster.network, **network))
+    vnet = VirtualNetwork(vnet_id=VNET, name="spoke", prefixes=("10.20.0.0/16",), subnets=subnets, peerings=())
+    return Azure(cluster=cluster, pools=pools, vnets=(vnet,), ip_masq=masq)
+
+
+def answers(found: Eligibility, rule: str) -> list[Answer]:
+    """What a rule said."""
+    return [condition.answer for condition in found.conditions if condition.rule == rule]
+
+
+def test_a_plain_kubenet_cluster_may_go_and_keeps_its_range() -> None:
+    found = in_place(azure(), None)
+    assert found.answer is Answer.ALLOWS
+    assert [condition.rule for condition in found.conditions] == [
+        "plugin",
+        "pod-subnet",
+        "version",
+        "network-policy",
+        "dataplane",
+        "identity",
+        "route-table",
+        "custom-ip-masq",
+        "pod-cidr",
+    ]
+    assert found.conditions[-1].because == (
+        "10.244.0.0/16 overlaps nothing, and its 256 /24s hold the 22 nodes of all pools at their largest."
+    )
+    assert POLICY_GAP not in found.consequences
+    assert "All node pools are reimaged at the same time" in found.consequences[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "answer"),
+    [
+        ({"network_plugin": "azure", "network_plugin_mode": "overlay"}, "plugin", Answer.FORBIDS),
+        ({"network_plugin": "none"}, "plugin", Answer.FORBIDS),
+        ({"network_plugin": DENIED}, "plugin", Answer.UNKNOWN),
+        ({"pools": (replace(POOL, pod_subnet_id=f"{VNET}/subnets/pods"),)}, "pod-subnet", Answer.FORBIDS),
+        ({"pools": (replace(POOL, pod_subnet_id=DENIED),)}, "pod-subnet", Answer.UNKNOWN),
+        ({"pools": DENIED}, "pod-subnet", Answer.UNKNOWN),
+        ({"cluster": replace(CLUSTER, current_kubernetes_version="1.26.12")}, "version", Answer.FIRST),
+        ({"cluster": replace(CLUSTER, current_kubernetes_version=DENIED)}, "version", Answer.UNKNOWN),
+        ({"network_policy": "calico"}, "network-policy", Answer.FORBIDS),
+        ({"network_plugin": "azure", "network_policy": "azure"}, "network-policy", Answer.FIRST),
+        ({"network_policy": DENIED}, "network-policy", Answer.UNKNOWN),
+        ({"cluster": replace(CLUSTER, identity_type="SystemAssigned")}, "identity", Answer.FIRST),
+        ({"cluster": replace(CLUSTER, identity_type=None)}, "identity", Answer.FIRST),
+        ({"cluster": replace(CLUSTER, identity_type=DENIED)}, "identity", Answer.UNKNOWN),
+        (
+            {
+                "subnets": (
+                    NODES,
+                    AzureSubnet(subnet_id=f"{VNET}/subnets/gateway", name="gateway", route_table_id=TABLE.upper()),
+                )
+            },
+            "route-table",
+            Answer.FIRST,
+        ),
+        ({"subnets": DENIED}, "route-table", Answer.UNKNOWN),
+        ({"masq": IpMasqAgent(custom=True)}, "custom-ip-masq", Answer.FIRST),
+        ({"masq": DENIED}, "custom-ip-masq", Answer.UNKNOWN),
+        (
+            {
+                "pools": (
+                    POOL,
+                    replace(POOL, name="win", os_type="Windows", node_image_version="AKSWindows-20348.1547.1"),
+                )
+            },
+            "windows",
+            Answer.FIRST,
+        ),
+        (
+            {
+                "pools": (
+                    POOL,
+                    replace(POOL, name="win", os_type="Windows", node_image_version="AKSWindows-20348.2113.1"),
+                )
+            },
+            "windows",
+            Answer.ALLOWS,
+        ),
+        ({"pools": (replace(POOL, pool_type="AvailabilitySet"),)}, "scale-sets", Answer.FORBIDS),
+        ({"pools": (replace(POOL, vm_size="Standard_DC4s_v2"),)}, "vm-size", Answer.FORBIDS),
+        ({"pools": (replace(POOL, maximum=240),)}, "pod-cidr-full", Answer.FIRST),
+        ({"pools": (replace(POOL, maximum=DENIED),)}, "pod-cidr", Answer.UNKNOWN),
+    ],
+)
+def test_each_rule_says_what_the_documentation_says(changes: dict[str, Any], rule: str, answer: Answer) -> None:
+    found = in_place(azure(**changes), None)
+    assert answer in answers(found, rule)
+    assert found.answer is not Answer.ALLOWS or answer is Answer.ALLOWS
+
+
+def test_a_policy_engine_below_1_30_needs_an_upgrade_before_it_can_go() -> None:
+    old = replace(CLUSTER, current_kubernetes_version="1.29.9")
+    found = in_place(azure(cluster=old, network_plugin="azure", network_policy="azure"), Block.parse("10.244.0.0/16"))
+    (condition,) = [each for each in found.conditions if each.rule == "network-policy"]
+    assert condition.next_step.startswith("Upgrade to Kubernetes 1.30")
+    assert POLICY_GAP in found.consequences
+
+
+def test_addresses_of_the_vnet_need_a_range_first_and_identity_is_no_matter() -> None:
+    flat = azure(cluster=replace(CLUSTER, identity_type="SystemAssigned"), network_plugin="azure", pod_cidr=None)
+    assert answers(in_place(flat, None), "pod-cidr") == [Answer.FIRST]
+    found = in_place(flat, Block.parse("100.64.0.0/16"))
+    assert found.answer is Answer.ALLOWS
+    assert answers(found, "identity") == []
+
+
+@pytest.mark.parametrize(
+    ("cidr", "rule"),
+    [
+        ("172.16.0.0/12", "reserved-range"),
+        ("10.2.0.0/16", "range-overlap"),
+        ("10.20.4.0/22", "range-overlap"),
+        ("10.245.0.0/20", "pod-cidr-full"),
+        ("10.20.128.0/17", "pod-cidr-in-vnet"),
+    ],
+)
+def test_a_range_that_does_not_fit_is_named(cidr: str, rule: str) -> None:
+    found = in_place(azure(), Block.parse(cidr))
+    assert found.answer is Answer.FIRST
+    assert rule in {condition.rule for condition in found.of(Answer.FIRST)}
+
+
+def test_where_page_and_release_notes_differ_the_stricter_holds_until_overridden() -> None:
+    case = azure(masq=IpMasqAgent(custom=True))
+    cidr = Block.parse("10.20.128.0/17")
+    assert in_place(case, cidr).answer is Answer.FIRST
+    found = in_place(case, cidr, allow=("custom-ip-masq", "pod-cidr-in-vnet"))
+    assert found.answer is Answer.ALLOWS
+    assert all("but was overridden" in each.because for each in found.conditions if each.rule == "custom-ip-masq")
+
+
+def test_a_cluster_that_could_not_be_read_is_no_yes() -> None:
+    for broken in (Azure(), Azure(cluster=DENIED), azure(cluster=replace(CLUSTER, network=DENIED))):
+        assert in_place(broken, None).answer is Answer.UNKNOWN
