@@ -15,13 +15,30 @@ from typing import Any, Final
 from headroom.addresses.blocks import listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.emergency_keys import near
-from headroom.planning.front_door import DEFAULT_STEPS, WHOLE, kept_weight, weight_of
+from headroom.planning.front_door import DEFAULT_STEPS, LEAST_LATENCY_SENSITIVITY, WHOLE, kept_weight, weight_of
 
 REMEDY: Final = "aks-traffic"
-KEYS: Final = ("remedy", "frontDoor", "origins", "steps", "step", "gate")
+KEYS: Final = ("remedy", "frontDoor", "originGroup", "origins", "steps", "step", "gate")
 FRONT_DOOR_FIELDS: Final = ("subscriptionId", "resourceGroup", "profile", "originGroup")
+GROUP_FIELDS: Final = (
+    "probePath",
+    "probeProtocol",
+    "probeRequestType",
+    "probeIntervalInSeconds",
+    "additionalLatencyInMilliseconds",
+    "sampleSize",
+    "successfulSamplesRequired",
+)
 SIDES: Final = ("old", "new")
-ORIGIN_FIELDS: Final = ("name", "hostName", "label")
+ORIGIN_FIELDS: Final = (
+    "name",
+    "hostName",
+    "label",
+    "originHostHeader",
+    "httpPort",
+    "httpsPort",
+    "enforceCertificateNameCheck",
+)
 GATE_FIELDS: Final = (
     "workspaceId",
     "query",
@@ -57,11 +74,42 @@ class Origin:
         name: Its name in the origin group.
         host_name: Where Front Door sends its requests.
         label: What the requests' log calls the cluster behind it.
+        host_header: The Host header of its requests; empty for the client's own.
+        http_port: Its port for HTTP.
+        https_port: Its port for HTTPS.
+        check_certificate_name: Whether its certificate must name it.
     """
 
     name: str
     host_name: str
     label: str
+    host_header: str = ""
+    http_port: int = 80
+    https_port: int = 443
+    check_certificate_name: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginGroup:
+    """Settings of the origin group on which weights depend.
+
+    Attributes:
+        probe_path: What a probe asks for: it must say whether the cluster can serve.
+        probe_protocol: Http or Https.
+        probe_request_type: HEAD or GET.
+        probe_interval_seconds: Seconds between two probes of one edge.
+        latency_milliseconds: Milliseconds by which a slower origin still gets its share.
+        sample_size: Probes that count.
+        samples_required: Those of them that must succeed.
+    """
+
+    probe_path: str
+    probe_protocol: str = "Https"
+    probe_request_type: str = "HEAD"
+    probe_interval_seconds: int = 30
+    latency_milliseconds: int = 1000
+    sample_size: int = 4
+    samples_required: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +174,7 @@ class Traffic:
         resource_group: Its resource group.
         profile: The profile.
         origin_group: The group that has both origins.
+        group: The settings that the group must have.
         old: Where the traffic comes from.
         new: Where it goes.
         steps: Shares of the new cluster, in percent, one after the other.
@@ -137,6 +186,7 @@ class Traffic:
     resource_group: str
     profile: str
     origin_group: str
+    group: OriginGroup
     old: Origin
     new: Origin
     steps: tuple[int, ...] = DEFAULT_STEPS
@@ -281,19 +331,21 @@ def read_traffic(config: Mapping[str, Any]) -> Traffic:
             value = getattr(sides["new"], what)
             if value and value == getattr(sides["old"], what):
                 _wrong(problems, "origins", shown(value), f"is the {what.replace('_', ' ')} of both.", "They differ.")
+    group = _group(problems, config.get("originGroup"))
     steps = _steps(problems, config.get("steps", list(DEFAULT_STEPS)))
     step = config.get("step", 0)
     if isinstance(step, bool) or not isinstance(step, int) or step not in (0, *steps):
         _wrong(problems, "step", shown(str(step)), "is none of the steps.", f"Write one of {listed((0, *steps))}.")
         step = 0
     gate = _gate(problems, config.get("gate"))
-    if problems or not (sides["old"] and sides["new"] and gate):
+    if problems or not (sides["old"] and sides["new"] and gate and group):
         raise ProblemsError(problems, subject=REMEDY)
     return Traffic(
         subscription_id=texts["subscriptionId"],
         resource_group=texts["resourceGroup"],
         profile=texts["profile"],
         origin_group=texts["originGroup"],
+        group=group,
         old=sides["old"],
         new=sides["new"],
         steps=steps,
@@ -338,7 +390,66 @@ def _origin(problems: list[Problem], key: str, value: object) -> Origin | None:
     if not isinstance(label, str) or not label or any(sign in label for sign in "\"'\\\n|;"):
         _wrong(problems, f"{key}.label", shown(str(label)), "is no plain text, and a query names it.")
         label = ""
-    return Origin(name=name, host_name=host, label=label)
+    header = fields.get("originHostHeader", "")
+    header = _name(problems, f"{key}.originHostHeader", header, "hostName") if header else ""
+    check = fields.get("enforceCertificateNameCheck", True)
+    if not isinstance(check, bool):
+        _wrong(problems, f"{key}.enforceCertificateNameCheck", shown(str(check)), "is not true or false.")
+    ports = {name: _number(problems, f"{key}.{name}", fields.get(name, port), 1, 65535) for name, port in _PORTS}
+    return Origin(
+        name=name,
+        host_name=host,
+        label=label,
+        host_header=header,
+        http_port=ports["httpPort"],
+        https_port=ports["httpsPort"],
+        check_certificate_name=bool(check),
+    )
+
+
+def _number(problems: list[Problem], key: str, value: object, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        _wrong(problems, key, shown(str(value)), f"is no whole number from {least} to {most}.")
+        return least
+    return value
+
+
+def _group(problems: list[Problem], value: object) -> OriginGroup | None:
+    """The group's settings: weights mean nothing without them."""
+    fields = _mapping(problems, "originGroup", value, GROUP_FIELDS)
+    if not fields:
+        return None
+    path = fields.get("probePath")
+    if not isinstance(path, str) or not path.startswith("/") or len(path) > _PATH_CHARACTERS:
+        _wrong(
+            problems,
+            "originGroup.probePath",
+            "nothing" if path is None else shown(str(path)),
+            "is no path that a probe can ask for, and a cluster that cannot serve would keep its share.",
+            "Write the path that says whether the cluster can serve, such as /healthz.",
+        )
+        path = "/"
+    choices = {}
+    for name, allowed in (("probeProtocol", ("Https", "Http")), ("probeRequestType", ("HEAD", "GET"))):
+        choices[name] = fields.get(name, allowed[0])
+        if choices[name] not in allowed:
+            _wrong(problems, f"originGroup.{name}", shown(str(choices[name])), f"is none of {listed(allowed)}.")
+    numbers = {
+        name: _number(problems, f"originGroup.{name}", fields.get(name, fallback), least, most)
+        for name, fallback, least, most in _GROUP_NUMBERS
+    }
+    if numbers["successfulSamplesRequired"] > numbers["sampleSize"]:
+        reason = f"is more than the {numbers['sampleSize']} of sampleSize."
+        _wrong(problems, "originGroup.successfulSamplesRequired", str(numbers["successfulSamplesRequired"]), reason)
+    return OriginGroup(
+        probe_path=path,
+        probe_protocol=str(choices["probeProtocol"]),
+        probe_request_type=str(choices["probeRequestType"]),
+        probe_interval_seconds=numbers["probeIntervalInSeconds"],
+        latency_milliseconds=numbers["additionalLatencyInMilliseconds"],
+        sample_size=numbers["sampleSize"],
+        samples_required=numbers["successfulSamplesRequired"],
+    )
 
 
 def _steps(problems: list[Problem], value: object) -> tuple[int, ...]:
@@ -393,6 +504,17 @@ def _gate(problems: list[Problem], value: object) -> GateSettings | None:
         workspace_id=workspace, query=texts["query"], cluster_property=texts["clusterProperty"], **numbers
     )
 
+
+_PORTS: Final = (("httpPort", 80), ("httpsPort", 443))
+_PATH_CHARACTERS: Final = 1024
+_GROUP_NUMBERS: Final = (
+    ("probeIntervalInSeconds", 30, 5, 255),
+    ("additionalLatencyInMilliseconds", 1000, LEAST_LATENCY_SENSITIVITY, 1000),
+    ("sampleSize", 4, 1, 255),
+    ("successfulSamplesRequired", 3, 1, 255),
+)
+"""Numbers of a group: default, least, most (Azure Front Door documentation, health-probes and origin; the latency's
+least is ours)."""
 
 _NUMBERS: Final[Mapping[str, tuple[str, float, float]]] = {
     "soakMinutes": ("soak_minutes", 5, 1440),

@@ -7,15 +7,17 @@ import pytest
 from headroom.capacity.cni_version import SUBNET_ROLE_TAG
 from headroom.facts.aws import Aws, CidrAssociation, Interface, Subnet, Vpc
 from headroom.facts.kubernetes import CniPod, Kubernetes, Pod
+from headroom.facts.pod_logs import LogAccess
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import NOT_COLLECTED, items
-from headroom.planning.conditions import ConditionState, State, evaluate
+from headroom.facts.values import NOT_COLLECTED, Reason, Unknown, items
+from headroom.planning.conditions import ConditionState, State, evaluate, pods_to_read
 from headroom.planning.plan import Check, Plan
 from headroom.planning.planner import make_plan
 from headroom.rehearsal import made
 from tests.planning.conftest import SHORT
 
 SUBNETS = ("100.64.0.0/18", "100.64.64.0/18", "100.64.128.0/18")
+READ = LogAccess(pod="shop/web-1", address="100.64.0.9", node="ip-1", read=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ def applied(before: Snapshot) -> Snapshot:
         for i, cidr in enumerate(SUBNETS)
     )
     pods = tuple(
-        replace(pod, ip="100.64.0.9", phase="Running") if pod.ip is None else pod for pod in items(kubernetes.pods)
+        replace(pod, ip="100.64.0.9", phase="Running", ready=True) if pod.ip is None else pod
+        for pod in items(kubernetes.pods)
     )
     return replace(
         before,
@@ -68,9 +71,9 @@ def states(found: tuple[ConditionState, ...]) -> dict[Check, State]:
 
 
 def test_once_it_worked_every_condition_is_met(plan: Plan, before: Snapshot) -> None:
-    found = evaluate(plan, applied(before), waited_seconds=30)
+    found = evaluate(plan, applied(before), waited_seconds=30, logs=(READ,))
     assert {state.state for state in found} == {State.MET}
-    assert len(found) == 7
+    assert len(found) == 8
 
 
 def test_before_it_is_applied_it_waits_and_after_its_patience_it_has_failed(plan: Plan, before: Snapshot) -> None:
@@ -139,3 +142,74 @@ def test_pods_that_were_replaced_count_only_if_nobody_waits(plan: Plan, before: 
     state = next(state for state in found if state.condition.check is Check.STUCK_PODS_RUNNING)
     assert state.state is State.WAITING
     assert state.because == "1 pods have no address (0 of the 37 of then): shop/new-1."
+
+
+def logs_read(
+    plan: Plan, snapshot: Snapshot, logs: tuple[LogAccess, ...] | Unknown, waited_seconds: float = 1
+) -> tuple[State, str]:
+    found = evaluate(plan, snapshot, waited_seconds=waited_seconds, logs=logs)
+    state = next(state for state in found if state.condition.check is Check.LOGS_READ)
+    return state.state, state.because
+
+
+def with_pods(snapshot: Snapshot, *pods: Pod) -> Snapshot:
+    assert isinstance(snapshot.kubernetes, Kubernetes)
+    return replace(snapshot, kubernetes=replace(snapshot.kubernetes, pods=pods))
+
+
+def running(name: str, ip: str, *, ready: bool = True, host_network: bool = False, terminating: bool = False) -> Pod:
+    return Pod(
+        namespace="shop",
+        name=name,
+        ip=ip,
+        node="ip-1",
+        phase="Running",
+        ready=ready,
+        host_network=host_network,
+        terminating=terminating,
+    )
+
+
+def test_one_pod_in_each_new_subnet_is_read_a_ready_one_first(plan: Plan, before: Snapshot) -> None:
+    pods = (
+        running("a", "100.64.0.5", ready=False),
+        running("c", "100.64.0.7"),
+        running("b", "100.64.0.6"),
+        running("old", "10.68.204.7"),
+        running("e", "100.64.130.1", ready=False),
+        running("host", "100.64.64.9", host_network=True),
+        running("going", "100.64.64.10", terminating=True),
+        running("six", "2001:db8::1"),
+    )
+    assert [pod.name for pod in pods_to_read(plan, with_pods(before, *pods))] == ["b", "e"]
+
+
+def test_a_kubelet_that_is_not_reached_holds_up_with_its_reason_and_fails_after_an_hour(
+    plan: Plan, before: Snapshot
+) -> None:
+    closed = replace(READ, read=False, because="dial tcp 10.68.204.17:10250: i/o timeout")
+    told = "The API server does not reach the kubelet of shop/web-1 on ip-1: dial tcp 10.68.204.17:10250: i/o timeout."
+    assert logs_read(plan, applied(before), (READ, closed)) == (State.WAITING, told)
+    assert logs_read(plan, applied(before), (closed,), waited_seconds=3600) == (State.WAITING, told)
+    assert logs_read(plan, applied(before), (closed,), waited_seconds=3601) == (State.FAILED, told)
+
+
+def test_logs_that_nobody_may_read_are_unknown_and_the_role_is_named(plan: Plan, before: Snapshot) -> None:
+    denied = replace(READ, read=Unknown(Reason.DENIED, "the API server answered 403 Forbidden"))
+    state, because = logs_read(plan, applied(before), (denied,))
+    assert state is State.UNKNOWN
+    assert "403 Forbidden" in because
+    assert "headroom collect --permissions rbac-verify" in because
+    assert logs_read(plan, applied(before), NOT_COLLECTED)[0] is State.UNKNOWN
+
+
+def test_logs_are_waited_for_while_pods_wait_and_not_needed_where_no_pod_needs_the_new_subnets(
+    plan: Plan, before: Snapshot
+) -> None:
+    assert logs_read(plan, before, ()) == (
+        State.WAITING,
+        "No pod runs with an address in the new subnets yet.",
+    )
+    nobody = with_pods(before, running("old", "10.68.204.7"))
+    assert logs_read(plan, nobody, ()) == (State.MET, "No pod has needed an address in the new subnets yet.")
+    assert logs_read(plan, applied(before), ())[0] is State.WAITING, "the pods went meanwhile"

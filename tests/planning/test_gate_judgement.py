@@ -28,6 +28,7 @@ def shift(step: int = 25, **gate: Any) -> Traffic:
                 "profile": "fd",
                 "originGroup": "checkout",
             },
+            "originGroup": {"probePath": "/healthz"},
             "origins": {
                 "old": {"name": "kubenet", "hostName": "old.example.com"},
                 "new": {"name": "overlay", "hostName": "new.example.com"},
