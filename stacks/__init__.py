@@ -6,7 +6,13 @@ import pulumi
 
 from headroom.addresses.problems import Problem, ProblemsError
 
-REMEDIES = {"emergency": "stacks.emergency", "density": "stacks.density", "watch": "stacks.watch"}
+REMEDIES = {
+    "emergency": "stacks.emergency",
+    "density": "stacks.density",
+    "watch": "stacks.watch",
+    "limits": "stacks.limits",
+    "aks-traffic": "stacks.aks_traffic",
+}
 """Module by the value of `headroom:remedy`."""
 
 

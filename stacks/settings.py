@@ -69,6 +69,10 @@ class ConfigReader:
         """A list of strings."""
         return self.text_list(key, self._structure(key, list, []))
 
+    def numbers(self, key: str) -> list[Any]:
+        """A list, of what should be whole numbers: who takes it judges them."""
+        return self._structure(key, list, [])
+
     def mapping(self, key: str) -> dict[str, Any]:
         """A mapping with string keys."""
         return self._structure(key, dict, {})

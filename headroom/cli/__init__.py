@@ -13,12 +13,15 @@ COMMANDS = {
     "collect": "Read a live EKS cluster into a snapshot: AWS, Kubernetes, the CNI.",
     "diagnose": "Say why pods get no address, with the evidence: live, or from a bundle, logs, a ticket.",
     "forecast": "When zones and subnets run dry: from CloudWatch, or from a file.",
+    "gate": "Watch a step of a traffic shift, and say whether the next one may come.",
     "plan": "Write the smallest change that cures it, as files for review.",
     "rehearse": "Play an incident on this machine, with no cloud account, and see it cured.",
     "report": "Write a diagnosis as one HTML page, and as Markdown.",
+    "respond": "Answer an alarm of the watch stack: a pull request with diagnosis and plan, as files.",
     "verify": "Watch the postconditions of a plan until they hold.",
+    "watch-files": "Write Prometheus rules and a Grafana dashboard from the model's thresholds.",
 }
-"""Commands with their one line of help; module and function have the command's name."""
+"""Commands with their one line of help; module and function have the command's name, hyphens as underscores."""
 
 BAD_INPUT = 2
 
@@ -34,7 +37,8 @@ class _LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"headroom.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"headroom.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -175,7 +175,7 @@ class _Watch:
         return read_origins(self.clients.front_door(traffic.subscription_id), traffic, at=self._set)
 
     def _set(self, at: datetime) -> None:
-        self.at = at
+        self.at = at.astimezone(UTC)
 
 
 def back_step(traffic: Traffic, history: tuple[GateRecord, ...]) -> int:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import stacks
-from stacks import watch
+from stacks import aks_traffic, limits, watch
 from stacks.emergency import read_settings
 from stacks.settings import ConfigReader
 
@@ -54,6 +54,10 @@ def read(recorder: Recorder, example_config: dict[str, Any], monkeypatch: pytest
             found[key] = TYPES["texts"]
             return super().texts(key)
 
+        def numbers(self, key: str) -> list[Any]:
+            found[key] = TYPES["texts"]
+            return super().numbers(key)
+
         def mapping(self, key: str) -> dict[str, Any]:
             found[key] = TYPES["mapping"]
             return super().mapping(key)
@@ -74,6 +78,8 @@ def read(recorder: Recorder, example_config: dict[str, Any], monkeypatch: pytest
     original = pulumi.Config.get
     recorder.run(lambda: read_settings(Noting()), config=example_config)
     recorder.run(lambda: watch.read_settings(Noting()), config=example("watch"))
+    recorder.run(lambda: limits.read_settings(Noting()), config=example("limits"))
+    recorder.run(lambda: aks_traffic.read_settings(Noting()), config=example("aks-traffic"))
     monkeypatch.setattr(pulumi.Config, "get", get)
 
     def stop(_: str) -> None:
@@ -91,16 +97,17 @@ def test_every_key_that_is_read_is_declared_with_its_type_and_default(read: Mapp
     assert said == dict(read)
 
 
-def test_every_declared_key_is_described_and_lists_hold_strings() -> None:
+def test_every_declared_key_is_described_and_lists_say_what_they_hold() -> None:
     for key, entry in declared().items():
         assert re.fullmatch(r"headroom:[a-z][a-zA-Z]*", key), key
         assert entry["description"], key
-        assert entry.get("items") == ({"type": "string"} if entry["type"] == "array" else None), key
+        held = (entry.get("items") or {}).get("type")
+        assert held in (("string", "integer") if entry["type"] == "array" else (None,)), key
 
 
-@pytest.mark.parametrize("name", ["emergency", "watch"])
+@pytest.mark.parametrize("name", ["emergency", "watch", "aks-traffic"])
 def test_the_example_sets_declared_keys_only_and_its_comments_name_such_keys_too(name: str) -> None:
-    known = {*declared(), "aws:region"}
+    known = {*declared(), "aws:region", "azure-native:location"}
     assert example(name).keys() <= known
     text = (CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml").read_text(encoding="utf-8")
     named = set(re.findall(r"(?<![:\w])(?:headroom|aws):[a-zA-Z]+", text))

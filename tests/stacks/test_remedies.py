@@ -32,7 +32,7 @@ def test_a_remedy_that_does_not_exist_is_refused_with_those_that_do(
     assert str(caught.value) == (
         "1 problem in Pulumi.prod-use1-emergency.yaml; nothing was changed.\n"
         f"  - headroom:remedy: {shown} is not a stack. Run `pulumi config set headroom:remedy emergency`; there are: "
-        "emergency, density, watch."
+        f"{', '.join(stacks.REMEDIES)}."
     )
     assert recorder.registrations == []
 

@@ -1,0 +1,224 @@
+"""`headroom gate` against a simulated Azure: the real SDKs, Front Door's weights and a requests' log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from azure.mgmt.cdn import CdnManagementClient
+from click.testing import CliRunner
+
+from headroom.addresses.problems import ProblemsError
+from headroom.cli.gate import gate
+from headroom.rehearsal.arm.endpoint import Endpoint, start_arm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+GROUP = "rg-prod-eus2"
+WORKSPACE = "11111111-1111-1111-1111-111111111111"
+STACK = "prod-eus2-traffic"
+MINUTE = timedelta(minutes=1)
+COLUMNS = [
+    ["Minute", "datetime"],
+    ["Cluster", "string"],
+    ["Requests", "long"],
+    ["Errors", "long"],
+    ["P95", "real"],
+]
+
+
+@dataclass
+class World:
+    """A simulated Azure with a Front Door, and a stack file beside it."""
+
+    arm: Endpoint
+    stack_file: Path
+
+    def weights(self, **states: tuple[int, str]) -> None:
+        """Puts both origins as a whole, as the provider does."""
+        client = CdnManagementClient(self.arm.credential(), self.arm.subscription, **self.arm.options())
+        for name, (weight, state) in states.items():
+            body: Any = {
+                "properties": {
+                    "hostName": f"{name}.example.com",
+                    "weight": weight,
+                    "priority": 1,
+                    "enabledState": state,
+                }
+            }
+            client.afd_origins.begin_create(GROUP, "fd", "checkout", name, body).result()
+
+    def configure(self, step: int, **gate_settings: Any) -> None:
+        """Writes the stack file."""
+        config = {
+            "headroom:remedy": "aks-traffic",
+            "headroom:frontDoor": {
+                "subscriptionId": self.arm.subscription,
+                "resourceGroup": GROUP,
+                "profile": "fd",
+                "originGroup": "checkout",
+            },
+            "headroom:originGroup": {"probePath": "/healthz"},
+            "headroom:origins": {
+                "old": {"name": "kubenet", "hostName": "kubenet.example.com"},
+                "new": {"name": "overlay", "hostName": "overlay.example.com"},
+            },
+            "headroom:step": step,
+            "headroom:gate": {"workspaceId": WORKSPACE, **gate_settings},
+        }
+        self.stack_file.write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
+
+    def now(self) -> datetime:
+        """Simulated time."""
+        return datetime.fromtimestamp(self.arm.now(), UTC).replace(second=0, microsecond=0)
+
+    def requests(self, share: float, *, failing: float = 0.001, **answer: Any) -> datetime:
+        """A log in which the new cluster gets its share ten minutes from now on; when that begins."""
+        changed = self.now()
+        rows = []
+        for number in range(-61, 120):
+            part = share if number >= 10 else 0.0
+            for label, of in (("kubenet", 1 - part), ("overlay", part)):
+                if of:
+                    count = round(600 * of)
+                    errors = round(count * (failing if label == "overlay" else 0.001))
+                    at = (changed + number * MINUTE).isoformat()
+                    rows.append([at, label, count, errors, 230.0])
+        self.arm.answer_logs(
+            "requests", match=["AppRequests", "sum(ItemCount)"], columns=COLUMNS, rows=rows, time="Minute", **answer
+        )
+        return changed
+
+    def gate(self, *options: str) -> tuple[int, str]:
+        """Runs the command; exit code and what it printed."""
+        run = CliRunner().invoke(gate, [str(self.stack_file), "--every", "1", "--endpoint-url", self.arm.url, *options])
+        if run.exception is not None and not isinstance(run.exception, SystemExit):
+            raise run.exception
+        return run.exit_code, run.output
+
+    def history(self) -> list[dict[str, Any]]:
+        """The records beside the stack file."""
+        path = self.stack_file.with_name(f"gate.{STACK}.jsonl")
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """One simulated Azure whose hours are seconds."""
+    with start_arm(tmp_path_factory.mktemp("arm"), speed=1800) as endpoint:
+        client = CdnManagementClient(endpoint.credential(), endpoint.subscription, **endpoint.options())
+        endpoint.add_resources(
+            [{"id": f"/subscriptions/{endpoint.subscription}/resourceGroups/{GROUP}", "location": "eastus2"}]
+        )
+        profile: Any = {"location": "Global", "sku": {"name": "Standard_AzureFrontDoor"}}
+        client.profiles.begin_create(GROUP, "fd", profile).result()
+        group: Any = {
+            "properties": {
+                "loadBalancingSettings": {"additionalLatencyInMilliseconds": 1000},
+                "healthProbeSettings": {"probePath": "/healthz"},
+            }
+        }
+        client.afd_origin_groups.begin_create(GROUP, "fd", "checkout", group).result()
+        yield endpoint
+
+
+@pytest.fixture
+def world(arm: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The simulated Azure, trusted, with the weights of the first step."""
+    for name, value in arm.environment().items():
+        monkeypatch.setenv(name, value)
+    made = World(arm=arm, stack_file=tmp_path / f"Pulumi.{STACK}.yaml")
+    made.configure(10)
+    made.weights(kubenet=(9, "Enabled"), overlay=(1, "Enabled"))
+    yield made
+    arm.clear_faults()
+    arm.forget_logs()
+
+
+def test_a_good_step_passes_and_names_the_next_one(world: World) -> None:
+    changed = world.requests(0.1)
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 0, said
+    assert "propagating: overlay gets" in said
+    assert f"PASSED  step 10 of {STACK}" in said
+    assert "NEXT  write headroom:step: 25 in a pull request, with gate.prod-eus2-traffic.jsonl" in said
+    (record,) = world.history()
+    assert (record["step"], record["outcome"]) == (10, "passed")
+    assert record["figures"]["share"] == pytest.approx(0.1)
+    assert record["figures"]["soakMinutes"] >= 45
+
+
+def test_errors_stop_it_and_the_way_back_is_one_command(world: World) -> None:
+    changed = world.requests(0.1, failing=0.05)
+    code, said = world.gate("--since", changed.isoformat(), "--json")
+    assert code == 1, said
+    found = json.loads(said)
+    assert found["phase"] == "stopped"
+    assert found["rollback"] == f"pulumi up --stack {STACK} --config headroom:step=0"
+    assert [record["outcome"] for record in world.history()] == ["stopped"]
+
+
+def test_a_partial_answer_keeps_the_gate_closed(world: World) -> None:
+    changed = world.requests(0.1, partial=["QueryTimeout", "cut"])
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 3, said
+    assert "the requests' log answered in part" in said
+    assert [record["outcome"] for record in world.history()] == ["undecided"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "effect"),
+    [
+        ("LIST Microsoft.Cdn/profiles/originGroups/origins", "deny"),
+        ("POST logs", "deny"),
+        ("POST logs", "throttle"),
+        ("POST logs", "cut"),
+    ],
+)
+def test_a_denied_reading_keeps_the_gate_closed(world: World, operation: str, effect: str) -> None:
+    changed = world.requests(0.1)
+    world.arm.order(operation, effect, count=0)
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 3, said
+    assert "undecided" in world.history()[-1]["outcome"]
+
+
+def test_an_empty_log_keeps_the_gate_closed(world: World) -> None:
+    world.arm.answer_logs("requests", match=["AppRequests"], columns=COLUMNS, rows=[], time="Minute")
+    code, said = world.gate("--since", (world.now() - 20 * MINUTE).isoformat(), "--once")
+    assert code == 3, said
+    assert world.history() == []
+
+
+def test_another_hand_at_the_weights_stops_it(world: World) -> None:
+    changed = world.requests(0.1)
+    world.weights(overlay=(3, "Enabled"))
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 1, said
+    assert "overlay stands at weight 3, the stack says weight 1" in said
+
+
+def test_a_step_that_was_skipped_is_refused_before_anything_is_read(world: World) -> None:
+    world.configure(50)
+    world.arm.forget_calls()
+    with pytest.raises(ProblemsError) as refused:
+        world.gate()
+    assert [problem.rule for problem in refused.value.problems] == ["one-step-at-a-time"]
+    assert world.arm.calls() == {}
+
+
+def test_a_file_of_another_stack_is_refused(world: World) -> None:
+    world.stack_file.write_text("config: {headroom:remedy: watch}\n", encoding="utf-8")
+    with pytest.raises(ProblemsError, match="aks-traffic"):
+        world.gate()
+
+
+def test_an_endpoint_elsewhere_gets_no_token(world: World) -> None:
+    with pytest.raises(ProblemsError, match="is not an https address of this machine"):
+        world.gate("--endpoint-url", "https://example.com")
