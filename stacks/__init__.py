@@ -11,6 +11,8 @@ REMEDIES = {
     "density": "stacks.density",
     "watch": "stacks.watch",
     "limits": "stacks.limits",
+    "aks-egress": "stacks.aks_egress",
+    "aks-overlay": "stacks.aks_overlay",
     "aks-traffic": "stacks.aks_traffic",
 }
 """Module by the value of `headroom:remedy`."""

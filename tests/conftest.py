@@ -13,7 +13,7 @@ import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc  # type: ignore[import-untyped] # grpcio ships no types
 import hypothesis
@@ -199,7 +199,7 @@ class Recorder:
                 wire=wire.SerializeToString(deterministic=True),
             )
         )
-        return self.registrations[-1].id, inputs
+        return self.registrations[-1].id, {**inputs, **_ANSWERED.get(request.type, {})}
 
     def answer(self, token: str, args: Properties) -> Properties | None:
         """What the function answers; a test that did not say so fails."""
@@ -279,6 +279,14 @@ def _struct(value: Properties) -> struct_pb2.Struct:
 def _computed(item: Registration) -> Properties:
     """What AWS adds to the inputs, as far as the program reads it in the state."""
     return {"arn": f"arn:aws:ec2:us-east-1:123456789012:any/{item.id}", "securityGroupRuleId": item.id}
+
+
+_ANSWERED: Final[Mapping[str, Properties]] = {
+    "azure-native:containerservice:ManagedCluster": {"identity": {"type": "UserAssigned"}},
+    "azure-native:network:PublicIPAddress": {"ipAddress": "203.0.113.10"},
+    "azure-native:network:PublicIPPrefix": {"ipPrefix": "203.0.113.16/30"},
+}
+"""What Azure answers in another form than it was asked, or adds, as far as a component reads it."""
 
 
 def _label(urn: str) -> str:

@@ -2,14 +2,15 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from headroom.addresses.problems import ProblemsError
+from headroom.facts.names import is_stack_name
 from policies import free
-from policies.doors import documents, history, stack_file
+from policies.doors import documents, history, limits_file, stack_file
 from policies.doors.files import LARGEST, YAML, read, refused
 from policies.doors.project import Project, project_of, read_project
 from policies.free import SubnetNow
@@ -113,7 +114,7 @@ def _opened(path: Path, text: str, name: str) -> Source:
         return _stack_file(path, text)
     step = "Give a stack file, the output of `pulumi preview --json --show-sames`, or of `pulumi stack export`."
     try:
-        return _document(read_json(path, text, step), name)
+        return _where_written(_document(read_json(path, text, step), name))
     except RecursionError:
         raise refused(name, "is nested too deep.", step) from None
 
@@ -132,6 +133,35 @@ def _document(document: Any, name: str) -> Source:
         resources = documents.from_state(document)
         return _with_outputs(Source(name=name, door=kind, resources=Resources(resources)), resources)
     raise refused(name, "is neither a preview nor a state.", "Write it with `pulumi preview --json --show-sames`.")
+
+
+def _where_written(source: Source) -> Source:
+    """The same with the lines of the stack file, where that is one of the emergency stack's in the project here.
+
+    What the engine tells of a resource is the line of the component that declares it: no reviewer mends that.
+    """
+    first = next((resource.urn for resource in source.resources), "")
+    stack, project_name = [*first.removeprefix("urn:pulumi:").split("::"), "", ""][:2]
+    try:
+        project = read_project(Path())
+        path = project.stack_file(stack)
+        if project.name != project_name or not is_stack_name(stack) or not path.is_file():
+            return source
+        file = stack_file.load(path, read(path))
+        if file.config.get(stack_file.REMEDY) != stack_file.EMERGENCY:
+            return source
+        declared = stack_file.declared(file, project.name)
+    except ProblemsError:
+        return source  # no project here, or a file that says nothing of this preview
+    return replace(source, resources=Resources(_placed(source.resources, declared)), places=declared.places)
+
+
+def _placed(resources: Iterable[Resource], declared: stack_file.Declared) -> list[Resource]:
+    """The resources with their places in the stack file, where there is one: that is what a reviewer reads."""
+    places = {(resource.type, resource.name): resource.place for resource in declared.resources}
+    return [
+        replace(resource, place=places.get((resource.type, resource.name), resource.place)) for resource in resources
+    ]
 
 
 def _with_outputs(source: Source, resources: Sequence[Resource]) -> Source:
@@ -186,15 +216,12 @@ def _run(project: Project, path: Path, text: str) -> Source:
         raise refused(str(path), reason, step) from None
     run = run_program(project, file.stack, file.config)
     resources, facts, noted = run.resources, {}, {}
+    if file.config.get(stack_file.REMEDY) == limits_file.LIMITS:
+        facts = dict(limits_file.facts(file.config))
     if file.config.get(stack_file.REMEDY) == stack_file.EMERGENCY:
         declared = stack_file.declared(file, project.name)
-        places = {(resource.type, resource.name): resource.place for resource in declared.resources}
         facts, noted = dict(declared.facts), dict(declared.places)
-        # The place in the stack file, where there is one: that is what a reviewer reads.
-        resources = [
-            replace(resource, place=places.get((resource.type, resource.name), resource.place))
-            for resource in resources
-        ]
+        resources = _placed(resources, declared)
     return Source(
         name=str(path),
         door="program",

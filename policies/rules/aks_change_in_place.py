@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from headroom.addresses.blocks import Block, shown
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.planning.overlay_cluster import IN_PLACE
 from policies.findings import Finding, Undecided, read
 from policies.resources import AKS_CLUSTER, Resource, Resources
 
@@ -16,18 +17,6 @@ SCOPE = "resource"
 ENFORCEMENT = "mandatory"
 SEVERITY = "critical"
 TAGS = ("aks", "safety")
-
-IN_PLACE: Final[Mapping[str, str]] = {
-    "networkPlugin": "az aks update --network-plugin azure --network-plugin-mode overlay",
-    "networkPluginMode": "az aks update --network-plugin azure --network-plugin-mode overlay",
-    "podCidr": "az aks update --pod-cidr",
-    "networkDataplane": "az aks update --network-dataplane",
-    "networkPolicy": "az aks update --network-policy",
-    "outboundType": "az aks update --outbound-type",
-}
-"""Fields of networkProfile for which the provider deletes and makes the cluster anew although `az aks update` takes
-them, with that command (pulumi-azure-native, provider/pkg/gen/replacement.go since #4771; AKS documentation,
-update-azure-cni, azure-cni-overlay-pod-expand and egress-outboundtype)."""
 
 PATHS: Final = tuple(f"networkProfile.{name}" for name in IN_PLACE)
 REMEDIATION = (

@@ -1,0 +1,327 @@
+"""Static addresses for the way out, a NAT gateway with them, and its place on subnets that belong to others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pulumi
+from pulumi_azure_native import monitor, network
+
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.planning.egress import Egress, Gateway, SubnetId
+
+TYPE: Final = "headroom:index:StableEgress"
+
+SKU: Final = "Standard"
+
+SUBNET_PROPERTIES: Final = (
+    "addressPrefix",
+    "addressPrefixes",
+    "applicationGatewayIPConfigurations",
+    "defaultOutboundAccess",
+    "delegations",
+    "ipAllocations",
+    "ipamPoolPrefixAllocations",
+    "natGateway",
+    "networkSecurityGroup",
+    "privateEndpointNetworkPolicies",
+    "privateLinkServiceNetworkPolicies",
+    "routeTable",
+    "serviceEndpointPolicies",
+    "serviceEndpoints",
+    "sharingScope",
+)
+"""Everything that a PUT of a subnet can carry (pulumi-azure-native 3.29, network.Subnet): what is left out is taken
+away by Azure, such as AKS's route table (Azure/AKS #400, #1242)."""
+
+REFERENCES: Final = frozenset({"natGateway", "networkSecurityGroup", "routeTable"})
+"""Properties that name another resource: of it the id alone is sent."""
+_ID_LISTS: Final = frozenset({"ipAllocations", "serviceEndpointPolicies"})
+_READ_ONLY: Final = frozenset({"etag", "provisioningState", "type", "purpose"})
+"""What Azure adds to an answer and does not take back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StableEgressArgs:
+    """The gateways, and the subnets as they stand.
+
+    Attributes:
+        egress: What the stack file says. Plain: known at preview.
+        location: The region.
+        live: Every subnet of the gateways as Azure shows it now, by its ARM id in lower case; only what is attached
+            is needed.
+        audited: The addresses that the audit found on every allow-list; None while nothing is attached.
+
+    Raises:
+        ProblemsError: A subnet is missing, has another NAT gateway, or the audit is.
+    """
+
+    egress: Egress
+    location: str
+    live: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    audited: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        problems = [problem for key, gateway in self.egress.gateways.items() for problem in self._wrong(key, gateway)]
+        if self.egress.attach and self.audited is None:
+            problems.append(
+                Problem(
+                    rule="audit-clear",
+                    key="headroom:attach",
+                    value="true",
+                    reason="comes before the audit: nobody has said that every allow-list has the new addresses.",
+                    next_step="Run `headroom audit-egress`, do what it plans, and commit its record.",
+                )
+            )
+        if problems:
+            raise ProblemsError(problems, subject="StableEgressArgs")
+
+    def _wrong(self, key: str, gateway: Gateway) -> list[Problem]:
+        if not self.egress.attach:
+            return []
+        found = []
+        for name, subnet in gateway.subnets.items():
+            live = self.live.get(subnet.id.casefold())
+            place = f"headroom:gateways.{key}.subnets.{name}"
+            if live is None:
+                problem = Problem(rule="subnet-read", key=place, value=subnet.name, reason="could not be read.")
+                found.append(problem)
+                continue
+            other = ((live.get("natGateway") or {}).get("id") or "").rpartition("/")[2]
+            if other and other.casefold() != gateway.name.casefold():
+                found.append(
+                    Problem(
+                        rule="one-gateway",
+                        key=place,
+                        value=subnet.name,
+                        reason=f"has the NAT gateway {other} already, and a subnet has one.",
+                        next_step="Use that one, or take it off first: its addresses go with it.",
+                    )
+                )
+        return found
+
+
+class StableEgress(pulumi.ComponentResource):
+    """Makes addresses and gateways; with `attach` it puts the gateways on their subnets, losing nothing of them.
+
+    Azure takes a subnet as a whole: what is not sent is gone. So every property that the subnet has is read and sent
+    again. The subnet is imported, protected and retained: it belongs to others.
+    """
+
+    addresses: pulumi.Output[list[str]]
+    """The static addresses, or the prefixes, of all gateways."""
+
+    def __init__(self, name: str, args: StableEgressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TYPE, name, {}, opts)
+        found: list[pulumi.Output[str]] = []
+        for key, gateway in args.egress.gateways.items():
+            ids, texts, is_prefix = self._addresses(name, key, gateway, args)
+            nat = network.NatGateway(
+                f"{name}-{key}",
+                resource_group_name=args.egress.resource_group,
+                nat_gateway_name=gateway.name,
+                location=args.location,
+                sku=network.NatGatewaySkuArgs(name=SKU),
+                zones=list(gateway.zones) or None,
+                idle_timeout_in_minutes=gateway.idle_minutes,
+                public_ip_addresses=None if is_prefix else [network.SubResourceArgs(id=each) for each in ids],
+                public_ip_prefixes=[network.SubResourceArgs(id=each) for each in ids] if is_prefix else None,
+                tags=dict(args.egress.tags) or None,
+                opts=pulumi.ResourceOptions(parent=self, protect=True),
+            )
+            found.extend(texts)
+            self._alarms(name, key, nat, args)
+            if args.egress.attach:
+                checked = _once_audited(nat.id, texts, args.audited or frozenset())
+                for subnet_key, subnet in gateway.subnets.items():
+                    self._attach(f"{name}-{key}-{subnet_key}", subnet, args.live[subnet.id.casefold()], checked)
+        self.addresses = pulumi.Output.all(*found).apply(sorted)
+        self.register_outputs({"addresses": self.addresses})
+
+    def _addresses(
+        self, name: str, key: str, gateway: Gateway, args: StableEgressArgs
+    ) -> tuple[list[pulumi.Output[str]], list[pulumi.Output[str]], bool]:
+        """Ids and texts of a gateway's addresses; whether they are one prefix."""
+        # A change of most properties replaces an address, and another address is on no allow-list.
+        kept = pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True)
+        # Standard addresses are in all zones by themselves; a gateway in one zone takes them.
+        if gateway.prefix_length is not None:
+            prefix = network.PublicIPPrefix(
+                f"{name}-{key}-prefix",
+                resource_group_name=args.egress.resource_group,
+                public_ip_prefix_name=f"{gateway.name}-prefix",
+                location=args.location,
+                prefix_length=gateway.prefix_length,
+                sku=network.PublicIPPrefixSkuArgs(name=SKU),
+                zones=list(gateway.zones) or None,
+                tags=dict(args.egress.tags) or None,
+                opts=kept,
+            )
+            return [prefix.id], [prefix.ip_prefix], True
+        made = [
+            network.PublicIPAddress(
+                f"{name}-{key}-{number}",
+                resource_group_name=args.egress.resource_group,
+                public_ip_address_name=f"{gateway.name}-{number}",
+                location=args.location,
+                sku=network.PublicIPAddressSkuArgs(name=SKU),
+                public_ip_allocation_method=network.IPAllocationMethod.STATIC,
+                public_ip_address_version=network.IPVersion.I_PV4,
+                zones=list(gateway.zones) or None,
+                tags=dict(args.egress.tags) or None,
+                opts=kept,
+            )
+            for number in range(1, gateway.addresses + 1)
+        ]
+        return [each.id for each in made], [each.ip_address.apply(lambda text: text or "") for each in made], False
+
+    def _attach(
+        self, name: str, subnet: SubnetId, live: Mapping[str, Any], gateway_id: pulumi.Output[str]
+    ) -> network.Subnet:
+        """The subnet as it stands, and the gateway."""
+        properties = {**kept_properties(live), "natGateway": {"id": gateway_id}}
+        return network.Subnet(
+            name,
+            resource_group_name=subnet.resource_group,
+            virtual_network_name=subnet.vnet,
+            subnet_name=subnet.name,
+            **{_SNAKE[key]: value for key, value in properties.items()},
+            opts=pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True),
+        )
+
+    def _alarms(self, name: str, key: str, nat: network.NatGateway, args: StableEgressArgs) -> None:
+        alarms = args.egress.alarms
+        for what, alarm in _ALARMS.items():
+            threshold = alarms.failed_connections if what == "snat" else alarms.availability_percent
+            monitor.MetricAlert(
+                f"{name}-{key}-{what}",
+                resource_group_name=args.egress.resource_group,
+                rule_name=f"{args.egress.gateways[key].name}-{what}",
+                location="global",
+                description=alarm["description"],
+                severity=alarm["severity"],
+                enabled=True,
+                scopes=[nat.id],
+                evaluation_frequency=alarm["every"],
+                window_size=alarm["window"],
+                criteria=monitor.MetricAlertSingleResourceMultipleMetricCriteriaArgs(
+                    odata_type="Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria",
+                    all_of=[
+                        monitor.MetricCriteriaArgs(
+                            criterion_type="StaticThresholdCriterion",
+                            name=what,
+                            metric_namespace="Microsoft.Network/natGateways",
+                            metric_name=alarm["metric"],
+                            time_aggregation=alarm["aggregation"],
+                            operator=alarm["operator"],
+                            threshold=threshold,
+                            dimensions=alarm["dimensions"],
+                        )
+                    ],
+                ),
+                actions=[monitor.MetricAlertActionArgs(action_group_id=each) for each in alarms.action_groups] or None,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+
+
+def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
+    """What a subnet has, in the form in which a PUT takes it back."""
+    found: dict[str, Any] = {}
+    for key in SUBNET_PROPERTIES:
+        value = live.get(key)
+        if value in (None, [], {}):
+            continue
+        if key in REFERENCES:
+            found[key] = {"id": value["id"]}
+        elif key in _ID_LISTS:
+            found[key] = [{"id": each["id"]} for each in value]
+        elif isinstance(value, list):
+            found[key] = [_writable(each) for each in value]
+        else:
+            found[key] = value
+    if "addressPrefix" in found and "addressPrefixes" in found:
+        del found["addressPrefixes"]
+    return found
+
+
+def _writable(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {key: each for key, each in value.items() if key not in _READ_ONLY and each not in (None, [], {})}
+
+
+def _once_audited(
+    gateway_id: pulumi.Output[str], addresses: list[pulumi.Output[str]], audited: frozenset[str]
+) -> pulumi.Output[str]:
+    """The gateway's id, once each of its addresses is known to stand on every allow-list; else an error."""
+
+    def check(known: list[str]) -> None:
+        _check_audited(known, audited)
+
+    checked = pulumi.Output.all(*addresses).apply(check)
+    return pulumi.Output.all(gateway_id, checked).apply(lambda both: str(both[0]))
+
+
+def _check_audited(addresses: list[str], audited: frozenset[str]) -> None:
+    """Refuses a gateway one of whose addresses was not audited.
+
+    Raises:
+        ProblemsError: Attaching it would cut somebody off.
+    """
+    missing = sorted(set(addresses) - audited)
+    if missing:
+        raise ProblemsError(
+            [
+                Problem(
+                    rule="audit-clear",
+                    key="headroom:attach",
+                    value=", ".join(missing),
+                    reason="is not what was audited.",
+                    next_step="Run `headroom audit-egress` with the stack's addresses, and commit its record.",
+                )
+            ]
+        )
+
+
+_SNAKE: Final = {
+    "addressPrefix": "address_prefix",
+    "addressPrefixes": "address_prefixes",
+    "applicationGatewayIPConfigurations": "application_gateway_ip_configurations",
+    "defaultOutboundAccess": "default_outbound_access",
+    "delegations": "delegations",
+    "ipAllocations": "ip_allocations",
+    "ipamPoolPrefixAllocations": "ipam_pool_prefix_allocations",
+    "natGateway": "nat_gateway",
+    "networkSecurityGroup": "network_security_group",
+    "privateEndpointNetworkPolicies": "private_endpoint_network_policies",
+    "privateLinkServiceNetworkPolicies": "private_link_service_network_policies",
+    "routeTable": "route_table",
+    "serviceEndpointPolicies": "service_endpoint_policies",
+    "serviceEndpoints": "service_endpoints",
+    "sharingScope": "sharing_scope",
+}
+
+_ALARMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "snat": {
+        "metric": "SNATConnectionCount",
+        "aggregation": "Total",
+        "operator": "GreaterThan",
+        "every": "PT1M",
+        "window": "PT5M",
+        "severity": 1,
+        "dimensions": [{"name": "ConnectionState", "operator": "Include", "values": ["Failed"]}],
+        "description": "Outbound connections fail for want of SNAT ports. Next: headroom diagnose --cloud aks.",
+    },
+    "datapath": {
+        "metric": "DatapathAvailability",
+        "aggregation": "Average",
+        "operator": "LessThan",
+        "every": "PT5M",
+        "window": "PT15M",
+        "severity": 1,
+        "dimensions": None,
+        "description": "The NAT gateway itself is not available: look at Azure's resource health of its zone.",
+    },
+}
+"""Alarms by name (Azure NAT Gateway documentation, nat-metrics): the count of connections is a total, never a count of
+samples."""

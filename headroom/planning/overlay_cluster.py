@@ -1,0 +1,437 @@
+"""A cluster with Azure CNI Overlay beside the old one: what its stack file says, and what Azure would refuse of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from headroom.addresses.azure import AUTHORIZED_RANGES, NODE_LABEL_CHARACTERS, AksRanges
+from headroom.addresses.blocks import Block, listed, shown
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.overlay import DEFAULT_SURGE, AksPool, ClusterCapacity, Surge, cluster_capacity
+from headroom.planning.emergency_keys import near
+
+REMEDY: Final = "aks-overlay"
+KEYS: Final = ("remedy", "resourceGroup", "aksCluster", "pools", "nodeSubnet", "peerCidrBlocks", "protect", "tags")
+CLUSTER_FIELDS: Final = (
+    "name",
+    "kubernetesVersion",
+    "tier",
+    "podCidr",
+    "serviceCidr",
+    "dnsServiceIp",
+    "networkPolicy",
+    "networkDataplane",
+    "outboundType",
+    "authorizedRanges",
+)
+POOL_FIELDS: Final = (
+    "mode",
+    "vmSize",
+    "count",
+    "minCount",
+    "maxCount",
+    "maxPods",
+    "maxSurge",
+    "zones",
+    "osSku",
+)
+SUBNET_FIELDS: Final = ("vnetId", "name", "cidrBlock", "vnetCidrBlocks", "natGatewayId", "securityGroupId")
+
+IN_PLACE: Final[Mapping[str, str]] = {
+    "networkPlugin": "az aks update --network-plugin azure --network-plugin-mode overlay",
+    "networkPluginMode": "az aks update --network-plugin azure --network-plugin-mode overlay",
+    "podCidr": "az aks update --pod-cidr",
+    "networkDataplane": "az aks update --network-dataplane",
+    "networkPolicy": "az aks update --network-policy",
+    "outboundType": "az aks update --outbound-type",
+}
+"""Fields of networkProfile for which the provider deletes and makes the cluster anew although `az aks update` takes
+them, with that command (pulumi-azure-native, provider/pkg/gen/replacement.go since #4771; AKS documentation,
+update-azure-cni, azure-cni-overlay-pod-expand and egress-outboundtype)."""
+
+NETWORK_CONTRIBUTOR: Final = "4d97b98b-1d4f-4787-a291-c67834d212e7"
+"""Built-in role that the cluster's identity needs on its subnet (Azure built-in roles; AKS documentation,
+configure-kubenet: up to an hour until it counts)."""
+
+POLICIES: Final[Mapping[str, str]] = {"cilium": "cilium", "azure": "azure", "calico": "azure", "none": "azure"}
+"""Network policy engines, each with its data plane: cilium goes with cilium (azure-aks-docs #264)."""
+OUTBOUND: Final = ("userAssignedNATGateway", "loadBalancer", "userDefinedRouting")
+TIERS: Final = ("Standard", "Premium", "Free")
+MODES: Final = ("System", "User")
+VNET_ID: Final = re.compile(
+    r"/subscriptions/[0-9a-fA-F-]{36}/resourceGroups/(?P<group>[^/]{1,90})"
+    r"/providers/Microsoft\.Network/virtualNetworks/(?P<vnet>[^/]{1,64})",
+    re.IGNORECASE,
+)
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+"""Name of a cluster (Azure naming rules, Microsoft.ContainerService)."""
+_POOL: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
+_VERSION: Final = re.compile(r"\d{1,2}\.\d{1,3}(?:\.\d{1,3})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A node pool.
+
+    Attributes:
+        name: Its name.
+        mode: System or User.
+        vm_size: Size of its VMs.
+        count: Nodes at first.
+        minimum: The autoscaler's minimum; None without autoscaler.
+        maximum: The autoscaler's maximum; None without autoscaler.
+        max_pods: Pods of a node, fixed for the pool's life.
+        max_surge: Nodes more during an upgrade.
+        zones: Its zones.
+        os_sku: Its operating system.
+    """
+
+    name: str
+    mode: str
+    vm_size: str
+    count: int
+    minimum: int | None
+    maximum: int | None
+    max_pods: int
+    max_surge: str
+    zones: tuple[str, ...]
+    os_sku: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSubnet:
+    """The new cluster's own subnet, made by the stack.
+
+    Attributes:
+        vnet_id: The VNet, which belongs to others.
+        resource_group: Its resource group.
+        vnet: Its name.
+        name: The subnet's name.
+        cidr_block: Its CIDR.
+        vnet_cidr_blocks: Address space of the VNet.
+        nat_gateway_id: The NAT gateway that it has from the start; None: none.
+        security_group_id: Its security group; None: none.
+    """
+
+    vnet_id: str
+    resource_group: str
+    vnet: str
+    name: str
+    cidr_block: str
+    vnet_cidr_blocks: tuple[str, ...]
+    nat_gateway_id: str | None
+    security_group_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlaySettings:
+    """What the stack file of an overlay cluster says.
+
+    Attributes:
+        resource_group: Where the cluster is made.
+        name: The cluster's name.
+        kubernetes_version: Its version.
+        tier: Its tier.
+        pod_cidr: Range of its pods.
+        service_cidr: Range of its services.
+        dns_service_ip: Address of its DNS.
+        network_policy: Network policy engine.
+        network_dataplane: Data plane.
+        outbound_type: How it gets out.
+        authorized_ranges: Who may reach its API server; empty: everybody.
+        pools: Its node pools; the first of mode System is made with the cluster.
+        subnet: Its own subnet.
+        peers: Ranges of peered VNets and of networks behind gateways.
+        protect: Refuse to delete it.
+        tags: Tags.
+        capacity: What ranges and pools come to.
+    """
+
+    resource_group: str
+    name: str
+    kubernetes_version: str
+    tier: str
+    pod_cidr: str
+    service_cidr: str
+    dns_service_ip: str
+    network_policy: str
+    network_dataplane: str
+    outbound_type: str
+    authorized_ranges: tuple[str, ...]
+    pools: tuple[Pool, ...]
+    subnet: NodeSubnet
+    peers: tuple[str, ...]
+    protect: bool
+    tags: Mapping[str, str]
+    capacity: ClusterCapacity
+
+
+def read_overlay(config: Mapping[str, Any]) -> OverlaySettings:
+    """Reads the `headroom:` keys of a stack file, without the namespace.
+
+    Raises:
+        ProblemsError: Everything that is wrong with them, and all that Azure would refuse of the ranges and pools.
+    """
+    reader = _Reader()
+    for key in config:
+        if key not in KEYS:
+            reader.wrong(key, shown(str(config[key])), "is under a key that is not known here.", near(key, KEYS))
+    cluster = reader.mapping("aksCluster", config.get("aksCluster"), CLUSTER_FIELDS)
+    group = reader.text(
+        "resourceGroup", config.get("resourceGroup"), re.compile(r"[A-Za-z0-9_.()-]{1,90}"), "a resource group"
+    )
+    pools = reader.pools(config.get("pools"))
+    subnet = reader.subnet(config.get("nodeSubnet"))
+    peers = reader.blocks("peerCidrBlocks", config.get("peerCidrBlocks", []))
+    policy = reader.choice("aksCluster.networkPolicy", cluster.get("networkPolicy"), tuple(POLICIES))
+    plane = reader.choice(
+        "aksCluster.networkDataplane",
+        cluster.get("networkDataplane", POLICIES.get(policy, "azure")),
+        ("azure", "cilium"),
+    )
+    if policy in POLICIES and plane != POLICIES[policy]:
+        reader.wrong(
+            "aksCluster.networkDataplane",
+            plane,
+            f"does not go with the network policy {policy}, which needs {POLICIES[policy]}.",
+            f"Write networkDataplane: {POLICIES[policy]}.",
+        )
+    outbound = reader.choice("aksCluster.outboundType", cluster.get("outboundType", OUTBOUND[0]), OUTBOUND)
+    if subnet and outbound == "userAssignedNATGateway" and not subnet.nat_gateway_id:
+        reader.wrong(
+            "nodeSubnet.natGatewayId",
+            "nothing",
+            "is given, and outboundType userAssignedNATGateway needs the gateway on the subnet before the cluster.",
+            "Write the ARM id of the gateway that the aks-egress stack made.",
+        )
+    if subnet and outbound == "loadBalancer" and subnet.nat_gateway_id:
+        reader.wrong(
+            "aksCluster.outboundType",
+            outbound,
+            "is refused by AKS for a new cluster in a subnet that has a NAT gateway.",
+            "Write userAssignedNATGateway.",
+        )
+    authorized = reader.blocks("aksCluster.authorizedRanges", cluster.get("authorizedRanges", []))
+    if len(authorized) > AUTHORIZED_RANGES:
+        reader.wrong("aksCluster.authorizedRanges", str(len(authorized)), f"are more than {AUTHORIZED_RANGES}.")
+    name = reader.text("aksCluster.name", cluster.get("name"), _NAME, "a cluster's name")
+    version = reader.text("aksCluster.kubernetesVersion", cluster.get("kubernetesVersion"), _VERSION, "a version")
+    tier = reader.choice("aksCluster.tier", cluster.get("tier", TIERS[0]), TIERS)
+    protect = config.get("protect", True)
+    if not isinstance(protect, bool):
+        reader.wrong("protect", shown(str(protect)), "is not true or false.")
+    tags = config.get("tags", {})
+    if not isinstance(tags, Mapping) or not all(isinstance(value, str) for value in tags.values()):
+        reader.wrong("tags", shown(str(tags)), "is no mapping of texts.")
+        tags = {}
+    capacity = reader.capacity(cluster, pools, subnet, peers)
+    if reader.problems or capacity is None or subnet is None:
+        raise ProblemsError(reader.problems, subject=REMEDY)
+    return OverlaySettings(
+        resource_group=group,
+        name=name,
+        kubernetes_version=version,
+        tier=tier,
+        pod_cidr=str(cluster["podCidr"]),
+        service_cidr=str(cluster["serviceCidr"]),
+        dns_service_ip=str(cluster["dnsServiceIp"]),
+        network_policy=policy,
+        network_dataplane=plane,
+        outbound_type=outbound,
+        authorized_ranges=tuple(map(str, authorized)),
+        pools=tuple(pools),
+        subnet=subnet,
+        peers=tuple(map(str, peers)),
+        protect=bool(protect),
+        tags={str(key): value for key, value in tags.items()},
+        capacity=capacity,
+    )
+
+
+class _Reader:
+    """Collects what is wrong while it reads."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def wrong(self, key: str, value: str, reason: str, next_step: str = "") -> None:
+        self.problems.append(
+            Problem(rule="configuration", key=f"headroom:{key}", value=value, reason=reason, next_step=next_step)
+        )
+
+    def mapping(self, key: str, value: object, allowed: Sequence[str]) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            self.wrong(key, _told(value), f"is no mapping of {listed(allowed)}.")
+            return {}
+        for name in value:
+            if name not in allowed:
+                self.wrong(f"{key}.{name}", shown(str(name)), "is not known here.", near(str(name), tuple(allowed)))
+        return value
+
+    def text(self, key: str, value: object, form: re.Pattern[str], what: str) -> str:
+        if isinstance(value, str) and form.fullmatch(value):
+            return value
+        self.wrong(
+            key, _told(value), f"is not {what}.", 'Put it in quotes: "1.33".' if isinstance(value, float) else ""
+        )
+        return ""
+
+    def choice(self, key: str, value: object, allowed: Sequence[str]) -> str:
+        if isinstance(value, str) and value in allowed:
+            return value
+        self.wrong(key, _told(value), f"is none of {listed(allowed)}.")
+        return ""
+
+    def number(self, key: str, value: object, least: int, most: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.wrong(key, _told(value), f"is no whole number from {least} to {most}.")
+            return least
+        return value
+
+    def blocks(self, key: str, value: object) -> list[Block]:
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            self.wrong(key, _told(value), "is no list of CIDRs.")
+            return []
+        found = [self.block(f"{key}[{number}]", each) for number, each in enumerate(value)]
+        return [each for each in found if each is not None]
+
+    def block(self, key: str, value: object) -> Block | None:
+        if not isinstance(value, str):
+            self.wrong(key, _told(value), "is no CIDR.")
+            return None
+        try:
+            return Block.parse(value if "/" in value else f"{value}/32", key=f"headroom:{key}")
+        except ProblemsError as error:
+            self.problems.extend(error.problems)
+            return None
+
+    def pools(self, value: object) -> list[Pool]:
+        if not isinstance(value, Mapping) or not value:
+            self.wrong("pools", _told(value), "names no node pool.", "Write one of mode System at least.")
+            return []
+        found = [self._pool(str(name), fields) for name, fields in value.items()]
+        if not any(pool.mode == MODES[0] for pool in found):
+            self.wrong("pools", listed([pool.name for pool in found]), "has no pool of mode System.")
+        return found
+
+    def _pool(self, name: str, value: object) -> Pool:
+        key = f"pools.{name}"
+        fields = self.mapping(key, value, POOL_FIELDS)
+        if not _POOL.fullmatch(name):
+            self.wrong(key, shown(name), "is no name of a pool: up to 12 lower-case letters and digits.")
+        scaled = "maxCount" in fields
+        least = self.number(f"{key}.minCount", fields.get("minCount", 1), 0, 1000) if scaled else None
+        most = self.number(f"{key}.maxCount", fields["maxCount"], 1, 1000) if scaled else None
+        if least is not None and most is not None and least > most:
+            self.wrong(f"{key}.minCount", str(least), f"is more than maxCount {most}.")
+        surge = fields.get("maxSurge", DEFAULT_SURGE)
+        try:
+            Surge.parse(str(surge), key=f"headroom:{key}.maxSurge")
+        except ProblemsError as error:
+            self.problems.extend(error.problems)
+        zones = fields.get("zones", [])
+        if not isinstance(zones, list | tuple) or any(zone not in ("1", "2", "3") for zone in zones):
+            self.wrong(f"{key}.zones", _told(zones), 'is no list of zones, such as ["1", "2", "3"].')
+            zones = []
+        size = self.text(f"{key}.vmSize", fields.get("vmSize"), re.compile(r"Standard_\w{1,60}"), "a VM size")
+        return Pool(
+            name=name,
+            mode=self.choice(f"{key}.mode", fields.get("mode", MODES[1]), MODES),
+            vm_size=size,
+            count=self.number(f"{key}.count", fields.get("count", least or 1), 0, 1000),
+            minimum=least,
+            maximum=most,
+            max_pods=self.number(f"{key}.maxPods", fields.get("maxPods", 250), 10, 250),
+            max_surge=str(surge),
+            zones=tuple(zones),
+            os_sku=self.choice(f"{key}.osSku", fields.get("osSku", "AzureLinux"), ("AzureLinux", "Ubuntu")),
+        )
+
+    def subnet(self, value: object) -> NodeSubnet | None:
+        fields = self.mapping("nodeSubnet", value, SUBNET_FIELDS)
+        if not fields:
+            return None
+        vnet_id = fields.get("vnetId")
+        vnet = VNET_ID.fullmatch(vnet_id) if isinstance(vnet_id, str) else None
+        if vnet is None:
+            self.wrong("nodeSubnet.vnetId", _told(vnet_id), "is no ARM id of a VNet.")
+        name = self.text(
+            "nodeSubnet.name", fields.get("name"), re.compile(r"[A-Za-z0-9][\w.-]{0,79}"), "a subnet's name"
+        )
+        for what, text in (
+            ("name", name),
+            ("vnetId", vnet["vnet"] if vnet else ""),
+            ("vnetId", vnet["group"] if vnet else ""),
+        ):
+            if len(text) > NODE_LABEL_CHARACTERS:
+                self.wrong(
+                    f"nodeSubnet.{what}",
+                    shown(text),
+                    f"is longer than {NODE_LABEL_CHARACTERS} characters, and nodes carry it as a label.",
+                )
+        block = self.block("nodeSubnet.cidrBlock", fields.get("cidrBlock"))
+        space = self.blocks("nodeSubnet.vnetCidrBlocks", fields.get("vnetCidrBlocks", []))
+        ids = {}
+        for what in ("natGatewayId", "securityGroupId"):
+            ids[what] = fields.get(what)
+            if ids[what] is not None and not str(ids[what]).casefold().startswith("/subscriptions/"):
+                self.wrong(f"nodeSubnet.{what}", _told(ids[what]), "is no ARM id.")
+        if vnet is None or block is None:
+            return None
+        return NodeSubnet(
+            vnet_id=str(vnet_id),
+            resource_group=vnet["group"],
+            vnet=vnet["vnet"],
+            name=name,
+            cidr_block=str(block),
+            vnet_cidr_blocks=tuple(map(str, space)),
+            nat_gateway_id=ids["natGatewayId"],
+            security_group_id=ids["securityGroupId"],
+        )
+
+    def capacity(
+        self, cluster: Mapping[str, Any], pools: Sequence[Pool], subnet: NodeSubnet | None, peers: Sequence[Block]
+    ) -> ClusterCapacity | None:
+        """What Azure would refuse of the ranges for these pools."""
+        pod = self.block("aksCluster.podCidr", cluster.get("podCidr"))
+        service = self.block("aksCluster.serviceCidr", cluster.get("serviceCidr"))
+        dns = self.block("aksCluster.dnsServiceIp", cluster.get("dnsServiceIp"))
+        if pod is None or service is None or dns is None or subnet is None or self.problems:
+            return None
+        found = cluster_capacity(
+            AksRanges(
+                pod_cidr=pod,
+                node_subnet=Block.parse(subnet.cidr_block),
+                service_cidr=service,
+                dns_service_ip=dns.first,
+                vnets=tuple(map(Block.parse, subnet.vnet_cidr_blocks)),
+                peers=tuple(peers),
+            ),
+            [
+                AksPool(
+                    name=pool.name,
+                    count=pool.count,
+                    maximum=pool.maximum,
+                    surge=Surge.parse(pool.max_surge),
+                    max_pods=pool.max_pods,
+                )
+                for pool in pools
+            ],
+        )
+        self.problems.extend(replace(problem, key=_KEYS.get(problem.key, problem.key)) for problem in found.problems)
+        return found
+
+
+_KEYS: Final[Mapping[str, str]] = {
+    "pod-cidr": "headroom:aksCluster.podCidr",
+    "service-cidr": "headroom:aksCluster.serviceCidr",
+    "dns-service-ip": "headroom:aksCluster.dnsServiceIp",
+    "node-subnet": "headroom:nodeSubnet.cidrBlock",
+    "pool": "headroom:pools",
+}
+"""Where a value that capacity names stands in the stack file."""
+
+
+def _told(value: object) -> str:
+    return "nothing" if value is None else shown(str(value))

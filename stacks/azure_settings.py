@@ -1,0 +1,22 @@
+"""What every stack on Azure reads."""
+
+import pulumi
+
+from headroom.addresses.problems import Problem
+from stacks.settings import ConfigReader
+
+
+def required_location(config: ConfigReader) -> str:
+    """The region; a problem is added where it is not set."""
+    location = pulumi.Config("azure-native").get("location") or ""
+    if not location:
+        config.problems.append(
+            Problem(
+                rule="location-known",
+                key="azure-native:location",
+                value="nothing",
+                reason="is set, and what an AKS stack makes has a region.",
+                next_step="Run `pulumi config set azure-native:location eastus2`.",
+            )
+        )
+    return location

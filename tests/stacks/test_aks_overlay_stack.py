@@ -1,0 +1,130 @@
+"""The stack of an overlay cluster: what it declares, in which order, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from headroom.addresses.problems import ProblemsError
+from stacks import aks_overlay
+
+if TYPE_CHECKING:
+    from tests.conftest import Recorder
+
+CHECKOUT = Path(__file__).parents[2]
+DECLARED = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
+DEFAULTS = {key: entry["default"] for key, entry in DECLARED.items() if "default" in entry}
+EXAMPLE: dict[str, Any] = yaml.safe_load(
+    (CHECKOUT / "stacks" / "Pulumi.example-aks-overlay.yaml").read_text(encoding="utf-8")
+)["config"]
+CLUSTER = "azure-native:containerservice:ManagedCluster"
+POOL = "azure-native:containerservice:AgentPool"
+SUBNET = "azure-native:network:Subnet"
+ROLE = "azure-native:authorization:RoleAssignment"
+IDENTITY = "azure-native:managedidentity:UserAssignedIdentity"
+
+
+def deployed(recorder: Recorder, **changes: Any) -> list[tuple[str, str]]:
+    """Key and rule of what was refused of the example with changes; empty where it was deployed.
+
+    A change is of a whole key, or with two underscores of one field of it.
+    """
+    found: list[tuple[str, str]] = []
+
+    def program() -> None:
+        try:
+            aks_overlay.deploy()
+        except ProblemsError as error:
+            found.extend((problem.key, problem.rule) for problem in error.problems)
+
+    config = {**DEFAULTS, **EXAMPLE}
+    for name, value in changes.items():
+        key, _, field = name.partition("__")
+        config[f"headroom:{key}"] = {**config[f"headroom:{key}"], field: value} if field else value
+    recorder.run(program, config=config, stack="prod-eus2-overlay")
+    return found
+
+
+def test_the_example_declares_subnet_identity_role_cluster_and_pools(recorder: Recorder) -> None:
+    assert deployed(recorder) == []
+    assert [item.label for item in recorder.registrations] == [
+        f"{ROLE} overlay-subnet-role",
+        f"{POOL} overlay-apps",
+        f"{CLUSTER} overlay-cluster",
+        f"{IDENTITY} overlay-identity",
+        f"{SUBNET} overlay-subnet",
+        "headroom:index:OverlayCluster overlay",
+    ]
+    assert f"{ROLE} overlay-subnet-role" in recorder.one(CLUSTER, "overlay-cluster").depends_on
+
+
+def test_every_field_of_the_network_profile_is_written(recorder: Recorder) -> None:
+    deployed(recorder)
+    assert recorder.one(CLUSTER, "overlay-cluster").inputs["networkProfile"] == {
+        "networkPlugin": "azure",
+        "networkPluginMode": "overlay",
+        "networkPolicy": "cilium",
+        "networkDataplane": "cilium",
+        "podCidr": "100.64.0.0/16",
+        "serviceCidr": "10.2.0.0/16",
+        "dnsServiceIP": "10.2.0.10",
+        "outboundType": "userAssignedNATGateway",
+        "loadBalancerSku": "standard",
+        "ipFamilies": ["IPv4"],
+    }
+
+
+def test_the_subnet_has_its_gateway_from_the_start_and_no_route_table(recorder: Recorder) -> None:
+    deployed(recorder)
+    subnet = recorder.one(SUBNET, "overlay-subnet")
+    assert subnet.inputs["natGateway"]["id"].endswith("/natGateways/nat-aks-egress-eus2")
+    assert "routeTable" not in subnet.inputs
+    assert subnet.protect
+    assert recorder.one(CLUSTER, "overlay-cluster").protect
+
+
+def test_what_azure_changes_in_place_is_never_planned_as_a_replacement(recorder: Recorder) -> None:
+    deployed(recorder)
+    ignored = recorder.one(CLUSTER, "overlay-cluster").ignore_changes
+    assert {path for path in ignored if path.startswith("networkProfile.")} == {
+        "networkProfile.networkPlugin",
+        "networkProfile.networkPluginMode",
+        "networkProfile.podCidr",
+        "networkProfile.networkDataplane",
+        "networkProfile.networkPolicy",
+        "networkProfile.outboundType",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"aksCluster__podCidr": "172.16.0.0/12"}, ("headroom:aksCluster.podCidr", "reserved-range")),
+        ({"aksCluster__podCidr": "100.64.0.0/20"}, ("headroom:aksCluster.podCidr", "pod-cidr-full")),
+        ({"aksCluster__serviceCidr": "10.20.8.0/24"}, ("headroom:nodeSubnet.cidrBlock", "range-overlap")),
+        ({"aksCluster__dnsServiceIp": "10.2.0.1"}, ("headroom:aksCluster.dnsServiceIp", "dns-service-ip-first")),
+        ({"nodeSubnet__cidrBlock": "10.20.8.0/27"}, ("headroom:nodeSubnet.cidrBlock", "node-subnet-full")),
+        ({"nodeSubnet__natGatewayId": None}, ("headroom:nodeSubnet.natGatewayId", "configuration")),
+        ({"aksCluster__outboundType": "loadBalancer"}, ("headroom:aksCluster.outboundType", "configuration")),
+        ({"aksCluster__outboundType": "managedNATGateway"}, ("headroom:aksCluster.outboundType", "configuration")),
+        ({"aksCluster__networkDataplane": "azure"}, ("headroom:aksCluster.networkDataplane", "configuration")),
+        ({"aksCluster__kubernetesVersion": 1.33}, ("headroom:aksCluster.kubernetesVersion", "configuration")),
+        ({"nodeSubnet__name": "s" * 64}, ("headroom:nodeSubnet.name", "configuration")),
+        ({"pools": {"apps": {"vmSize": "Standard_D4ds_v5"}}}, ("headroom:pools", "configuration")),
+        ({"vpcId": "vpc-1"}, ("headroom:vpcId", "configuration")),
+    ],
+)
+def test_what_azure_would_refuse_is_refused_before_anything_is_made(
+    recorder: Recorder, changes: dict[str, Any], refused: tuple[str, str]
+) -> None:
+    assert refused in deployed(recorder, **changes)
+    assert recorder.registrations == []
+
+
+def test_an_autoscaled_pool_keeps_the_autoscalers_count(recorder: Recorder) -> None:
+    deployed(recorder)
+    assert recorder.one(POOL, "overlay-apps").ignore_changes == ("count",)
+    assert recorder.one(POOL, "overlay-apps").inputs["vnetSubnetID"]
