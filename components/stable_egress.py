@@ -7,6 +7,7 @@ from typing import Any, Final
 import pulumi
 from pulumi_azure_native import monitor, network
 
+from headroom.addresses.blocks import listed
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.egress import Egress, Gateway, SubnetId
 
@@ -50,27 +51,32 @@ class StableEgressArgs:
         location: The region.
         live: Every subnet of the gateways as Azure shows it now, by its ARM id in lower case; only what is attached
             is needed.
-        audited: The addresses that the audit found on every allow-list; None while nothing is attached.
+        addresses: The static addresses, or prefixes, that the gateways have; needed where they are attached.
+        audited: Of those, the ones that the audit found on every allow-list.
 
     Raises:
-        ProblemsError: A subnet is missing, has another NAT gateway, or the audit is.
+        ProblemsError: A subnet is missing or has another NAT gateway, or an address was not audited.
     """
 
     egress: Egress
     location: str
     live: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    audited: frozenset[str] | None = None
+    addresses: frozenset[str] = frozenset()
+    audited: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         problems = [problem for key, gateway in self.egress.gateways.items() for problem in self._wrong(key, gateway)]
-        if self.egress.attach and self.audited is None:
+        missing = sorted(self.addresses - self.audited)
+        if self.egress.attach and (missing or not self.addresses):
             problems.append(
                 Problem(
                     rule="audit-clear",
                     key="headroom:attach",
-                    value="true",
-                    reason="comes before the audit: nobody has said that every allow-list has the new addresses.",
-                    next_step="Run `headroom audit-egress`, do what it plans, and commit its record.",
+                    value=listed(missing) if missing else "true",
+                    reason="is not what was audited: attaching the gateway would cut somebody off."
+                    if missing
+                    else "comes before the addresses are known.",
+                    next_step="Run `headroom audit-egress` with the stack's addresses, and commit its record.",
                 )
             )
         if problems:
@@ -132,9 +138,8 @@ class StableEgress(pulumi.ComponentResource):
             found.extend(texts)
             self._alarms(name, key, nat, args)
             if args.egress.attach:
-                checked = _once_audited(nat.id, texts, args.audited or frozenset())
                 for subnet_key, subnet in gateway.subnets.items():
-                    self._attach(f"{name}-{key}-{subnet_key}", subnet, args.live[subnet.id.casefold()], checked)
+                    self._attach(f"{name}-{key}-{subnet_key}", subnet, args.live[subnet.id.casefold()], nat.id)
         self.addresses = pulumi.Output.all(*found).apply(sorted)
         self.register_outputs({"addresses": self.addresses})
 
@@ -149,7 +154,7 @@ class StableEgress(pulumi.ComponentResource):
             prefix = network.PublicIPPrefix(
                 f"{name}-{key}-prefix",
                 resource_group_name=args.egress.resource_group,
-                public_ip_prefix_name=f"{gateway.name}-prefix",
+                public_ip_prefix_name=prefix_name(gateway),
                 location=args.location,
                 prefix_length=gateway.prefix_length,
                 sku=network.PublicIPPrefixSkuArgs(name=SKU),
@@ -162,7 +167,7 @@ class StableEgress(pulumi.ComponentResource):
             network.PublicIPAddress(
                 f"{name}-{key}-{number}",
                 resource_group_name=args.egress.resource_group,
-                public_ip_address_name=f"{gateway.name}-{number}",
+                public_ip_address_name=text,
                 location=args.location,
                 sku=network.PublicIPAddressSkuArgs(name=SKU),
                 public_ip_allocation_method=network.IPAllocationMethod.STATIC,
@@ -171,7 +176,7 @@ class StableEgress(pulumi.ComponentResource):
                 tags=dict(args.egress.tags) or None,
                 opts=kept,
             )
-            for number in range(1, gateway.addresses + 1)
+            for number, text in enumerate(address_names(gateway), 1)
         ]
         return [each.id for each in made], [each.ip_address.apply(lambda text: text or "") for each in made], False
 
@@ -224,6 +229,16 @@ class StableEgress(pulumi.ComponentResource):
             )
 
 
+def prefix_name(gateway: Gateway) -> str:
+    """What the public prefix of a gateway is called."""
+    return f"{gateway.name}-prefix"
+
+
+def address_names(gateway: Gateway) -> list[str]:
+    """What the public addresses of a gateway are called; none where it has a prefix."""
+    return [f"{gateway.name}-{number}" for number in range(1, gateway.addresses + 1)]
+
+
 def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
     """What a subnet has, in the form in which a PUT takes it back."""
     found: dict[str, Any] = {}
@@ -248,39 +263,6 @@ def _writable(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {key: each for key, each in value.items() if key not in _READ_ONLY and each not in (None, [], {})}
-
-
-def _once_audited(
-    gateway_id: pulumi.Output[str], addresses: list[pulumi.Output[str]], audited: frozenset[str]
-) -> pulumi.Output[str]:
-    """The gateway's id, once each of its addresses is known to stand on every allow-list; else an error."""
-
-    def check(known: list[str]) -> None:
-        _check_audited(known, audited)
-
-    checked = pulumi.Output.all(*addresses).apply(check)
-    return pulumi.Output.all(gateway_id, checked).apply(lambda both: str(both[0]))
-
-
-def _check_audited(addresses: list[str], audited: frozenset[str]) -> None:
-    """Refuses a gateway one of whose addresses was not audited.
-
-    Raises:
-        ProblemsError: Attaching it would cut somebody off.
-    """
-    missing = sorted(set(addresses) - audited)
-    if missing:
-        raise ProblemsError(
-            [
-                Problem(
-                    rule="audit-clear",
-                    key="headroom:attach",
-                    value=", ".join(missing),
-                    reason="is not what was audited.",
-                    next_step="Run `headroom audit-egress` with the stack's addresses, and commit its record.",
-                )
-            ]
-        )
 
 
 _SNAKE: Final = {

@@ -20,6 +20,8 @@ from headroom.capacity.settings import CniSettings
 from headroom.capacity.thresholds import (
     HORIZON_DAYS,
     NODES_START_IN,
+    PACE_HOURS,
+    PACE_PERIODS,
     PODS_IN,
     QUOTA_PERCENT,
     NodeGroup,
@@ -49,7 +51,7 @@ other warning meanwhile."""
 
 BAND_DEVIATIONS: Final = 6.0
 """Half the width of the anomaly band: with 4 a rolling upgrade rings, and the storms of `benchmarks/alarms.py` are seen
-no earlier."""
+no earlier. Alone it would still warn of every third quiet month: it counts only with `PACE_HOURS`."""
 
 CHILDREN: Final = 90
 """Alarms in one composite; CloudWatch takes 100 (CloudWatch API reference, PutCompositeAlarm)."""
@@ -246,7 +248,7 @@ class SubnetAlarmsArgs:
             )
         return found
 
-    def price(self, *, dashboards: int = 0) -> Price:
+    def price(self, *, dashboards: int = 0, further_alarms: int = 0) -> Price:
         """What metrics, alarms and dashboards cost a month; the publisher's two alarms included."""
         made = planned(self)
         composites = len(composed(self, made))
@@ -255,7 +257,7 @@ class SubnetAlarmsArgs:
             Watched(
                 subnets=len(self.subnets),
                 zones=len({subnet.zone for subnet in self.subnets.values()}),
-                alarms=len(made) - bands + 2,
+                alarms=len(made) - bands + 2 + further_alarms,
                 band_alarms=bands,
                 composites=composites,
                 dashboards=dashboards,
@@ -271,11 +273,12 @@ class Alarm:
     Attributes:
         name: Its name, unique in the account and Region and never another one for the same thing.
         zone: The zone whose composites look at it; empty for the cluster's own.
-        severity: Which composite looks at it; `none` for those that neither does.
+        severity: Which composite looks at it; `sudden`: the one that warns, where all of the zone's are on.
         metric: What it looks at.
         dimensions: Where.
         comparison: CloudWatch's comparison operator.
         threshold: What it compares with; None for an anomaly band.
+        expression: What is compared, reckoned from the metric as `free`; empty: the metric itself.
         periods: How many periods it looks at.
         breaching: How many of them have to breach.
         period_seconds: One of them.
@@ -292,6 +295,7 @@ class Alarm:
     dimensions: Mapping[str, str]
     comparison: str = "LessThanThreshold"
     threshold: float | None
+    expression: str = ""
     periods: int = LEVEL_PERIODS
     breaching: int = LEVEL_PERIODS
     period_seconds: int = PERIOD_SECONDS
@@ -373,7 +377,7 @@ def planned(args: SubnetAlarmsArgs) -> list[Alarm]:
     found = [*_of_cluster(args)]
     for zone, names in args.zones().items():
         found += _of_place(args, zone, names, "shared", dimensions(args.cluster, zone))
-        found.append(_drop(args, zone))
+        found += _sudden(args, zone)
     for name in sorted(args.subnets):
         subnet = args.subnets[name]
         found += _of_place(args, subnet.zone, [name], subnet.role, dimensions(args.cluster, subnet.zone, name))
@@ -394,6 +398,8 @@ def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]
             names = [alarm.name for alarm in own if alarm.severity == severity]
             for number, first in enumerate(range(0, len(names), CHILDREN), start=1):
                 some = " OR ".join(f'ALARM("{name}")' for name in names[first : first + CHILDREN])
+                if severity == "warning" and number == 1:
+                    some += "".join(f" OR ({each})" for each in _together(own))
                 found.append(
                     Composite(
                         name=_name(args, zone, severity if number == 1 else f"{severity}-{number}"),
@@ -511,20 +517,49 @@ def _of_place(
     return found
 
 
-def _drop(args: SubnetAlarmsArgs, zone: str) -> Alarm:
-    return Alarm(
-        name=_name(args, zone, "sudden-drop"),
-        zone=zone,
-        metric=Metric.FREE_ADDRESSES,
-        dimensions=dimensions(args.cluster, zone),
-        comparison="LessThanLowerThreshold",
-        threshold=None,
-        description=_description(
-            f"{args.cluster}, zone {zone}: far fewer addresses are free than at this hour of other days. A deploy "
-            "storm, a runaway autoscaler, or interfaces that are left over.",
-            f"headroom diagnose --cluster {args.cluster}",
+def _together(own: Sequence[Alarm]) -> list[str]:
+    """The condition that all of a zone's alarms on something sudden are on; empty where it has none."""
+    names = [alarm.name for alarm in own if alarm.severity == "sudden"]
+    return [" AND ".join(f'ALARM("{name}")' for name in names)] if names else []
+
+
+def _sudden(args: SubnetAlarmsArgs, zone: str) -> list[Alarm]:
+    """Far below the usual, and still falling fast: either alone is what a deploy or a Monday looks like."""
+    breaching, periods = PACE_PERIODS
+    place, next_step = dimensions(args.cluster, zone), f"headroom diagnose --cluster {args.cluster}"
+    return [
+        Alarm(
+            name=_name(args, zone, "sudden-drop"),
+            zone=zone,
+            severity="sudden",
+            metric=Metric.FREE_ADDRESSES,
+            dimensions=place,
+            comparison="LessThanLowerThreshold",
+            threshold=None,
+            description=_description(
+                f"{args.cluster}, zone {zone}: far fewer addresses are free than at this hour of other days. With "
+                "falling-fast it is a deploy storm, a runaway autoscaler, or interfaces that are left over.",
+                next_step,
+            ),
         ),
-    )
+        Alarm(
+            name=_name(args, zone, "falling-fast"),
+            zone=zone,
+            severity="sudden",
+            metric=Metric.FREE_ADDRESSES,
+            dimensions=place,
+            threshold=0,
+            # What would be free in so many hours.
+            expression=f"free + {60 * PACE_HOURS // SCHEDULE_MINUTES} * DIFF(free)",
+            periods=periods,
+            breaching=breaching,
+            description=_description(
+                f"{args.cluster}, zone {zone}: empty in less than {PACE_HOURS} hours if it goes on as in the last "
+                f"{SCHEDULE_MINUTES * periods} minutes.",
+                next_step,
+            ),
+        ),
+    ]
 
 
 def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
@@ -629,13 +664,17 @@ def _inputs(args: SubnetAlarmsArgs, alarm: Alarm) -> dict[str, Any]:
         "ok_actions": topics,
         "tags": dict(args.tags) or None,
     }
+    free = {"id": "free", "return_data": alarm.band, "metric": {**metric, "stat": alarm.statistic}}
+    if alarm.expression:
+        reckoned = {"id": "ahead", "expression": alarm.expression, "label": "ahead", "return_data": True}
+        return {**shared, "threshold": alarm.threshold, "metric_queries": [free, reckoned]}
     if not alarm.band:
         return {**shared, **metric, "statistic": alarm.statistic, "threshold": alarm.threshold}
     return {
         **shared,
         "threshold_metric_id": "band",
         "metric_queries": [
-            {"id": "free", "return_data": True, "metric": {**metric, "stat": alarm.statistic}},
+            free,
             {
                 "id": "band",
                 "expression": f"ANOMALY_DETECTION_BAND(free, {BAND_DEVIATIONS:g})",

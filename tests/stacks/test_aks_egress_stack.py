@@ -1,0 +1,227 @@
+"""The stack of a stable way out: addresses first, then the gateway on subnets that lose nothing by it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from pulumi_azure_native import network
+
+from components.stable_egress import SUBNET_PROPERTIES, kept_properties
+from headroom.addresses.problems import ProblemsError
+from headroom.planning.audit_record import AuditRecord, Named, file_name, write_record
+from stacks import aks_egress
+
+if TYPE_CHECKING:
+    from tests.conftest import Recorder
+
+CHECKOUT = Path(__file__).parents[2]
+DECLARED = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
+DEFAULTS = {key: entry["default"] for key, entry in DECLARED.items() if "default" in entry}
+EXAMPLE: dict[str, Any] = yaml.safe_load(
+    (CHECKOUT / "stacks" / "Pulumi.example-aks-egress.yaml").read_text(encoding="utf-8")
+)["config"]
+STACK = "prod-eus2-egress"
+GET_ADDRESS = "azure-native:network:getPublicIPAddress"
+GET_SUBNET = "azure-native:network:getSubnet"
+SUBNET = "azure-native:network:Subnet"
+GATEWAY = "azure-native:network:NatGateway"
+ADDRESS = "azure-native:network:PublicIPAddress"
+PREFIX = "azure-native:network:PublicIPPrefix"
+ALARM = "azure-native:monitor:MetricAlert"
+NEW = "203.0.113.10"
+"""What the recorder answers for every new address."""
+
+LIVE: dict[str, Any] = {
+    "id": "/subscriptions/s/…/subnets/snet-aks-nodes",
+    "name": "snet-aks-nodes",
+    "etag": 'W/"1"',
+    "provisioningState": "Succeeded",
+    "addressPrefix": "10.20.4.0/22",
+    "routeTable": {"id": "/subscriptions/s/routeTables/aks-agentpool-1", "location": "eastus2", "routes": []},
+    "networkSecurityGroup": {"id": "/subscriptions/s/networkSecurityGroups/nsg"},
+    "serviceEndpoints": [{"service": "Microsoft.Sql", "locations": ["eastus2"], "provisioningState": "Succeeded"}],
+    "delegations": [],
+    "privateEndpointNetworkPolicies": "Disabled",
+    "privateLinkServiceNetworkPolicies": "Enabled",
+    "ipConfigurations": [{"id": "/nic/1"}],
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the audit's record is, instead of beside the stack files."""
+    monkeypatch.setattr(aks_egress, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def audited(folder: Path, *new: str, age: timedelta = timedelta(hours=1), **found: Any) -> None:
+    """Leaves the record of an audit."""
+    record = AuditRecord(
+        audited=datetime.now(UTC) - age, old_addresses=("198.51.100.7",), new_addresses=new or (NEW,), **found
+    )
+    (folder / file_name(STACK)).write_text(write_record(record), encoding="utf-8")
+
+
+def deployed(recorder: Recorder, live: Any = None, **changes: Any) -> list[str]:
+    """Rules of what was refused of the example with changes; empty where it was deployed."""
+    found: list[str] = []
+
+    def program() -> None:
+        try:
+            aks_egress.deploy()
+        except ProblemsError as error:
+            found.extend(f"{problem.key}: {problem.rule}" for problem in error.problems)
+
+    recorder.answers.setdefault(GET_ADDRESS, {"ipAddress": NEW})
+    recorder.answers[GET_SUBNET] = live if live is not None else (lambda args: {**LIVE, "name": args["subnetName"]})
+    recorder.run(
+        program,
+        config={**DEFAULTS, **EXAMPLE, **{f"headroom:{key}": value for key, value in changes.items()}},
+        stack=STACK,
+    )
+    return found
+
+
+def test_the_first_run_makes_addresses_and_a_gateway_and_moves_nothing(recorder: Recorder) -> None:
+    assert deployed(recorder) == []
+    assert [item.label for item in recorder.registrations] == [
+        f"{ALARM} egress-main-datapath",
+        f"{ALARM} egress-main-snat",
+        f"{GATEWAY} egress-main",
+        f"{ADDRESS} egress-main-1",
+        "headroom:index:StableEgress egress",
+    ]
+    assert recorder.asked == []
+    address = recorder.one(ADDRESS, "egress-main-1")
+    assert address.inputs["publicIPAllocationMethod"] == "Static"
+    assert (address.protect, address.retain_on_delete) == (True, True)
+    assert recorder.stack_outputs["addresses"] == [NEW]
+    assert recorder.stack_outputs["next"].startswith(f"headroom audit-egress --new {NEW} --record")
+
+
+def test_attaching_sends_everything_that_the_subnet_has(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    assert deployed(recorder, attach=True) == []
+    subnet = recorder.one(SUBNET, "egress-main-nodes")
+    assert subnet.inputs == {
+        "resourceGroupName": "rg-prod-eus2",
+        "virtualNetworkName": "vnet-spoke",
+        "subnetName": "snet-aks-nodes",
+        "addressPrefix": "10.20.4.0/22",
+        "routeTable": {"id": "/subscriptions/s/routeTables/aks-agentpool-1"},
+        "networkSecurityGroup": {"id": "/subscriptions/s/networkSecurityGroups/nsg"},
+        "serviceEndpoints": [{"service": "Microsoft.Sql", "locations": ["eastus2"]}],
+        "privateEndpointNetworkPolicies": "Disabled",
+        "privateLinkServiceNetworkPolicies": "Enabled",
+        "natGateway": {"id": recorder.one(GATEWAY, "egress-main").id},
+    }
+    assert (subnet.protect, subnet.retain_on_delete) == (True, True)
+
+
+def test_what_is_sent_again_is_every_property_that_the_sdk_can_send() -> None:
+    names = set(signature(network.SubnetInitArgs.__init__).parameters)
+    names -= {"__self__", "resource_group_name", "virtual_network_name", "subnet_name", "id", "name", "type"}
+    ours = {"".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in SUBNET_PROPERTIES}
+    ours = {name.replace("_i_p_", "_ip_") for name in ours}
+    assert ours == names
+
+
+def test_a_property_that_is_a_list_of_resources_keeps_their_ids() -> None:
+    kept = kept_properties({"serviceEndpointPolicies": [{"id": "/p/1", "location": "eastus2"}], "addressPrefixes": []})
+    assert kept == {"serviceEndpointPolicies": [{"id": "/p/1"}]}
+
+
+@pytest.mark.parametrize(
+    ("record", "changes"),
+    [
+        (None, {}),
+        ({"old_only": (Named(type="Microsoft.Sql/servers", place="sql", because="old alone"),)}, {}),
+        ({"undecided": (Named(type="Microsoft.Cache/redis", place="r", because="denied"),)}, {}),
+        ({"age": timedelta(days=30)}, {}),
+    ],
+)
+def test_nothing_is_attached_before_the_audit_is_clear(
+    recorder: Recorder, folder: Path, record: dict[str, Any] | None, changes: dict[str, Any]
+) -> None:
+    if record is not None:
+        audited(folder, **record)
+    assert deployed(recorder, attach=True, **changes) != []
+    assert recorder.registrations == []
+
+
+def test_a_type_that_somebody_answers_for_does_not_keep_it_closed(recorder: Recorder, folder: Path) -> None:
+    audited(folder, undecided=(Named(type="Microsoft.Cache/redis", place="r", because="denied"),))
+    assert deployed(recorder, attach=True, acceptUnread=["Microsoft.Cache/redis"]) == []
+
+
+def test_an_audit_of_other_addresses_attaches_nothing(recorder: Recorder, folder: Path) -> None:
+    audited(folder, "203.0.113.99")
+    assert deployed(recorder, attach=True) == ["headroom:attach: audit-clear"]
+    assert recorder.registrations == []
+
+
+def test_addresses_that_were_not_made_yet_are_asked_for_first(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    recorder.answers[GET_ADDRESS] = recorder.failing("ResourceNotFound")
+    assert deployed(recorder, attach=True) == [": lookup"]
+
+
+def test_a_subnet_with_another_gateway_or_none_to_be_read_is_refused(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    other = {**LIVE, "natGateway": {"id": "/subscriptions/s/natGateways/theirs"}}
+    assert deployed(recorder, lambda _: other, attach=True) == [
+        "headroom:gateways.main.subnets.nodes: one-gateway",
+        "headroom:gateways.main.subnets.overlay: one-gateway",
+    ]
+    assert deployed(recorder, recorder.failing("AuthorizationFailed"), attach=True) == [": lookup"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"clusters": {"aks": {"outboundType": "userDefinedRouting"}}}, "headroom:clusters.aks.outboundType"),
+        ({"clusters": {"aks": {"outboundType": "managedNATGateway"}}}, "headroom:clusters.aks.outboundType"),
+        ({"gateways": {"main": {"name": "nat", "sku": "StandardV2"}}}, "headroom:gateways.main.sku"),
+        ({"gateways": {"main": {"name": "nat", "zones": ["1", "2"]}}}, "headroom:gateways.main.zones"),
+        ({"gateways": {"main": {"name": "nat", "addresses": 17}}}, "headroom:gateways.main.addresses"),
+        ({"gateways": {"main": {"name": "nat", "prefixLength": 27}}}, "headroom:gateways.main.prefixLength"),
+        ({"gateways": {"a": {"name": "nat"}, "b": {"name": "NAT"}}}, "headroom:gateways.b.name"),
+        ({"gateways": {}}, "headroom:gateways"),
+        (
+            {
+                "gateways": {
+                    "main": {
+                        "name": "nat",
+                        "subnets": {
+                            "g": EXAMPLE["headroom:gateways"]["main"]["subnets"]["nodes"].replace(
+                                "snet-aks-nodes", "GatewaySubnet"
+                            )
+                        },
+                    }
+                }
+            },
+            "headroom:gateways.main.subnets.g",
+        ),
+    ],
+)
+def test_what_a_nat_gateway_cannot_do_is_refused(recorder: Recorder, changes: dict[str, Any], key: str) -> None:
+    assert key in [found.rpartition(": ")[0] for found in deployed(recorder, **changes)]
+    assert recorder.registrations == []
+
+
+def test_a_prefix_takes_the_place_of_addresses(recorder: Recorder) -> None:
+    assert deployed(recorder, gateways={"main": {"name": "nat", "prefixLength": 30}}) == []
+    assert recorder.one(PREFIX, "egress-main-prefix").inputs["prefixLength"] == 30
+    assert recorder.one(GATEWAY, "egress-main").inputs["publicIpPrefixes"]
+
+
+def test_alarms_count_connections_and_not_samples(recorder: Recorder) -> None:
+    deployed(recorder)
+    (criterion,) = recorder.one(ALARM, "egress-main-snat").inputs["criteria"]["allOf"]
+    assert (criterion["metricName"], criterion["timeAggregation"]) == ("SNATConnectionCount", "Total")
+    assert criterion["dimensions"] == [{"name": "ConnectionState", "operator": "Include", "values": ["Failed"]}]
