@@ -65,7 +65,8 @@ class ApiServer:
             retries=RETRIES,
         )
         if answer.status != _OK:
-            raise ApiServerError(answer.status, _reason(answer.data) or answer.reason or "")
+            said = _said(answer.data)
+            raise ApiServerError(answer.status, said["reason"] or answer.reason or "", said["message"])
         body: bytes = answer.data
         return body
 
@@ -126,11 +127,11 @@ def is_not_found(error: ApiServerError) -> bool:
     return error.code == _NOT_FOUND
 
 
-def _reason(body: bytes) -> str:
-    """The reason in a word of a Status object; empty for any other answer."""
+def _said(body: bytes) -> dict[str, str]:
+    """The reason in a word, and the message, of a Status object; empty for any other answer."""
     try:
         status = json.loads(body)
     except ValueError:
-        return ""
-    reason = status.get("reason") if isinstance(status, dict) else None
-    return reason if isinstance(reason, str) else ""
+        status = None
+    found = {name: status.get(name) if isinstance(status, dict) else None for name in ("reason", "message")}
+    return {name: value if isinstance(value, str) else "" for name, value in found.items()}

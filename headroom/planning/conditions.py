@@ -1,15 +1,17 @@
 """What must hold after a plan was applied, and whether it does: judged on a fresh snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headroom.addresses.blocks import Block, parse_address
 from headroom.capacity.cni_version import SUBNET_EXCLUDED, SUBNET_ROLE_TAG
 from headroom.diagnosis.readings import waiting_pods
 from headroom.facts.aws import Aws, Subnet
 from headroom.facts.kubernetes import Kubernetes, Pod
+from headroom.facts.pod_logs import LogAccess
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import Unknown, items, known_or
+from headroom.facts.values import NOT_COLLECTED, Reason, Unknown, items, known_or
 from headroom.planning.plan import Check, Plan, Postcondition
 
 LISTED = 5
@@ -43,12 +45,54 @@ class ConditionState:
     because: str
 
 
-def evaluate(plan: Plan, snapshot: Snapshot, *, waited_seconds: float) -> tuple[ConditionState, ...]:
+def evaluate(
+    plan: Plan,
+    snapshot: Snapshot,
+    *,
+    waited_seconds: float,
+    logs: tuple[LogAccess, ...] | Unknown = NOT_COLLECTED,
+) -> tuple[ConditionState, ...]:
     """How every postcondition of a plan stands, `waited_seconds` after it was applied.
 
     A condition that does not hold is *waiting* while its patience lasts, and has *failed* after that.
+
+    Args:
+        plan: The plan.
+        snapshot: The cluster now.
+        waited_seconds: Seconds since it was applied.
+        logs: What came of reading the logs of `pods_to_read`; a snapshot does not say.
     """
-    return tuple(_patient(_CHECKS[c.check](c, snapshot), waited_seconds) for c in plan.postconditions)
+    found = (
+        _logs_read(c, snapshot, logs) if c.check is Check.LOGS_READ else _CHECKS[c.check](c, snapshot)
+        for c in plan.postconditions
+    )
+    return tuple(_patient(each, waited_seconds) for each in found)
+
+
+def pods_to_read(plan: Plan, snapshot: Snapshot) -> tuple[Pod, ...]:
+    """The pods whose logs show whether a plan's `LOGS_READ` holds: one running pod in each new subnet; else none."""
+    return tuple(
+        pod
+        for condition in plan.postconditions
+        if condition.check is Check.LOGS_READ
+        for pod in _one_in_each(condition, items(_kubernetes(snapshot).pods))
+    )
+
+
+def _one_in_each(condition: Postcondition, pods: Iterable[Pod]) -> tuple[Pod, ...]:
+    """Of the running pods in each of the condition's blocks the first by name, a ready one where there is one."""
+    blocks = [Block.parse(cidr) for cidr in condition.subjects]
+    found: dict[Block, Pod] = {}
+    for pod in sorted(pods, key=lambda each: (not each.ready, each.namespace, each.name)):
+        if not isinstance(pod.ip, str) or ":" in pod.ip or pod.host_network:
+            continue
+        if pod.phase != "Running" or pod.terminating:
+            continue
+        address = parse_address(pod.ip)
+        home = next((block for block in blocks if block.first <= address <= block.last), None)
+        if home is not None:
+            found.setdefault(home, pod)
+    return tuple(found[block] for block in blocks if block in found)
 
 
 def _patient(found: ConditionState, waited_seconds: float) -> ConditionState:
@@ -229,6 +273,32 @@ def _no_new_failures(condition: Postcondition, snapshot: Snapshot) -> ConditionS
     if still:
         return _state(condition, State.WAITING, f"Sandboxes still fail: {_some(still)}.")
     return _state(condition, State.MET, f"No sandbox of a pod that still waits has failed since {since or read_at}.")
+
+
+def _logs_read(condition: Postcondition, snapshot: Snapshot, logs: tuple[LogAccess, ...] | Unknown) -> ConditionState:
+    pods = _kubernetes(snapshot).pods
+    if pods is None or isinstance(pods, Unknown):
+        return _unknown(condition, "the pods", pods)
+    if not _one_in_each(condition, pods):
+        if waiting_pods(snapshot):
+            return _state(condition, State.WAITING, "No pod runs with an address in the new subnets yet.")
+        return _state(condition, State.MET, "No pod has needed an address in the new subnets yet.")
+    if isinstance(logs, Unknown):
+        return _unknown(condition, "the logs", logs)
+    return _logs_judged(condition, logs)
+
+
+def _logs_judged(condition: Postcondition, logs: tuple[LogAccess, ...]) -> ConditionState:
+    closed = [f"{each.pod} on {each.node}: {each.because}" for each in logs if each.read is False]
+    if closed:
+        return _state(condition, State.WAITING, f"The API server does not reach the kubelet of {_some(closed)}.")
+    unread = next((each.read for each in logs if isinstance(each.read, Unknown)), None)
+    if unread is not None:
+        may = "; `headroom collect --permissions rbac-verify` prints the role" if unread.reason is Reason.DENIED else ""
+        return _state(condition, State.UNKNOWN, f"the logs: {unread}{may}.")
+    if not logs:
+        return _state(condition, State.WAITING, "The pods there went while their logs were asked for.")
+    return _state(condition, State.MET, f"Read: {_some([f'{each.pod} ({each.address})' for each in logs])}.")
 
 
 _CHECKS: Mapping[Check, Callable[[Postcondition, Snapshot], ConditionState]] = {

@@ -80,6 +80,7 @@ class Check(StrEnum):
     CNI_READY = "cni_ready"
     STUCK_PODS_RUNNING = "stuck_pods_running"
     NO_NEW_FAILURES = "no_new_failures"
+    LOGS_READ = "logs_read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,12 @@ STATUS_WRITERS = 6
 MISSING_IMAGE = ":missing"
 """An image with this tag cannot be pulled: a fault that has nothing to do with addresses."""
 
+KUBELET_PORT = 10250
+"""Where a kubelet serves the API server (kubelet, --port)."""
+
+_LOGS_PATH = "containerLogs"
+"""A container's log is at /containerLogs/<namespace>/<pod>/<container> (pkg/kubelet/server/server.go)."""
+
 AWS_NODE_LABELS = {"k8s-app": "aws-node"}
 
 
@@ -270,6 +276,7 @@ class Nodes:
         self.nodes[name] = node
         if self._network is not None:
             self._network.serve(node.address, METRICS_PORT, METRICS_PATH, lambda: _metrics(node))
+            self._network.serve_tls(node.address, KUBELET_PORT, lambda path, query: container_log(node, path, query))
         return node
 
     def cordon(self, name: str) -> None:
@@ -471,6 +478,17 @@ class Nodes:
         for future in futures:
             future.result()
 
+    def write_host_pods_running(self) -> None:
+        """Writes the status of every pod on a node's own address, such as aws-node, and waits until all is written."""
+        futures = []
+        for pod in self.kube.list_all(PODS):
+            node = self.nodes.get(pod["spec"].get("nodeName", ""))
+            if node is not None and pod["spec"].get("hostNetwork"):
+                node.pods[_key(pod)] = PodState(manifest=pod, running=True)
+                futures.append(self._writers.submit(self._write, self._write_running, node, pod, node.address))
+        for future in futures:
+            future.result()
+
     def _register(self, node: SimulatedNode, kind: NodeType) -> None:
         region = node.zone[:-1]
         self.kube.create(
@@ -504,6 +522,7 @@ class Nodes:
                     "capacity": resources,
                     "allocatable": resources,
                     "addresses": [{"type": "InternalIP", "address": node.address}],
+                    "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
                     "nodeInfo": {"kubeletVersion": "v1.35.0"},
                     "conditions": [
                         {
@@ -708,6 +727,27 @@ def _conditions(now: str, *, ready: bool) -> list[dict[str, str]]:
 def _metrics(node: SimulatedNode) -> str:
     ec2 = node.ipamd.ec2
     return metrics(node.ipamd, ec2.errors if isinstance(ec2, NodeEc2) else {}, node.no_address)
+
+
+def container_log(node: SimulatedNode, path: str, query: Mapping[str, str]) -> str | None:
+    """What the node's kubelet answers of a container's log; ``None`` for one that it does not run.
+
+    Args:
+        node: The node.
+        path: The path of the request.
+        query: Its query, of which `limitBytes` counts.
+    """
+    kind, *names = path.strip("/").split("/")
+    if kind != _LOGS_PATH or len(names) != 3:  # noqa: PLR2004 - namespace, pod, container
+        return None
+    namespace, name, container = names
+    state = node.pods.get(f"{namespace}/{name}")
+    if state is None or not state.running:
+        return None
+    if container not in [each["name"] for each in state.manifest["spec"]["containers"]]:
+        return None
+    text = f"{container} runs\n"
+    return text[: int(query["limitBytes"])] if query.get("limitBytes", "").isdigit() else text
 
 
 def _is_aws_node(pod: Mapping[str, Any]) -> bool:
