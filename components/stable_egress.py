@@ -190,7 +190,7 @@ class StableEgress(pulumi.ComponentResource):
             resource_group_name=subnet.resource_group,
             virtual_network_name=subnet.vnet,
             subnet_name=subnet.name,
-            **{_SNAKE[key]: value for key, value in properties.items()},
+            **subnet_arguments(properties),
             opts=pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True),
         )
 
@@ -257,6 +257,11 @@ def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
     if "addressPrefix" in found and "addressPrefixes" in found:
         del found["addressPrefixes"]
     return found
+
+
+def subnet_arguments(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties of a subnet by the names of the SDK's arguments."""
+    return {_SNAKE[key]: value for key, value in properties.items()}
 
 
 def _writable(value: Any) -> Any:

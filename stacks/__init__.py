@@ -14,6 +14,7 @@ REMEDIES = {
     "aks-egress": "stacks.aks_egress",
     "aks-overlay": "stacks.aks_overlay",
     "aks-traffic": "stacks.aks_traffic",
+    "aks-retire": "stacks.aks_retire",
 }
 """Module by the value of `headroom:remedy`."""
 

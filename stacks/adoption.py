@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pulumi
-from pulumi_aws import ec2, vpc
+from pulumi_aws import ec2, eks, secretsmanager, vpc
 
 from components.pod_subnets import KEY_TAG, IngressRule, PodSubnet
 from components.prefix_reservations import PREFIX, reservation_description
@@ -546,6 +546,50 @@ def _reservation_conflicts(
             next_step=step,
             source="VPC user guide, subnet-cidr-reservation",
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGroupNow:
+    """A managed node group as EKS has it; the sizes are ``None`` where nobody answers (a check without an engine)."""
+
+    role_arn: str
+    subnet_ids: Sequence[str]
+    minimum: int | None = None
+    desired: int | None = None
+    maximum: int | None = None
+
+
+def node_group_now(cluster: str, name: str) -> NodeGroupNow:
+    """Asks EKS for a managed node group.
+
+    Raises:
+        ProblemsError: It could not be read.
+    """
+    found = _ask(
+        f"headroom:nodeLimits.{name}",
+        name,
+        "eks:DescribeNodegroup",
+        lambda: eks.get_node_group(cluster_name=cluster, node_group_name=name),
+    )
+    sizes = next(iter(found.scaling_configs or ()), None)
+    return NodeGroupNow(
+        role_arn=found.node_role_arn or "",
+        subnet_ids=list(found.subnet_ids or ()),
+        minimum=None if sizes is None else sizes.min_size,
+        desired=None if sizes is None else sizes.desired_size,
+        maximum=None if sizes is None else sizes.max_size,
+    )
+
+
+def secret_text(key: str, secret: str) -> str | None:
+    """What a secret of Secrets Manager holds; None where nobody answers, as in `headroom check`.
+
+    Raises:
+        ProblemsError: It could not be read; names the configuration key and the IAM action.
+    """
+    action = "secretsmanager:GetSecretValue"
+    found = _ask(key, secret, action, lambda: secretsmanager.get_secret_version(secret_id=secret))
+    return (found.secret_string or "") if found.secret_arn else None
 
 
 ANY_PORT = -1

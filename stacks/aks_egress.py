@@ -1,6 +1,5 @@
 """The stack of a stable way out for AKS clusters: static addresses first, then the gateway on subnets that exist."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,8 @@ import pulumi
 from components.stable_egress import StableEgress, StableEgressArgs, address_names, prefix_name
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.audit_record import clear_for, file_name, read_record
-from headroom.planning.egress import Egress, SubnetId, read_egress
+from headroom.planning.egress import Egress, read_egress
+from stacks.azure_lookups import look_up, read_subnet
 from stacks.azure_settings import required_location
 from stacks.settings import ConfigReader
 
@@ -77,22 +77,6 @@ def read_settings(config: ConfigReader) -> Egress:
     return egress
 
 
-def read_subnet(subnet: SubnetId) -> Mapping[str, Any]:
-    """A subnet as Azure shows it now, every property of it, read through the provider with its credentials.
-
-    Raises:
-        ProblemsError: It is not there, or may not be read.
-    """
-    return _lookup(
-        "getSubnet",
-        subnet.id,
-        "Look at its id, and at Reader on its VNet.",
-        resourceGroupName=subnet.resource_group,
-        virtualNetworkName=subnet.vnet,
-        subnetName=subnet.name,
-    )
-
-
 def read_addresses(egress: Egress) -> frozenset[str]:
     """The addresses, or prefixes, that the first run made.
 
@@ -105,23 +89,15 @@ def read_addresses(egress: Egress) -> frozenset[str]:
         if gateway.prefix_length is not None:
             name = prefix_name(gateway)
             group = egress.resource_group
-            prefix = _lookup("getPublicIPPrefix", name, step, resourceGroupName=group, publicIpPrefixName=name)
+            prefix = look_up("network:getPublicIPPrefix", name, step, resourceGroupName=group, publicIpPrefixName=name)
             found.append(str(prefix.get("ipPrefix") or ""))
         for name in address_names(gateway):
             group = egress.resource_group
-            address = _lookup("getPublicIPAddress", name, step, resourceGroupName=group, publicIpAddressName=name)
+            address = look_up(
+                "network:getPublicIPAddress", name, step, resourceGroupName=group, publicIpAddressName=name
+            )
             found.append(str(address.get("ipAddress") or ""))
     return frozenset(found)
-
-
-def _lookup(function: str, what: str, next_step: str, **arguments: str) -> Mapping[str, Any]:
-    try:
-        found = pulumi.runtime.invoke(f"azure-native:network:{function}", arguments).value
-    except Exception as error:  # noqa: BLE001 - the SDK raises a plain one for whatever the provider says
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        problem = Problem(rule="lookup", value=what, reason=f"could not be read: {said}.", next_step=next_step)
-        raise ProblemsError([problem]) from None
-    return found or {}
 
 
 def audited_addresses(stack: str, egress: Egress, folder: Path) -> frozenset[str]:

@@ -3,14 +3,22 @@
 Nothing of the VPC or the cluster is made or changed. What it costs a month is printed at preview.
 """
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import pulumi
 
+from components.alarm_trigger import (
+    PATTERN_CHARACTERS,
+    AlarmTrigger,
+    AlarmTriggerArgs,
+    event_pattern,
+    forge_problems,
+)
 from components.dashboard import Dashboard, DashboardArgs
 from components.subnet_alarms import SubnetAlarms, SubnetAlarmsArgs, Symptom, WatchedSubnet, cni_errors
 from components.subnet_publisher import SubnetPublisher, SubnetPublisherArgs
@@ -20,7 +28,7 @@ from headroom.capacity.fleet import DEFAULT_SURGE
 from headroom.capacity.limits import instance_limits
 from headroom.capacity.settings import check_settings
 from headroom.capacity.thresholds import HORIZON_DAYS, ROLES, NodeGroup, Role, thresholds
-from headroom.capacity.watch import NAMESPACE
+from headroom.capacity.watch import NAMESPACE, TRIGGERS, composite_alarm
 from stacks.settings import ConfigReader
 
 NAME: Final = "watch"
@@ -28,6 +36,7 @@ NAME: Final = "watch"
 
 _SUBNET_FIELDS: Final = ("zone", "cidrBlock", "role")
 _GROUP_FIELDS: Final = ("instanceType", "surge", "podsPerNode")
+_TRIGGER_FIELDS: Final = ("forge", "repository", "secret", "secretKey", "ref", "pipeline", "endpoint", "on")
 _SYMPTOM_FIELDS: Final = ("namespace", "metric", "dimensions", "statistic", "threshold", "meaning")
 
 _SUBNET_ID: Final = re.compile(r"subnet-[0-9a-f]{8,17}")
@@ -37,6 +46,44 @@ _TOPIC: Final = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_
 """SNS API reference, CreateTopic."""
 _ZONE: Final = re.compile(r"[a-z]+(?:-[a-z0-9]+)*-[0-9]+[a-z]")
 """EC2 user guide, using-regions-availability-zones."""
+_SECRET: Final = re.compile(
+    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}|[A-Za-z0-9/_+=.@-]{1,512}"
+)
+"""Secrets Manager API reference, CreateSecret and GetSecretValue."""
+_TOKEN: Final = re.compile(r"(?:gh[a-z]_|github_pat_|gl[a-z]+-).*|[A-Za-z0-9]{52}|[A-Za-z0-9]{84}")
+"""What is a token itself and no name of a secret: GitHub's and GitLab's by their prefixes (GitHub, authentication
+token formats; GitLab, token overview), Azure DevOps's by their lengths."""
+START: Final = 0.20 / 1_000_000
+"""Dollars a call of an API destination; events of AWS's own services and the connection's secret cost nothing further
+(EventBridge pricing, us-east-1, read 2026-11)."""
+_TRIGGERING: Final = ("page", "warning")
+"""Kinds of alarms that start the pipeline unless told otherwise. An alarm on a forecast rings for the publisher's first
+two and a half days too, where it has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerSettings:
+    """What an alarm starts.
+
+    Attributes:
+        forge: github, gitlab or azure.
+        repository: As the forge calls it.
+        secret: Name or ARN of the secret of Secrets Manager that holds the token.
+        secret_key: The token's key, where the secret is JSON.
+        ref: The branch.
+        pipeline: Azure's number of the pipeline.
+        endpoint: The API's address, where it is not the public one.
+        kinds: Kinds of alarms.
+    """
+
+    forge: str
+    repository: str
+    secret: str
+    secret_key: str
+    ref: str
+    pipeline: int | None
+    endpoint: str
+    kinds: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +95,7 @@ class WatchSettings:
     alarms: SubnetAlarmsArgs
     dashboard: bool
     cni_metrics: bool
+    trigger: TriggerSettings | None = None
 
 
 def deploy() -> None:
@@ -59,21 +107,101 @@ def deploy() -> None:
     settings = read_settings(ConfigReader())
     for warning in settings.alarms.warnings():
         pulumi.log.warn(_keyed(warning).message)
-    price = settings.alarms.price(dashboards=int(settings.dashboard))
+    token = read_token(settings.trigger) if settings.trigger else None
+    price = settings.alarms.price(dashboards=int(settings.dashboard), further_alarms=int(settings.trigger is not None))
     pulumi.log.info(f"Watching {settings.alarms.cluster} costs about {price.text}.")
+    if settings.trigger is not None:
+        pulumi.log.info(
+            f"Alarms ({', '.join(settings.trigger.kinds)}) start a pipeline of {settings.trigger.repository}: "
+            f"${START:.7f} each beside the alarm on what is not delivered, which is in the price above."
+        )
     publisher = SubnetPublisher(NAME, settings.publisher)
     alarms = SubnetAlarms(NAME, settings.alarms)
     if settings.dashboard:
         shown = Dashboard(NAME, _dashboard(settings, alarms))
         pulumi.export("dashboard", shown.dashboard_name)
+    trigger = None
+    if settings.trigger is not None and token is not None:
+        trigger = _trigger(settings, settings.trigger, alarms, token)
+        pulumi.export("trigger", trigger.rule_name)
     pulumi.export("function", publisher.function_name)
-    pulumi.export("alarms", [*alarms.composite_names, *alarms.alarm_names, *publisher.alarm_names])
+    of_trigger = trigger.alarm_names if trigger is not None else []
+    pulumi.export("alarms", [*alarms.composite_names, *alarms.alarm_names, *publisher.alarm_names, *of_trigger])
     pulumi.export("dollarsAMonth", round(price.total, 2))
     pulumi.export(
         "next",
         "First figures in five minutes (until then the alarm on silence is on), forecasts after two days: "
         f"headroom forecast --cluster {settings.alarms.cluster}",
     )
+
+
+def _trigger(
+    settings: WatchSettings, given: TriggerSettings, alarms: SubnetAlarms, token: pulumi.Output[str]
+) -> AlarmTrigger:
+    zones = sorted({subnet.zone for subnet in settings.alarms.subnets.values()})
+    return AlarmTrigger(
+        NAME,
+        AlarmTriggerArgs(
+            cluster=settings.alarms.cluster,
+            alarms=trigger_alarms(settings.alarms.cluster, zones, given.kinds),
+            account=alarms.notifying_arns[0].apply(account_of),
+            forge=given.forge,
+            repository=given.repository,
+            token=token,
+            ref=given.ref,
+            pipeline=given.pipeline,
+            endpoint=given.endpoint,
+            enabled=settings.alarms.actions_enabled,
+            topics=settings.alarms.topics(page=False),
+            tags=settings.alarms.tags,
+        ),
+    )
+
+
+def account_of(arn: str | None) -> str:
+    """The account in an ARN; none where nothing answers, as in `headroom check`."""
+    return arn.split(":")[4] if arn else ""
+
+
+def trigger_alarms(cluster: str, zones: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    """What the names of the alarms begin with that start a pipeline."""
+    return [composite_alarm(cluster, zone, kind) for zone in zones for kind in kinds]
+
+
+def read_token(given: TriggerSettings) -> pulumi.Output[str]:
+    """The token out of Secrets Manager: a secret in the plan, in every log, and in the state.
+
+    Raises:
+        ProblemsError: It cannot be read, or is not there; nothing of what the secret holds is told.
+    """
+    from stacks.adoption import secret_text  # noqa: PLC0415 - loads more of the SDK than anything else here
+
+    text = secret_text("headroom:trigger.secret", given.secret)
+    return pulumi.Output.secret("" if text is None else token_of(text, given))
+
+
+def token_of(text: str, given: TriggerSettings) -> str:
+    """The token in a secret's text.
+
+    Raises:
+        ProblemsError: It is not there.
+    """
+    token: object = text
+    try:
+        token = json.loads(text)[given.secret_key] if given.secret_key else text
+    except (ValueError, KeyError, TypeError):
+        token = None
+    if given.secret_key and not (isinstance(token, str) and token.strip()):
+        step = "Write the key that the token is under, or store the token alone and leave secretKey out."
+        raise _no_token(given.secret, f"holds no JSON with a text under {given.secret_key}.", step)
+    if not isinstance(token, str) or not token.strip() or (not given.secret_key and token.lstrip()[:1] == "{"):
+        raise _no_token(given.secret, "holds no bare token.", "Store the token alone, or set secretKey.")
+    return token.strip()
+
+
+def _no_token(secret: str, reason: str, step: str) -> ProblemsError:
+    problem = Problem(rule="trigger-token", key="headroom:trigger.secret", value=secret, reason=reason, next_step=step)
+    return ProblemsError([problem], subject="configuration")
 
 
 def _dashboard(settings: WatchSettings, alarms: SubnetAlarms) -> DashboardArgs:
@@ -129,6 +257,7 @@ def read_settings(config: ConfigReader) -> WatchSettings:
                 next_step="Run `pulumi config set aws:region us-east-1`.",
             )
         )
+    trigger = _read_trigger(config, cluster, [subnet.zone for subnet in subnets.values()])
     config.refuse_other_keys("remedy")
     readable = not config.problems
     alarms = config.attempt(
@@ -163,7 +292,12 @@ def read_settings(config: ConfigReader) -> WatchSettings:
     if alarms is None or publisher is None or not readable:
         raise ProblemsError(_without_consequences(config.problems), subject="configuration")
     return WatchSettings(
-        region=region, publisher=publisher, alarms=alarms, dashboard=dashboard, cni_metrics=cni_metrics
+        region=region,
+        publisher=publisher,
+        alarms=alarms,
+        dashboard=dashboard,
+        cni_metrics=cni_metrics,
+        trigger=trigger,
     )
 
 
@@ -278,6 +412,58 @@ def _read_symptoms(config: ConfigReader) -> list[Symptom]:
             )
         )
     return found
+
+
+def _read_trigger(config: ConfigReader, cluster: str, zones: Sequence[str]) -> TriggerSettings | None:
+    written = config.mapping("trigger")
+    if not written:
+        return None
+    fields = config.fields("trigger", written, _TRIGGER_FIELDS)
+    texts = {
+        name: config.field("trigger", fields, name, str, "main" if name == "ref" else "")
+        for name in ("forge", "repository", "secret", "secretKey", "ref", "endpoint")
+    }
+    pipeline = config.field("trigger", fields, "pipeline", int, 0) if "pipeline" in fields else None
+    for problem in forge_problems(texts["forge"], texts["repository"], texts["ref"], pipeline, texts["endpoint"]):
+        if not config.problems_at(f"trigger.{problem.key}"):
+            config.problems.append(replace(problem, key=f"headroom:trigger.{problem.key}"))
+    _check_secret(config, texts["secret"])
+    kinds = config.text_list("trigger.on", fields.get("on", list(_TRIGGERING)))
+    step = f"There are {', '.join(TRIGGERS)}."
+    for kind in kinds:
+        if kind not in TRIGGERS:
+            config.problem("trigger.on", kind, "is no kind of alarm.", step)
+    if not kinds and not config.problems_at("trigger.on"):
+        config.problem("trigger.on", "nothing", "would start the pipeline.", step)
+    if len(event_pattern(trigger_alarms(cluster, sorted(set(zones)), kinds), "0" * 12)) > PATTERN_CHARACTERS:
+        reason = f"make with {len(set(zones))} zones a longer event pattern than the {PATTERN_CHARACTERS:,} characters"
+        config.problem("trigger.on", ", ".join(kinds), f"{reason} that EventBridge takes.", "Leave one out.")
+    return TriggerSettings(
+        forge=texts["forge"],
+        repository=texts["repository"],
+        secret=texts["secret"],
+        secret_key=texts["secretKey"],
+        ref=texts["ref"],
+        pipeline=pipeline,
+        endpoint=texts["endpoint"],
+        kinds=tuple(dict.fromkeys(kinds)),
+    )
+
+
+def _check_secret(config: ConfigReader, secret: str) -> None:
+    step = (
+        "Store the token: `aws secretsmanager create-secret --name headroom/trigger --secret-string file://token`; "
+        "then write headroom/trigger here."
+    )
+    if config.problems_at("trigger.secret"):
+        return
+    if not secret:
+        config.problem("trigger.secret", "nothing", "is set: the name or ARN of a secret of Secrets Manager.", step)
+    elif _TOKEN.fullmatch(secret):
+        # Not shown: it would stand in the log.
+        config.problem("trigger.secret", "What is written", "is a token itself: it is known now, so revoke it.", step)
+    elif not _SECRET.fullmatch(secret):
+        config.problem("trigger.secret", "What is written", "is no name or ARN of a secret.", step)
 
 
 def _read_topics(config: ConfigReader, key: str) -> list[str]:

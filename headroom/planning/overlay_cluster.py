@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from headroom.addresses.azure import AUTHORIZED_RANGES, NODE_LABEL_CHARACTERS, AksRanges
 from headroom.addresses.blocks import Block, listed, shown
-from headroom.addresses.problems import Problem, ProblemsError
+from headroom.addresses.problems import ProblemsError
 from headroom.capacity.overlay import DEFAULT_SURGE, AksPool, ClusterCapacity, Surge, cluster_capacity
-from headroom.planning.emergency_keys import near
+from headroom.planning.keys import KeyReader, told
 
 REMEDY: Final = "aks-overlay"
 KEYS: Final = ("remedy", "resourceGroup", "aksCluster", "pools", "nodeSubnet", "peerCidrBlocks", "protect", "tags")
@@ -174,9 +174,7 @@ def read_overlay(config: Mapping[str, Any]) -> OverlaySettings:
         ProblemsError: Everything that is wrong with them, and all that Azure would refuse of the ranges and pools.
     """
     reader = _Reader()
-    for key in config:
-        if key not in KEYS:
-            reader.wrong(key, shown(str(config[key])), "is under a key that is not known here.", near(key, KEYS))
+    reader.known(config, KEYS)
     cluster = reader.mapping("aksCluster", config.get("aksCluster"), CLUSTER_FIELDS)
     group = reader.text(
         "resourceGroup", config.get("resourceGroup"), re.compile(r"[A-Za-z0-9_.()-]{1,90}"), "a resource group"
@@ -218,13 +216,8 @@ def read_overlay(config: Mapping[str, Any]) -> OverlaySettings:
     name = reader.text("aksCluster.name", cluster.get("name"), _NAME, "a cluster's name")
     version = reader.text("aksCluster.kubernetesVersion", cluster.get("kubernetesVersion"), _VERSION, "a version")
     tier = reader.choice("aksCluster.tier", cluster.get("tier", TIERS[0]), TIERS)
-    protect = config.get("protect", True)
-    if not isinstance(protect, bool):
-        reader.wrong("protect", shown(str(protect)), "is not true or false.")
-    tags = config.get("tags", {})
-    if not isinstance(tags, Mapping) or not all(isinstance(value, str) for value in tags.values()):
-        reader.wrong("tags", shown(str(tags)), "is no mapping of texts.")
-        tags = {}
+    protect = reader.flag("protect", config.get("protect", True))
+    tags = reader.tags("tags", config.get("tags", {}))
     capacity = reader.capacity(cluster, pools, subnet, peers)
     if reader.problems or capacity is None or subnet is None:
         raise ProblemsError(reader.problems, subject=REMEDY)
@@ -243,72 +236,18 @@ def read_overlay(config: Mapping[str, Any]) -> OverlaySettings:
         pools=tuple(pools),
         subnet=subnet,
         peers=tuple(map(str, peers)),
-        protect=bool(protect),
-        tags={str(key): value for key, value in tags.items()},
+        protect=protect,
+        tags=tags,
         capacity=capacity,
     )
 
 
-class _Reader:
-    """Collects what is wrong while it reads."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def wrong(self, key: str, value: str, reason: str, next_step: str = "") -> None:
-        self.problems.append(
-            Problem(rule="configuration", key=f"headroom:{key}", value=value, reason=reason, next_step=next_step)
-        )
-
-    def mapping(self, key: str, value: object, allowed: Sequence[str]) -> Mapping[str, Any]:
-        if not isinstance(value, Mapping):
-            self.wrong(key, _told(value), f"is no mapping of {listed(allowed)}.")
-            return {}
-        for name in value:
-            if name not in allowed:
-                self.wrong(f"{key}.{name}", shown(str(name)), "is not known here.", near(str(name), tuple(allowed)))
-        return value
-
-    def text(self, key: str, value: object, form: re.Pattern[str], what: str) -> str:
-        if isinstance(value, str) and form.fullmatch(value):
-            return value
-        self.wrong(
-            key, _told(value), f"is not {what}.", 'Put it in quotes: "1.33".' if isinstance(value, float) else ""
-        )
-        return ""
-
-    def choice(self, key: str, value: object, allowed: Sequence[str]) -> str:
-        if isinstance(value, str) and value in allowed:
-            return value
-        self.wrong(key, _told(value), f"is none of {listed(allowed)}.")
-        return ""
-
-    def number(self, key: str, value: object, least: int, most: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self.wrong(key, _told(value), f"is no whole number from {least} to {most}.")
-            return least
-        return value
-
-    def blocks(self, key: str, value: object) -> list[Block]:
-        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-            self.wrong(key, _told(value), "is no list of CIDRs.")
-            return []
-        found = [self.block(f"{key}[{number}]", each) for number, each in enumerate(value)]
-        return [each for each in found if each is not None]
-
-    def block(self, key: str, value: object) -> Block | None:
-        if not isinstance(value, str):
-            self.wrong(key, _told(value), "is no CIDR.")
-            return None
-        try:
-            return Block.parse(value if "/" in value else f"{value}/32", key=f"headroom:{key}")
-        except ProblemsError as error:
-            self.problems.extend(error.problems)
-            return None
+class _Reader(KeyReader):
+    """Reads what only this stack has."""
 
     def pools(self, value: object) -> list[Pool]:
         if not isinstance(value, Mapping) or not value:
-            self.wrong("pools", _told(value), "names no node pool.", "Write one of mode System at least.")
+            self.wrong("pools", told(value), "names no node pool.", "Write one of mode System at least.")
             return []
         found = [self._pool(str(name), fields) for name, fields in value.items()]
         if not any(pool.mode == MODES[0] for pool in found):
@@ -332,7 +271,7 @@ class _Reader:
             self.problems.extend(error.problems)
         zones = fields.get("zones", [])
         if not isinstance(zones, list | tuple) or any(zone not in ("1", "2", "3") for zone in zones):
-            self.wrong(f"{key}.zones", _told(zones), 'is no list of zones, such as ["1", "2", "3"].')
+            self.wrong(f"{key}.zones", told(zones), 'is no list of zones, such as ["1", "2", "3"].')
             zones = []
         size = self.text(f"{key}.vmSize", fields.get("vmSize"), re.compile(r"Standard_\w{1,60}"), "a VM size")
         return Pool(
@@ -355,7 +294,7 @@ class _Reader:
         vnet_id = fields.get("vnetId")
         vnet = VNET_ID.fullmatch(vnet_id) if isinstance(vnet_id, str) else None
         if vnet is None:
-            self.wrong("nodeSubnet.vnetId", _told(vnet_id), "is no ARM id of a VNet.")
+            self.wrong("nodeSubnet.vnetId", told(vnet_id), "is no ARM id of a VNet.")
         name = self.text(
             "nodeSubnet.name", fields.get("name"), re.compile(r"[A-Za-z0-9][\w.-]{0,79}"), "a subnet's name"
         )
@@ -376,7 +315,7 @@ class _Reader:
         for what in ("natGatewayId", "securityGroupId"):
             ids[what] = fields.get(what)
             if ids[what] is not None and not str(ids[what]).casefold().startswith("/subscriptions/"):
-                self.wrong(f"nodeSubnet.{what}", _told(ids[what]), "is no ARM id.")
+                self.wrong(f"nodeSubnet.{what}", told(ids[what]), "is no ARM id.")
         if vnet is None or block is None:
             return None
         return NodeSubnet(
@@ -431,7 +370,3 @@ _KEYS: Final[Mapping[str, str]] = {
     "pool": "headroom:pools",
 }
 """Where a value that capacity names stands in the stack file."""
-
-
-def _told(value: object) -> str:
-    return "nothing" if value is None else shown(str(value))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 import stacks
-from stacks import aks_traffic, limits, watch
+from stacks import aks_egress, aks_overlay, aks_retire, aks_traffic, limits, watch
 from stacks.emergency import read_settings
 from stacks.settings import ConfigReader
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
+AKS: dict[str, Any] = {
+    "aks-egress": aks_egress,
+    "aks-overlay": aks_overlay,
+    "aks-traffic": aks_traffic,
+    "aks-retire": aks_retire,
+}
 TYPES = {
     "text": ("string", ""),
     "texts": ("array", []),
@@ -79,7 +86,8 @@ def read(recorder: Recorder, example_config: dict[str, Any], monkeypatch: pytest
     recorder.run(lambda: read_settings(Noting()), config=example_config)
     recorder.run(lambda: watch.read_settings(Noting()), config=example("watch"))
     recorder.run(lambda: limits.read_settings(Noting()), config=example("limits"))
-    recorder.run(lambda: aks_traffic.read_settings(Noting()), config=example("aks-traffic"))
+    for name, stack in AKS.items():
+        recorder.run(partial(stack.read_settings, Noting()), config=example(name))
     monkeypatch.setattr(pulumi.Config, "get", get)
 
     def stop(_: str) -> None:
@@ -105,7 +113,7 @@ def test_every_declared_key_is_described_and_lists_say_what_they_hold() -> None:
         assert held in (("string", "integer") if entry["type"] == "array" else (None,)), key
 
 
-@pytest.mark.parametrize("name", ["emergency", "watch", "aks-traffic"])
+@pytest.mark.parametrize("name", ["emergency", "watch", *AKS])
 def test_the_example_sets_declared_keys_only_and_its_comments_name_such_keys_too(name: str) -> None:
     known = {*declared(), "aws:region", "azure-native:location"}
     assert example(name).keys() <= known

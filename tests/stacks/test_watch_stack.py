@@ -14,6 +14,8 @@ from click.testing import CliRunner
 import stacks
 from components.subnet_publisher import permissions
 from headroom.cli.check import check
+from policies.doors.program import run_program
+from policies.doors.project import read_project
 from policies.resources import METRIC_ALARM, Resource, Resources
 from policies.rules import alarm_breaches_on_silence
 
@@ -143,7 +145,7 @@ def test_the_policies_find_nothing_in_the_example_and_find_an_alarm_that_sleeps_
         for each in recorder.registrations
         if each.type == METRIC_ALARM and "AvailabilityZone" in str(each.inputs)
     ]
-    assert len(alarms) == 3 * 4 + 3 * 3 + 2 * 2
+    assert len(alarms) == 3 * 5 + 3 * 3 + 2 * 2
     asleep = [replace(each, properties={**each.properties, "treatMissingData": "missing"}) for each in alarms]
     assert list(alarm_breaches_on_silence.findings(Resources(alarms), {})) == []
     assert len(list(alarm_breaches_on_silence.findings(Resources(asleep), {}))) == len(alarms)
@@ -188,6 +190,102 @@ def test_what_is_missing_is_told_once(recorder: Recorder) -> None:
     ]
 
 
+TRIGGER = {"forge": "github", "repository": "org/infra", "secret": "headroom/trigger"}
+SECRET = "aws:secretsmanager/getSecretVersion:getSecretVersion"  # noqa: S105 - a token of the SDK, no secret
+
+
+def with_trigger(recorder: Recorder, config: dict[str, Any], text: str = "t0ken", **more: Any) -> None:
+    """Deploys the example with a trigger; the secret holds that text."""
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:headroom/trigger-AbCdEf"
+    recorder.answers[SECRET] = {"secretString": text, "secretId": "headroom/trigger", "secretArn": arn}
+    deploy(recorder, {**config, "headroom:trigger": {**TRIGGER, **more}})
+
+
+def test_a_trigger_starts_a_pipeline_on_what_pages_and_warns(recorder: Recorder, config: dict[str, Any]) -> None:
+    with_trigger(recorder, config)
+    pattern = json.loads(recorder.one("aws:cloudwatch/eventRule:EventRule", "watch-alarms").inputs["eventPattern"])
+    named = {each["prefix"] for each in pattern["detail"]["alarmName"]}
+    assert named == {f"headroom/prod-use1/us-east-1{zone}/{kind}" for zone in "abc" for kind in ("page", "warning")}
+    assert named <= set(recorder.stack_outputs["alarms"]), "the names are those of the composite alarms"
+    assert "headroom/prod-use1/trigger-undelivered" in recorder.stack_outputs["alarms"]
+    assert [asked.token for asked in recorder.asked] == [SECRET]
+
+
+def test_a_trigger_costs_one_alarm_more(recorder: Recorder, config: dict[str, Any]) -> None:
+    deploy(recorder, config)
+    before = recorder.stack_outputs["dollarsAMonth"]
+    with_trigger(recorder, config)
+    assert recorder.stack_outputs["dollarsAMonth"] == pytest.approx(before + 0.10, abs=0.005)
+
+
+def test_a_forecast_starts_one_where_it_is_asked_for(recorder: Recorder, config: dict[str, Any]) -> None:
+    with_trigger(recorder, config, on=["forecast"])
+    pattern = recorder.one("aws:cloudwatch/eventRule:EventRule", "watch-alarms").inputs["eventPattern"]
+    assert "/forecast" in pattern
+    assert "/page" not in pattern
+
+
+@pytest.mark.parametrize(("text", "key"), [("t0ken\n", ""), ('{"token": "t0ken", "user": "x"}', "token")])
+def test_the_token_comes_from_the_secret_and_is_one_in_the_plan(
+    recorder: Recorder, config: dict[str, Any], text: str, key: str
+) -> None:
+    with_trigger(recorder, config, text, **({"secretKey": key} if key else {}))
+    connection = recorder.one("aws:cloudwatch/eventConnection:EventConnection", "watch-github").inputs
+    value = connection["authParameters"]["apiKey"]["value"]
+    assert value["value"] == "Bearer t0ken"
+    assert len(value) == 2, "with the mark of a secret"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [('{"token": "t0ken"}', ""), ("t0ken", "token"), ('{"a": "t0ken"}', "token"), ("", "")]
+)
+def test_a_secret_without_a_token_is_refused_and_not_told(
+    recorder: Recorder, config: dict[str, Any], text: str, key: str
+) -> None:
+    with pytest.raises(pulumi.RunError, match=r"headroom:trigger\.secret: headroom/trigger holds no ") as caught:
+        with_trigger(recorder, config, text, **({"secretKey": key} if key else {}))
+    assert "t0ken" not in str(caught.value)
+    assert recorder.registrations == []
+
+
+def test_a_secret_that_cannot_be_read_is_told_with_the_action_that_is_missing(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    recorder.answers[SECRET] = recorder.failing("AccessDeniedException")
+    (told,) = refused(recorder, {**config, "headroom:trigger": TRIGGER})
+    assert told.startswith("headroom:trigger.secret: headroom/trigger could not be read: ")
+    assert told.endswith("that the credentials allow secretsmanager:GetSecretValue.")
+
+
+def test_every_problem_of_a_trigger_is_told_at_once_and_no_token(recorder: Recorder, config: dict[str, Any]) -> None:
+    config["headroom:trigger"] = {
+        "forge": "azure",
+        "repository": "infra",
+        "secret": "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+        "on": ["silence"],
+        "endpoint": "http://git",
+        "branch": "x",
+    }
+    told = refused(recorder, config)
+    assert [line.split(": ")[0] for line in told] == [
+        "headroom:trigger.branch",
+        "headroom:trigger.repository",
+        "headroom:trigger.pipeline",
+        "headroom:trigger.endpoint",
+        "headroom:trigger.secret",
+        "headroom:trigger.on",
+    ]
+    assert "ghp_" not in "".join(told)
+    assert "revoke it" in told[4]
+
+
+def test_the_check_of_a_stack_with_a_trigger_needs_no_secret(config: dict[str, Any]) -> None:
+    config["headroom:trigger"] = TRIGGER
+    run = run_program(read_project(CHECKOUT), STACK, config)
+    assert run.asked == [SECRET], "and it says that nobody answered"
+    assert "aws:cloudwatch/eventApiDestination:EventApiDestination" in {each.type for each in run.resources}
+
+
 def test_settings_that_aws_node_would_refuse_are_refused(recorder: Recorder, config: dict[str, Any]) -> None:
     config["headroom:cniEnvironment"] = {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "0"}
     assert [line.split(": ")[0].split(".")[0] for line in refused(recorder, config)] == ["headroom:cniEnvironment"]
@@ -196,9 +294,26 @@ def test_settings_that_aws_node_would_refuse_are_refused(recorder: Recorder, con
 def test_the_policy_document_holds_what_the_stack_makes_and_only_passes_a_role_to_lambda() -> None:
     document = json.loads((CHECKOUT / "stacks" / "watch.iam.json").read_text(encoding="utf-8"))
     by_sid = {each["Sid"]: each for each in document["Statement"]}
+    twice = {"iam:PassRole": {"lambda.amazonaws.com", "events.amazonaws.com"}}
     actions = [action for each in document["Statement"] for action in each["Action"]]
-    assert len(set(actions)) == len(actions)
-    assert {action.partition(":")[0] for action in actions} == {"cloudwatch", "events", "iam", "lambda", "logs", "sqs"}
+    assert {action for action in actions if actions.count(action) > 1} == {*twice, "secretsmanager:GetSecretValue"}
+    assert {action.partition(":")[0] for action in actions} == {
+        "cloudwatch",
+        "events",
+        "iam",
+        "lambda",
+        "logs",
+        "secretsmanager",
+        "sqs",
+    }
+    for each in document["Statement"]:
+        if each["Sid"] in ("TriggersToken", "ConnectionsSecret", "PassItsRole", "PassTheTriggersRole"):
+            assert each["Resource"] != "*"
+    passed = {
+        by_sid[sid]["Condition"]["StringEquals"]["iam:PassedToService"]
+        for sid in ("PassItsRole", "PassTheTriggersRole")
+    }
+    assert passed == twice["iam:PassRole"]
     assert by_sid["PassItsRole"]["Condition"] == {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
     assert "*" not in {action.partition(":")[2] for action in actions}
     # What the function itself may do it gets from the role that the stack makes: nobody who applies it needs that.
