@@ -17,11 +17,12 @@ setup: ## get everything that is missing (Python packages, Pulumi, etcd, Kuberne
 rehearse: setup ## an incident and its remedy on this machine, no cloud account; ARGS='--keep' passes options
 	@.venv/bin/headroom rehearse $(ARGS)
 
-test: setup ## all tests; ARGS='-k subnet' passes options to pytest
+test: ## all tests; ARGS='-k subnet' passes options to pytest
+	@$(PYTHON) -m toolchain.setup --tests
 	@.venv/bin/python -m pytest -n 2 $(ARGS)
 
 quick: setup ## the tests that start no engine and no cluster, for every day; ARGS as for test
-	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane' $(ARGS)
+	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane and not promtool' $(ARGS)
 
 lint: setup ## formatting, style and types
 	.venv/bin/ruff format --check .
@@ -42,6 +43,9 @@ lock: ## resolve the dependencies anew into the lock files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --constraint requirements.lock \
 		--quiet --output-file templates/ci/requirements.txt templates/ci/requirements.in
+	uv pip compile --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --constraint requirements.lock \
+		--quiet --output-file templates/ci/propose.txt templates/ci/propose.in
 	uv pip compile --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-annotate \
 		--quiet --output-file benchmarks/peers.lock benchmarks/peers.in

@@ -16,7 +16,16 @@ from toolchain.download import NotDownloadedError, checksum_of, fetch_file, fetc
 from toolchain.golang import Go, NoGoError
 from toolchain.processes import CommandFailedError, output_of
 from toolchain.progress import Progress
-from toolchain.versions import CHECKOUT, ETCD, KUBERNETES, PULUMI, dotted, parse_version, pulumi_minimum
+from toolchain.versions import (
+    CHECKOUT,
+    ETCD,
+    KUBERNETES,
+    PROMETHEUS,
+    PULUMI,
+    dotted,
+    parse_version,
+    pulumi_minimum,
+)
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 PULUMI_LANGUAGE_HOST = "pulumi-language-python"
@@ -276,6 +285,41 @@ def kubernetes() -> Part:
             **{name: str(folder / name) for name in CONTROL_PLANE},
             "kubernetesVersion": KUBERNETES,
         },
+    )
+
+
+def promtool() -> Part:
+    """Prometheus's checker of rule files, for the tests of what `headroom watch-files` writes."""
+    wanted = parse_version(PROMETHEUS)
+
+    def on_path() -> Found:
+        command, version = _on_path("promtool", "--version")
+        if version[:1] != wanted[:1]:
+            raise NotServedError(f"{command} is {dotted(version)}, needed is {wanted[0]}.x")
+        return {"promtool": command}
+
+    def release() -> dict[str, str]:
+        system, processor = this_platform()
+        folder = f"https://github.com/prometheus/prometheus/releases/download/v{PROMETHEUS}"
+        name = f"prometheus-{PROMETHEUS}.{system}-{processor}.tar.gz"
+        return {f"{folder}/{name}": checksum_of(name, fetch_text(f"{folder}/sha256sums.txt"))}
+
+    def build(go: Go, folder: Path) -> None:
+        # Without the clients of two dozen clouds, in whose inventories a server looks for targets.
+        flags = [*COMPILER, "-tags=remove_all_sd", "-ldflags=-s -w"]
+        go.build("promtool", folder, ["github.com/prometheus/prometheus/cmd/promtool"], flags)
+
+    return Part(
+        title="promtool",
+        module="promtool",
+        version=PROMETHEUS,
+        release_cost="about 130 MB, once",
+        build_cost="about 1.5 min on 2 cores, 52 MB, once",
+        advice=f"put promtool {wanted[0]}.x on PATH (https://prometheus.io/download/); {_OR_MODULES}",
+        on_path=on_path,
+        release=release,
+        build=build,
+        inside=lambda folder: {"promtool": str(folder / "promtool")},
     )
 
 

@@ -1,4 +1,4 @@
-"""The set-up: `python3 -m toolchain.setup`, or `make setup`.
+"""The set-up: `python3 -m toolchain.setup`, or `make setup`; with `--tests`, what only the full test run needs too.
 
 Finds, fetches or builds what the rehearsal and the tests need, and writes down where it is
 (`.venv/headroom-toolchain.json`, read by `headroom.rehearsal.tools`). It can be interrupted and
@@ -22,18 +22,22 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from toolchain import environment, parts, processes
 from toolchain.cache import cache_folder, locked, this_platform
 from toolchain.golang import Go
 from toolchain.packages import Installer, PackagesError
 from toolchain.progress import Progress, duration
-from toolchain.versions import CHECKOUT, ETCD, KUBERNETES, PULUMI, dotted, pulumi_minimum
+from toolchain.versions import CHECKOUT, ETCD, KUBERNETES, PROMETHEUS, PULUMI, dotted, pulumi_minimum
 
 MANIFEST = environment.ENVIRONMENT / "headroom-toolchain.json"
 
 MODULES = ("etcd", "kubernetes", "pulumi")
 """The Go modules, each a folder beside this file."""
+
+TEST_MODULES = ("promtool",)
+"""Those that only the full test run needs."""
 
 MEMORY_FOR_TWO_BUILDS = 7 << 30
 """Bytes. Linking the API server takes 1.5 GiB; with less memory the builds run one after the other."""
@@ -44,7 +48,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     progress = Progress()
     try:
-        return _set_up(progress)
+        return _set_up(progress, tests="--tests" in sys.argv[1:])
     except OSError as error:
         progress.say(
             f"set-up: {error}. The cache is {cache_folder()}: set HEADROOM_CACHE to a folder that can be written to, "
@@ -67,33 +71,54 @@ def signature() -> dict[str, object]:
         if path:
             status = Path(path).stat()
             programs[name] = [path, status.st_size, status.st_mtime_ns]
-    recipe = [path.read_text("utf-8") for name in MODULES for path in sorted((CHECKOUT / "toolchain" / name).iterdir())]
     return {
         "environment": environment.wanted(),
         "onPath": programs,
         "versions": [PULUMI, ETCD, KUBERNETES, *this_platform()],
-        "modules": parts.digest(recipe),
+        "modules": _recipe(MODULES),
         "cache": str(cache_folder()),
         "pulumiMinimum": dotted(pulumi_minimum()),
     }
 
 
-def is_current() -> bool:
-    """Whether everything is in place for the present checkout, PATH and pins."""
-    try:
-        manifest = json.loads(MANIFEST.read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
+def tests_signature() -> list[str]:
+    """The same for what only the full test run needs."""
+    return [PROMETHEUS, _recipe(TEST_MODULES), shutil.which("promtool") or ""]
+
+
+def _recipe(modules: tuple[str, ...]) -> str:
+    files = [path for name in modules for path in sorted((CHECKOUT / "toolchain" / name).iterdir())]
+    return parts.digest([path.read_text("utf-8") for path in files])
+
+
+def is_current(*, tests: bool = False) -> bool:
+    """Whether everything is in place for the present checkout, PATH and pins.
+
+    Args:
+        tests: Also what only the full test run needs.
+    """
+    manifest = _manifest()
     return (
-        environment.present() == environment.wanted()
+        bool(manifest)
+        and environment.present() == environment.wanted()
         and manifest.get("signature") == json.loads(json.dumps(signature()))
+        and (not tests or manifest.get("tests") == tests_signature())
         and all(Path(path).exists() for path in manifest["programs"].values())
     )
 
 
-def _set_up(progress: Progress) -> int:
+def _manifest() -> dict[str, Any]:
+    """What the last set-up wrote; empty where there was none."""
+    try:
+        found = json.loads(MANIFEST.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _set_up(progress: Progress, *, tests: bool) -> int:
     started = time.monotonic()
-    if is_current():
+    if is_current(tests=tests):
         progress.say(f"set-up: everything is in place ({time.monotonic() - started:.2f} s)")
         return 0
     cache = cache_folder()
@@ -101,10 +126,10 @@ def _set_up(progress: Progress) -> int:
     progress.say(f"set-up: Python packages into .venv, programs into {cache}")
     # The lock file of the packages doubles as the checkout's own: it is always there.
     with locked(environment.REQUIREMENTS, progress, "this checkout"):
-        if is_current():
+        if is_current(tests=tests):
             progress.say("set-up: the other one has done it all")
             return 0
-        failures = _provide_all(cache, progress)
+        failures = _provide_all(cache, progress, tests=tests)
     if failures:
         progress.say("\nset-up: not complete.\n" + "\n".join(f"  {failure}" for failure in failures))
         return 1
@@ -112,7 +137,7 @@ def _set_up(progress: Progress) -> int:
     return 0
 
 
-def _provide_all(cache: Path, progress: Progress) -> list[str]:
+def _provide_all(cache: Path, progress: Progress, *, tests: bool) -> list[str]:
     installer = Installer(cache=cache, progress=progress)
     workshop = parts.Workshop(
         cache=cache, progress=progress, go=Go(cache=cache, progress=progress, installer=installer)
@@ -138,6 +163,8 @@ def _provide_all(cache: Path, progress: Progress) -> list[str]:
     def control_plane() -> None:
         provide(parts.etcd())
         provide(parts.kubernetes())
+        if tests:
+            provide(parts.promtool())
 
     # Side by side: linking and package installs leave a processor idle that another build can use.
     lanes = [packages, lambda: provide(parts.pulumi()), control_plane]
@@ -155,14 +182,21 @@ def _provide_all(cache: Path, progress: Progress) -> list[str]:
     finally:
         workers.shutdown(wait=True, cancel_futures=True)
     if not failures:
-        _write_manifest(found)
+        _write_manifest(found, tests=tests)
     return failures
 
 
-def _write_manifest(found: parts.Found) -> None:
+def _write_manifest(found: parts.Found, *, tests: bool) -> None:
     programs = {name: path for name, path in found.items() if not name.endswith("Version")}
     versions = {name.removesuffix("Version"): value for name, value in found.items() if name.endswith("Version")}
     manifest = {"signature": signature(), "programs": programs, "versions": versions}
+    before = _manifest()
+    if tests:
+        manifest["tests"] = tests_signature()
+    elif before.get("tests") == tests_signature():
+        # What an earlier `make test` built is there still.
+        programs["promtool"] = before["programs"]["promtool"]
+        manifest["tests"] = before["tests"]
     partial = MANIFEST.with_suffix(".partial")
     partial.write_text(json.dumps(manifest, indent=1), "utf-8")
     partial.rename(MANIFEST)

@@ -14,6 +14,9 @@ PULUMI = "3.259.0"
 ETCD = "3.6.6"
 KUBERNETES = "1.35.0"
 
+PROMETHEUS = "3.13.1"
+"""Of promtool. As a Go module it is v0.313.1 (prometheus/prometheus, RELEASE.md)."""
+
 UV_MINIMUM = (0, 5, 0)
 """An installed uv serves from here on (universal locks with hashes, `UV_DEFAULT_INDEX`)."""
 

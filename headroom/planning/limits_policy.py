@@ -1,4 +1,4 @@
-"""What the stack file of a limits stack knows beside its resources: the zones and what their subnets hold."""
+"""What the stack file of a limits stack knows beside its resources, for the policy `node-group-within-capacity`."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ RULE: Final = "node-group-within-capacity"
 _KEYS: Final = "headroom:"
 
 
-def facts(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The rule's configuration, as far as it can say what the file says; empty where it cannot.
+def policy_facts(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The configuration of the policy pack, as far as it can say what the file says; empty where it cannot.
 
     The rule knows one list of zones and one number of pods for all node groups that have neither in the stack, and adds
     up all subnets of a zone: so only where all managed groups agree, and pods and nodes share their subnets.

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from headroom.addresses.problems import ProblemsError
 from headroom.facts.names import is_stack_name
+from headroom.planning.limits_policy import LIMITS, policy_facts
 from policies import free
-from policies.doors import documents, history, limits_file, stack_file
+from policies.doors import documents, history, stack_file
 from policies.doors.files import LARGEST, YAML, read, refused
 from policies.doors.project import Project, project_of, read_project
 from policies.free import SubnetNow
@@ -216,8 +217,8 @@ def _run(project: Project, path: Path, text: str) -> Source:
         raise refused(str(path), reason, step) from None
     run = run_program(project, file.stack, file.config)
     resources, facts, noted = run.resources, {}, {}
-    if file.config.get(stack_file.REMEDY) == limits_file.LIMITS:
-        facts = dict(limits_file.facts(file.config))
+    if file.config.get(stack_file.REMEDY) == LIMITS:
+        facts = dict(policy_facts(file.config))
     if file.config.get(stack_file.REMEDY) == stack_file.EMERGENCY:
         declared = stack_file.declared(file, project.name)
         facts, noted = dict(declared.facts), dict(declared.places)

@@ -129,7 +129,7 @@ def test_every_zone_and_subnet_has_its_alarms_and_nothing_sums_the_vpc(recorder:
     place = [f"{zone}/{name}" for zone in ("us-east-1a", "us-east-1b") for name in ("free-critical", "free-warning")]
     names = {each.inputs["name"] for each in recorder.registrations if each.type == METRIC_ALARM}
     assert {f"headroom/prod-use1/{each}" for each in place} < names
-    assert len(names) == 4 + 2 * 4 + 2 * 3 + 2
+    assert len(names) == 4 + 2 * 5 + 2 * 3 + 2
     over = {tuple(sorted(each.inputs["dimensions"])) for each in recorder.registrations if "dimensions" in each.inputs}
     assert over == {
         ("ClusterName",),
@@ -174,6 +174,22 @@ def test_a_sudden_drop_is_measured_by_an_anomaly_band(recorder: Recorder) -> Non
     assert made["metricQueries"][0]["metric"]["metricName"] == "FreeAddresses"
     assert "threshold" not in made
     assert "metricName" not in made
+
+
+def test_a_drop_warns_only_while_the_zone_falls_fast(recorder: Recorder) -> None:
+    recorder.run(lambda: SubnetAlarms("watch", arguments()))
+    fast = alarm(recorder, "headroom/prod-use1/us-east-1b/falling-fast").inputs
+    assert (fast["comparisonOperator"], fast["threshold"]) == ("LessThanThreshold", 0)
+    assert (fast["datapointsToAlarm"], fast["evaluationPeriods"]) == (4, 5)
+    # Twelve runs an hour, three hours ahead.
+    assert [(each.get("expression"), each["returnData"]) for each in fast["metricQueries"]] == [
+        (None, False),
+        ("free + 36 * DIFF(free)", True),
+    ]
+    rule = alarm(recorder, "headroom/prod-use1/us-east-1b/warning").inputs["alarmRule"]
+    names = [f'ALARM("headroom/prod-use1/us-east-1b/{name}")' for name in ("sudden-drop", "falling-fast")]
+    assert f" OR ({' AND '.join(names)}))" in rule
+    assert rule.count("sudden-drop") == rule.count("falling-fast") == 1
 
 
 def test_silence_tells_by_itself_and_sooner_than_what_it_would_set_off() -> None:
@@ -329,7 +345,7 @@ def test_the_price_counts_every_alarm_that_is_declared(recorder: Recorder) -> No
     args = arguments(symptoms=[cni_errors("prod-use1")])
     recorder.run(lambda: SubnetAlarms("watch", args))
     kinds = [each.type for each in recorder.registrations]
-    bands = sum("metricQueries" in each.inputs for each in recorder.registrations)
+    bands = sum("thresholdMetricId" in each.inputs for each in recorder.registrations)
     expected = 0.10 * (kinds.count(METRIC_ALARM) - bands + 2) + 0.30 * bands + 0.50 * kinds.count(COMPOSITE)
     assert args.price().alarms == pytest.approx(expected)
     assert args.price().metric_count == 3 * 7 + 2 * 4 + 5

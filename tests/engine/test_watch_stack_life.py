@@ -62,7 +62,7 @@ def test_up_makes_everything_once_and_the_function_publishes_what_the_alarms_loo
     stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
     made = alarms(stack, cluster)
-    assert len(made["MetricAlarms"]) == 4 + 4 * len(ZONES) + 3 * len(ZONES) + 2
+    assert len(made["MetricAlarms"]) == 4 + 5 * len(ZONES) + 3 * len(ZONES) + 2
     assert made["CompositeAlarms"] == sorted(
         f"headroom/{cluster}/{zone}/{kind}" for zone in ZONES for kind in ("forecast", "page", "warning")
     )
@@ -111,3 +111,21 @@ def test_a_subnet_that_is_watched_later_adds_its_alarms_and_renames_none(stack: 
     after = alarms(stack, cluster)
     assert {name for names in before.values() for name in names} < {name for names in after.values() for name in names}
     stack.pulumi("preview", "--expect-no-changes")
+
+
+def test_every_call_of_the_stack_is_in_its_iam_policy(stack: Stack) -> None:
+    cluster = f"allowed-{stack.name}"
+    configure(stack, cluster)
+    stack.configure(tags={"team": "platform"})
+    stack.world.endpoint.forget_calls()
+    stack.up()
+    stack.pulumi("refresh", "--yes", "--skip-preview")
+    stack.configure(tags={"owner": "platform"}, horizonDays=30, reservedConcurrency=0)
+    stack.up()
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    called = set(stack.world.endpoint.calls())
+    document = json.loads((CHECKOUT / "stacks" / "watch.iam.json").read_text(encoding="utf-8"))
+    allowed = {action.partition(":")[2] for statement in document["Statement"] for action in statement["Action"]}
+    # The stand-in finds a queue by its name; the real provider has its URL for an id.
+    assert called - allowed == {"GetQueueUrl"}
+    assert {"PutMetricAlarm", "PutCompositeAlarm", "PutDashboard", "CreateFunction", "PutRule", "CreateQueue"} <= called

@@ -2,22 +2,25 @@
 
 import io
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from headroom.diagnosis.verdict import Diagnosis, HitWorkload, Impact
+from headroom.diagnosis.verdict import Diagnosis, Evidence, HitWorkload, Impact, Verdict
 from headroom.report.markdown import to_markdown
 from headroom.report.terminal import plain_lines, print_terminal
-from headroom.report.text import clean, counted, first_and_more, of_whole
+from headroom.report.text import age, clean, counted, first_and_more, of_whole
 from tests.report.conftest import SCRIPT, TURNED
 
 
-def screen(diagnosis: Diagnosis, *, width: int = 100, source: str = "--cluster prod-use1") -> str:
+def screen(
+    diagnosis: Diagnosis, *, width: int = 100, source: str = "--cluster prod-use1", now: datetime | None = None
+) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False, force_terminal=False, color_system=None)
-    print_terminal(diagnosis, console, source=source)
+    print_terminal(diagnosis, console, source=source, now=now)
     written = console.file
     assert isinstance(written, io.StringIO)
     return written.getvalue()
@@ -140,7 +143,8 @@ def test_no_name_reaches_the_terminal_with_its_control_characters(hostile_diagno
 def test_markdown_begins_with_the_verdict_and_folds_the_evidence(diagnosis: Diagnosis) -> None:
     text = to_markdown(diagnosis, source="--cluster prod-use1")
     assert text.startswith(
-        "**Headroom: Cause found** · `prod-use1`\n\n❌ subnet\\_exhaustion in us-east-1a and us-east-1b\n"
+        "**Headroom: Cause found** · `prod-use1` · facts of 2026-03-03T21:14:00Z\n\n"
+        "❌ subnet\\_exhaustion in us-east-1a and us-east-1b\n"
     )
     assert text.index("Next: `headroom plan --cluster prod-use1`") < text.index("<details><summary>Evidence for")
     assert "| subnet-0a1 | us-east-1a | 0 of 1,019 | ▓▓▓▓▓▓▓▓▓▓ | pods 561," in text
@@ -170,3 +174,55 @@ def test_markdown_of_ten_thousand_workloads_fits_a_comment(diagnosis: Diagnosis)
     text = to_markdown(replace(diagnosis, impact=Impact(stuck_pods=10_000, workloads=workloads)))
     assert len(text) < 65_536
     assert "… and 9,980 further workloads." in text
+
+
+NOW = datetime(2026, 3, 3, 21, 20, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("read_at", "expected"),
+    [
+        ("2026-03-03T21:20:10Z", "just read"),
+        ("2026-03-03T21:19:30Z", "1 minute old"),
+        ("2026-03-03T21:14:00Z", "6 minutes old"),
+        ("2026-03-03T22:20:29+02:00", "1 hour old"),
+        ("2026-02-28T21:00:00", "3 days old"),
+        ("2026-03-03T21:30:00Z", ""),
+        ("yesterday", ""),
+        ("", ""),
+    ],
+)
+def test_facts_have_their_age_where_it_is_known(read_at: str, expected: str) -> None:
+    assert age(read_at, NOW) == expected
+
+
+def test_the_age_of_the_facts_follows_the_verdict(diagnosis: Diagnosis) -> None:
+    lines = list(plain_lines(diagnosis, now=NOW))
+    assert lines[0].startswith("verdict: found: ")
+    assert lines[1] == "cluster: prod-use1, facts of 2026-03-03T21:14:00Z, 6 minutes old"
+    assert list(plain_lines(replace(diagnosis, cluster=""), now=NOW))[1].startswith("facts: facts of ")
+    shown = screen(diagnosis, now=NOW)
+    assert shown.index("prod-use1, facts of 2026-03-03T21:14:00Z, 6 minutes old") < shown.index("HOW")
+
+
+def test_every_verdict_ends_with_a_command(diagnosis: Diagnosis) -> None:
+    expected = {
+        Verdict.FOUND: "headroom plan --facts f",
+        Verdict.HEALTHY: "headroom forecast --cluster prod-use1",
+        Verdict.NOT_IP: "headroom report --facts f",
+    }
+    for verdict, command in expected.items():
+        lines = list(plain_lines(replace(diagnosis, verdict=verdict), source="--facts f"))
+        assert lines[-1] == f"next: {command}"
+
+
+def test_the_first_evidence_on_a_terminal_is_of_different_kinds(diagnosis: Diagnosis) -> None:
+    same = [Evidence(what="AvailableIpAddressCount", value=f"{number} free") for number in range(4)]
+    said = Evidence(what="InsufficientFreeAddressesInSubnet", count=412)
+    cause = replace(diagnosis.causes[0], evidence=(*same, said))
+    shown = screen(replace(diagnosis, causes=(cause,), history=None))
+    places = [
+        shown.index(text)
+        for text in ("0 free", "InsufficientFreeAddressesInSubnet", "1 free", "and 2 further readings")
+    ]
+    assert places == sorted(places)
