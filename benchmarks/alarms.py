@@ -1,16 +1,20 @@
-"""Lead time and false alarms of the watch stack's alarms over seeded histories: `python benchmarks/alarms.py [COUNT]`.
+"""Lead time and false alarms of the watch stack over seeded histories: `python benchmarks/alarms.py [COUNT] [--tune]`.
 
 Each history is the free addresses of one zone at every run of the publisher (five minutes), with a day's and a week's
 pattern, noise, and runs that were missed. What is simulated: the alarms' rules as the stack declares them, evaluated as
-CloudWatch documents it, and the publisher's own forecast (here every third hour). CloudWatch does not publish the model
-of its anomaly band: here it is mean and deviation of the same time of the last fourteen days. What is not simulated are
+CloudWatch documents it (its anomaly band by a model of our own), and the publisher's own forecast, here every third
+hour. What is not simulated are
 pods that fail, so a page here means low addresses alone. A warning or page counts if it told of it within the last day;
 its lead is how long it has by then, pauses of less than a day left out.
 
 - steady: a growth that empties the zone in 20 to 60 days
 - storm: out of a quiet month, a deploy storm of two to eight hours takes all that is left
 - step: a workload that comes within two to twelve hours and takes more than there is
-- quiet: nothing happens but rolling upgrades: every page is false
+- quiet: nothing happens but rolling upgrades: every warning and page is false
+- busy: nothing happens but that pods come every working morning and go at night, with deploys by day: the same
+
+The numbers in `headroom/capacity/thresholds.py` were chosen on the seeds from `TUNING_SEED` on (`--tune`); the table is
+of others.
 """
 
 import math
@@ -20,28 +24,36 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean, median, pstdev
+from statistics import median
 
 from components.subnet_alarms import BAND_DEVIATIONS, FORECAST_HOURS, LEVEL_PERIODS
 from headroom.capacity.forecast import Reading, forecast
 from headroom.capacity.limits import instance_limits
 from headroom.capacity.settings import CniSettings
-from headroom.capacity.thresholds import HORIZON_DAYS, NodeGroup, Thresholds, surge_demand, thresholds
+from headroom.capacity.thresholds import (
+    HORIZON_DAYS,
+    PACE_HOURS,
+    PACE_PERIODS,
+    NodeGroup,
+    Thresholds,
+    surge_demand,
+    thresholds,
+)
 from headroom.capacity.watch import HISTORY_DAYS, LEAST_HISTORY_SECONDS, NO_END_DAYS, SCHEDULE_MINUTES
-from headroom.rehearsal.alarm_evaluation import Rule, states
+from headroom.rehearsal.alarm_evaluation import BAND_DAYS, Rule, above_band, states
 
 COUNT = 200
-KINDS = ("steady", "storm", "step", "quiet")
+TUNING_SEED = 1_000_000
+KINDS = ("steady", "storm", "step", "quiet", "busy")
 USABLE = 3 * 1019
 RUNS_PER_HOUR = 60 // SCHEDULE_MINUTES
 RUNS_PER_DAY = 24 * RUNS_PER_HOUR
 MONTH_DAYS = 30
+WORKING_DAYS = 5
 FORECAST_EVERY = 3
 """Hours between two forecasts: the publisher makes one an hour."""
 LEAST_LEAD = {"steady": 7 * 24.0}
 """Hours of a warning before a zone is empty, where one is not enough."""
-BAND_DAYS = 14
-LEAST_BAND_DAYS = 3
 FIRST_DAYS = 3
 MISSED = 0.005
 """Runs that fail."""
@@ -68,6 +80,37 @@ def history(seed: int) -> History:
     """The history with that number."""
     order = random.Random(seed)  # noqa: S311 - repeatable
     kind = KINDS[seed % len(KINDS)]
+    free = busy_month(order) if kind == "busy" else month(order, kind)
+    empty = next((run for run, value in enumerate(free) if value <= 0), None)
+    seen = [None if order.random() < MISSED else float(max(0, round(value))) for value in free]
+    return History(kind, free, seen, empty)
+
+
+def busy_month(order: random.Random) -> list[float]:
+    """Pods come from eight to ten on every working day and go from six to eight; by day there are deploys.
+
+    A deploy takes 100 to 400 addresses within a quarter of an hour to an hour and gives them back in half an hour to
+    two hours. Nothing of it comes near the thresholds.
+    """
+    base, ramp, noise = order.uniform(0.7, 0.85) * USABLE, order.uniform(300, 900), order.uniform(5, 25)
+    taken = [0.0] * (MONTH_DAYS * RUNS_PER_DAY)
+    for day in range(MONTH_DAYS):
+        for _ in range(order.randint(1, 4) if day % 7 < WORKING_DAYS else 0):
+            begin = int((day + order.uniform(0.35, 0.8)) * RUNS_PER_DAY)
+            most, up, down = order.uniform(100, 400), order.randint(3, 12), order.randint(6, 24)
+            for run in range(begin, min(begin + up + down, len(taken))):
+                after = run - begin + 1
+                taken[run] += most * (after / up if after <= up else 1 - (after - up) / down)
+    free = []
+    for run, deploys in enumerate(taken):
+        date, hour = divmod(run / RUNS_PER_HOUR, 24)
+        share = min(1.0, max(0.0, (hour - 8) / 2)) - min(1.0, max(0.0, (hour - 18) / 2))
+        free.append(base - ramp * share * (date % 7 < WORKING_DAYS) - deploys + order.gauss(0, noise))
+    return free
+
+
+def month(order: random.Random, kind: str) -> list[float]:
+    """Free addresses at every run of the other kinds."""
     days = MONTH_DAYS if kind != "steady" else 75
     base = order.uniform(0.45, 0.8) * USABLE
     swing, weekly = order.uniform(20, 120), order.uniform(0, 60)
@@ -86,9 +129,7 @@ def history(seed: int) -> History:
         if spread and run > begin:
             level -= 1.3 * base * min(1.0, (run - begin) / spread)
         free.append(level + order.gauss(0, noise))
-    empty = next((run for run, value in enumerate(free) if value <= 0), None)
-    seen = [None if order.random() < MISSED else float(max(0, round(value))) for value in free]
-    return History(kind, free, seen, empty)
+    return free
 
 
 def days_left(seen: Sequence[float | None]) -> list[float | None]:
@@ -117,15 +158,24 @@ def days_left(seen: Sequence[float | None]) -> list[float | None]:
 
 def below_band(seen: Sequence[float | None]) -> list[float | None]:
     """How far each value lies above the lower edge of the band; None where either is missing."""
+    return [
+        above_band(
+            value,
+            [seen[run - day * RUNS_PER_DAY] for day in range(1, BAND_DAYS + 1) if run >= day * RUNS_PER_DAY],
+            BAND_DEVIATIONS,
+        )
+        for run, value in enumerate(seen)
+    ]
+
+
+def ahead(seen: Sequence[float | None]) -> list[float | None]:
+    """What would be free in `PACE_HOURS` if it went on as since the run before."""
     found: list[float | None] = []
-    for run, value in enumerate(seen):
-        past = [seen[run - day * RUNS_PER_DAY] for day in range(1, BAND_DAYS + 1) if run >= day * RUNS_PER_DAY]
-        usual = [each for each in past if each is not None]
-        if value is None or len(usual) < LEAST_BAND_DAYS:
-            # Without a band there is nothing to be below.
-            found.append(None if value is None else 0.0)
-            continue
-        found.append(value - fmean(usual) + BAND_DEVIATIONS * max(1.0, pstdev(usual)))
+    before: float | None = None
+    for value in seen:
+        fell = value is not None and before is not None
+        found.append(value + PACE_HOURS * RUNS_PER_HOUR * (value - before) if fell else None)  # type: ignore[operator]  # both are there
+        before = before if value is None else value
     return found
 
 
@@ -155,12 +205,15 @@ def judge(found: History, least: Thresholds) -> Outcome:
     low = states(Rule(threshold=least.warning, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), found.seen)
     critical = states(Rule(threshold=least.critical, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), found.seen)
     drop = states(Rule(threshold=0, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), below_band(found.seen))
+    needed, of = PACE_PERIODS
+    pace = Rule(threshold=0, periods=of, breaching=needed)
+    sudden = [far and fast for far, fast in zip(drop, states(pace, ahead(found.seen)), strict=True)]
     needed, of = FORECAST_HOURS
     hourly = states(Rule(threshold=HORIZON_DAYS, periods=of, breaching=needed), days_left(found.seen))
     days = [on for on in hourly for _ in range(RUNS_PER_HOUR)]
     # In the first days there is no forecast, which its own composite says by being on.
     days[: FIRST_DAYS * RUNS_PER_DAY] = [False] * (FIRST_DAYS * RUNS_PER_DAY)
-    composite = [any(rings) for rings in zip(low, drop, days, strict=True)]
+    composite = [any(rings) for rings in zip(low, sudden, days, strict=True)]
     if found.empty is None:
         warnings, pages = begun(composite), begun(critical)
         return Outcome(found.kind, exhausted=False, warning=None, page=None, warnings=warnings, pages=pages)
@@ -188,10 +241,12 @@ def begun(rings: Sequence[bool]) -> int:
 
 def main() -> int:
     """Prints the table; 1 where an exhaustion came without a warning in time."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    numbers = [word for word in sys.argv[1:] if word.isdecimal()]
+    count = int(numbers[0]) if numbers else COUNT
+    first = TUNING_SEED if "--tune" in sys.argv else 0
     group = NodeGroup(name="services", limits=instance_limits("m5.8xlarge"), pods=100)
     least = thresholds(surge_demand(group, CniSettings.from_environment({})), USABLE)
-    outcomes = [judge(history(seed), least) for seed in range(count)]
+    outcomes = [judge(history(seed), least) for seed in range(first, first + count)]
     print(f"{count} histories of one zone with {USABLE:,} addresses; critical below {least.critical:,}, warning below")
     print(f"{least.warning:,}, days to exhaustion below {HORIZON_DAYS}.")
     print("                         ---------- warning ----------  ------ page ------  -- false --")

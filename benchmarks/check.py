@@ -129,7 +129,7 @@ def row(name: str, values: Sequence[float]) -> None:
 
 
 def peers() -> Path | None:
-    """The environment of checkov and cfn-lint, made once; None where they cannot be had, with the reason."""
+    """The environment of checkov, cfn-lint and ripgrep, made once; None where they cannot be had, with the reason."""
     lock = CHECKOUT / "benchmarks" / "peers.lock"
     cache = cache_folder()
     progress = Progress()
@@ -140,7 +140,7 @@ def peers() -> Path | None:
         try:
             with (
                 locked(cache / f"{folder.name}.lock", progress, "the same packages"),
-                progress.step("installing checkov and cfn-lint to compare with", "about 400 MB in the cache, once"),
+                progress.step("installing what the benchmarks compare with", "about 400 MB in the cache, once"),
             ):
                 if not (folder / "ready").exists():
                     shutil.rmtree(folder, ignore_errors=True)
@@ -148,7 +148,7 @@ def peers() -> Path | None:
                     installer.install_locked(folder / "bin" / "python", lock)
                     (folder / "ready").touch()
         except (PackagesError, OSError) as error:
-            print(f"checkov and cfn-lint cannot be had, so nothing is compared with them: {error}")
+            print(f"checkov, cfn-lint and ripgrep cannot be had, so nothing is compared with them: {error}")
             return None
         finally:
             progress.close()

@@ -65,7 +65,8 @@ INTERFACES_PER_PAGE: Final = 1000
 """The most that DescribeNetworkInterfaces answers at once (EC2 API reference)."""
 
 SLOW_SECONDS: Final = 3600
-"""Forecast and quota are asked for once in so long; in between the answer is kept."""
+"""Forecast and quota are asked for once in so long; in between the answer is kept. One from the future is not: then a
+clock was wrong."""
 
 WATCHED_FILE: Final = Path(__file__).with_name("watched.json")
 """The subnets to watch by id, and whether each counts for its zone: a function's environment holds 4 KB, which is less
@@ -302,7 +303,7 @@ def _reservations(run: Run, subnet_id: str) -> list[Reservation]:
 def _quota_values(run: Run, interfaces: int) -> list[Datum]:
     place, memory, now = dimensions(run.settings.cluster), run.memory, run.now.timestamp()
     values = [Datum(metric=Metric.INTERFACES, dimensions=place, value=interfaces)]
-    if now - memory.quota[0] >= SLOW_SECONDS:
+    if not 0 <= now - memory.quota[0] < SLOW_SECONDS:
         quota = run.attempt("servicequotas:GetServiceQuota", lambda: _quota(run))
         memory.quota = (-math.inf, 0.0) if quota is None else (now, quota)
     if memory.quota[1] > 0:
@@ -319,7 +320,7 @@ def _quota(run: Run) -> float:
 def _days(run: Run, figures: Iterable[SubnetFigures], levels: Sequence[Datum]) -> list[Datum]:
     """Days to exhaustion, reckoned anew once an hour."""
     memory, now = run.memory, run.now.timestamp()
-    if now - memory.days[0] >= SLOW_SECONDS:
+    if not 0 <= now - memory.days[0] < SLOW_SECONDS:
         most: Counter[Place] = Counter()
         for each in figures:
             zone = each.subnet.zone

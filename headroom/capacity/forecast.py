@@ -3,9 +3,10 @@
 The history is reduced to one low value a day (or an hour where it is short), because a subnet is empty on its
 worst hour, and a low quantile shrugs off a restart of nodes or of whoever measures. A weekly (daily) pattern is
 taken out. Steps, which a new subnet or a removed workload makes, are found and not taken for a trend, unless they
-come again and again in one direction. The trend is the median of the slopes between pairs of days (Theil 1950,
-Sen 1968) with the confidence interval that goes with it, widened for days that resemble their neighbours. Where
-that interval holds zero, there is no trend, and none is made up.
+come again and again in one direction. Where the last weeks go another way than all before, only they count. The
+trend is the median of the slopes between pairs of days (Theil 1950, Sen 1968) with the confidence interval that goes
+with it, widened for days that resemble their neighbours. Where that interval holds zero, there is no trend, and none is
+made up.
 """
 
 import math
@@ -50,8 +51,13 @@ STEP_DEVIATIONS: Final = 6.0
 STEP_SIDE: Final = 4
 """Days on either side that have to agree that there was a step. What is over sooner is a disturbance."""
 
-REPEATED_STEPS: Final = 3
-"""So many steps in one direction, and none in the other, are a way to grow."""
+REPEATED_STEPS: Final = (2, 3)
+"""So many steps down, or up, and none in the other direction, are a way to grow: workloads that come one by one, or
+room that is given back. Two times that somebody added room are no promise of a third."""
+
+
+TURN_DAYS: Final = (28, 14, 7)
+"""So many days may go another way than the whole history: growth that began, or ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +180,14 @@ def forecast(readings: Iterable[Reading], *, most: float | None = None) -> Forec
     pattern = _pattern(bins, period)
     flat = [_Bin(each.number, each.value - pattern[each.number % period]) for each in bins] if pattern else bins
     steps = _steps(flat)
-    repeated = len(steps) >= REPEATED_STEPS and len({change > 0 for _, change in steps}) == 1
+    repeated = _repeated([change for _, change in steps])
     segments = [flat] if repeated else _segments(flat, [index for index, _ in steps])
     slope = _slope(segments)
+    turned = 0
+    for days in TURN_DAYS if unit == DAY_SECONDS else ():
+        recent = _turn(segments, days)
+        if recent:
+            segments, slope, turned = recent, _slope(recent), days
     left_out = () if repeated else tuple(Step(flat[index].number * unit, change) for index, change in steps)
     return _judged(
         flat,
@@ -186,7 +197,7 @@ def forecast(readings: Iterable[Reading], *, most: float | None = None) -> Forec
         most=most,
         unit=unit,
         steps=left_out,
-        reason=_reason(len(bins), name, bool(pattern), left_out, repeated=repeated),
+        reason=_reason(len(bins), name, bool(pattern), left_out, turned=turned, repeated=repeated),
         weekly=bool(pattern),
     )
 
@@ -240,7 +251,15 @@ def _judged(  # noqa: PLR0913 - what was found
     )
 
 
-def _reason(bins: int, name: str, pattern: bool, steps: Sequence[Step], *, repeated: bool) -> str:  # noqa: FBT001 - private
+def _reason(  # noqa: PLR0913 - what there is to say
+    bins: int,
+    name: str,
+    pattern: bool,  # noqa: FBT001 - private
+    steps: Sequence[Step],
+    *,
+    turned: int,
+    repeated: bool,
+) -> str:
     parts = [f"{bins} {name} of history"]
     if pattern:
         parts.append(f"a {'weekly' if name == 'days' else 'daily'} pattern taken out")
@@ -248,6 +267,8 @@ def _reason(bins: int, name: str, pattern: bool, steps: Sequence[Step], *, repea
         parts.append(f"{len(steps)} lasting step{'s' if len(steps) != 1 else ''} left out")
     if repeated:
         parts.append("steps that come again in one direction taken as the trend")
+    if turned:
+        parts.append(f"the last {turned} days go another way and alone count")
     return f"{', '.join(parts)}."
 
 
@@ -332,6 +353,12 @@ def _steps(bins: Sequence[_Bin]) -> list[tuple[int, float]]:
     return _largest_apart(found)
 
 
+def _repeated(changes: Sequence[float]) -> bool:
+    """Whether steps come again and again in one direction."""
+    down, up = REPEATED_STEPS
+    return len(changes) >= (up if changes and changes[0] > 0 else down) and len({each > 0 for each in changes}) == 1
+
+
 def _largest_apart(found: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """Of candidates that are neighbours, the largest: they are one step seen from several days."""
     chosen: list[tuple[int, float]] = []
@@ -370,6 +397,37 @@ def _slope(segments: Sequence[Sequence[_Bin]]) -> _Slope:
     low = max(0, int((len(slopes) - reach) / 2))
     high = min(len(slopes) - 1, math.ceil((len(slopes) + reach) / 2))
     return _Slope(middle, slopes[low], slopes[high])
+
+
+def _turn(segments: Sequence[Sequence[_Bin]], days: int) -> list[Sequence[_Bin]]:
+    """The last days, where they go another way than all before, and than any stretch of as many days before them.
+
+    A staircase is level for days and has not turned: it was level before. The stretch just before may hold the turn.
+    """
+    end = segments[-1][-1].number
+    first = segments[0][0].number
+    recent, all_before = _between(segments, end - days, end), _between(segments, first - 1, end - days)
+    if end - first + 1 < 2 * days or min(sum(map(len, part)) for part in (recent, all_before)) < LEAST_BINS:
+        return []
+    since = _slope(recent)
+    if not _apart(_slope(all_before), since):
+        return []
+    for last in range(end - 2 * days, first + days - 2, -days):
+        before = _between(segments, last - days, last)
+        if sum(map(len, before)) >= LEAST_BINS and not _apart(_slope(before), since):
+            return []
+    return recent
+
+
+def _between(segments: Sequence[Sequence[_Bin]], after: int, last: int) -> list[Sequence[_Bin]]:
+    """What of each segment lies within."""
+    parts = ([each for each in segment if after < each.number <= last] for segment in segments)
+    return [part for part in parts if part]
+
+
+def _apart(one: _Slope, other: _Slope) -> bool:
+    """Whether two slopes differ by more than chance: their intervals do not meet."""
+    return one.high < other.low or other.high < one.low
 
 
 def _redundancy(segments: Sequence[Sequence[_Bin]], slope: float) -> float:

@@ -49,6 +49,15 @@ HORIZON_DAYS: Final = 14
 """A subnet that lasts less long is an alarm, unless told otherwise."""
 
 
+PACE_HOURS: Final = 3
+"""A zone that goes on losing addresses as it just did and is empty sooner falls fast. A morning on which more pods come
+and a rolling upgrade are over before; a deploy storm is not."""
+
+PACE_PERIODS: Final = (4, 5)
+"""Runs that fall fast, of so many. Both were chosen on other histories than those in the table of
+`benchmarks/alarms.py`: fewer hours warn of a storm of two hours too late, more of them of every large deploy."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGroup:
     """Nodes that are upgraded together.

@@ -28,6 +28,15 @@ NO_END_DAYS: Final = 3650
 """What DaysToExhaustion says where no end is foreseen: the furthest day that a forecast names."""
 
 
+TRIGGERS: Final = ("page", "warning", "forecast")
+"""Kinds of the composite alarms, the most urgent first."""
+
+
+def composite_alarm(cluster: str, zone: str, kind: str) -> str:
+    """Name of a zone's composite alarm; where one cannot hold all alarms, a hyphen and a number follow."""
+    return f"headroom/{cluster}/{zone}/{kind}"
+
+
 class Metric(StrEnum):
     """A metric of the namespace; each name is one metric for every combination of dimensions that publishes it."""
 

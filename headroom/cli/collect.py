@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import click
 
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.cli.clouds import takes_cloud
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,21 +35,27 @@ SHOWN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "eks": (("DescribeNodegroup", "managed node groups"),),
     "ipamd": (("metrics", "nodes"),),
     "aws-node": (("logs", "lines"),),
+    "azure": (("agentPools", "node pools"), ("virtualNetworks", "VNets"), ("routeTables", "route tables")),
 }
 """What is said of each source: its readings, and what their things are called."""
 
 
 @click.command()
-@click.option("--cluster", help="The EKS cluster.")
+@click.option("--cluster", help="The EKS or AKS cluster.")
 @click.option("--region", default="", help="Its Region, where the profile names another.")
 @click.option("--profile", default="", help="Profile of the AWS credentials.")
 @click.option("--context", default="", help="Context of the kubeconfig; else the one named after the cluster.")
-@click.option("--endpoint-url", default="", help="Another endpoint for AWS, such as that of a rehearsal.")
+@click.option("--endpoint-url", default="", help="Another endpoint for AWS or Azure, such as that of a rehearsal.")
+@takes_cloud
 @click.option("--pseudonyms", is_flag=True, help="Replace names, ids and addresses; a diagnosis stays the same.")
 @click.option("--deep", is_flag=True, help="Also what costs calls and seldom matters (quotas, reservations).")
 @click.option("--timeout", type=click.IntRange(1, 3600), default=SECONDS, show_default=True, help="Seconds in all.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; - is standard output.")
-@click.option("--permissions", type=click.Choice(["iam", "rbac"]), help="Print what a reader may do, and nothing else.")
+@click.option(
+    "--permissions",
+    type=click.Choice(["iam", "rbac", "rbac-verify", "azure", "rbac-aks"]),
+    help="Print what a reader, or `headroom verify`, may do, and nothing else.",
+)
 def collect(  # noqa: PLR0913 - one argument for each option
     cluster: str | None,
     region: str,
@@ -56,17 +63,20 @@ def collect(  # noqa: PLR0913 - one argument for each option
     context: str,
     endpoint_url: str,
     *,
+    cloud: str,
+    subscription: str,
+    resource_group: str,
     pseudonyms: bool,
     deep: bool,
     timeout: int,
     output: Path | None,
     permissions: str | None,
 ) -> None:
-    """Read a live EKS cluster into a snapshot; nothing is changed, and nothing secret is read.
+    """Read a live cluster into a snapshot; nothing is changed, and nothing secret is read.
 
     \b
     headroom collect --cluster prod-use1 -o prod-use1.json
-    headroom collect --permissions rbac | kubectl apply -f -
+    headroom collect --cloud aks --resource-group rg-prod --cluster aks-prod
 
     Exit code 0: all that a diagnosis needs was read; 2: bad input; 3: something essential could not be read.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
@@ -87,6 +97,9 @@ def collect(  # noqa: PLR0913 - one argument for each option
         endpoint_url=endpoint_url,
         deep=deep,
         seconds=timeout,
+        cloud=cloud,
+        subscription=subscription,
+        resource_group=resource_group,
     )
     sys.exit(_finish(snapshot, file, pseudonyms=pseudonyms))
 
@@ -101,34 +114,55 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
     deep: bool = False,
     seconds: float = SECONDS,
     quiet: bool = False,
+    cloud: str = "eks",
+    subscription: str = "",
+    resource_group: str = "",
 ) -> "Snapshot":
     """Reads a cluster, and shows its progress on standard error.
 
     Args:
-        cluster: The EKS cluster's name.
+        cluster: The cluster's name.
         region: Its Region; empty: as configured.
         profile: Profile of the AWS configuration; empty: as configured.
         context: Context of the kubeconfig; empty: the one named after the cluster, or the current one.
-        endpoint_url: Another endpoint for AWS.
+        endpoint_url: Another endpoint for AWS, or for Azure.
         deep: Also what costs calls and seldom matters.
         seconds: Time limit of the whole.
         quiet: Show nothing.
+        cloud: eks or aks.
+        subscription: AKS: the cluster's subscription; empty: as AZURE_SUBSCRIPTION_ID says.
+        resource_group: AKS: its resource group.
 
     Raises:
-        ProblemsError: The cluster, context, profile or Region cannot be found.
+        ProblemsError: The cluster, context, profile, Region or subscription cannot be found.
     """
+    if cloud == "aks" and not resource_group:
+        raise ProblemsError([_no_group(cluster)], subject="headroom collect")
     from rich.console import Console  # noqa: PLC0415 - not for --help
 
     console = Console(stderr=True, quiet=quiet, highlight=False, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
     console.print(f"Reading {cluster}", markup=False)
     started = time.monotonic()
     with _Spinner(console, cluster) as spinner:
+        if cloud == "aks":
+            from headroom.collect.azure_snapshot import collect_aks  # noqa: PLC0415 - the SDKs take half a second
+
+            _quieten()
+            snapshot = collect_aks(
+                cluster,
+                resource_group=resource_group,
+                subscription=subscription,
+                context=context,
+                options=_options_of(endpoint_url),
+                progress=spinner.took,
+                seconds=seconds,
+            )
+            _show_sources(console, snapshot, time.monotonic() - started)
+            return snapshot
         # Imported here: the SDKs take half a second, and the line above should not wait for them.
         from headroom.collect.snapshot import collect as read  # noqa: PLC0415
 
-        # What it repeats or closes is nothing to tell; what fails in the end is told below.
-        logging.getLogger("urllib3").setLevel(logging.ERROR)
-
+        _quieten()
         snapshot = read(
             cluster,
             region=region,
@@ -142,6 +176,19 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
         )
     _show_sources(console, snapshot, time.monotonic() - started)
     return snapshot
+
+
+def _quieten() -> None:
+    """What the SDKs repeat or close is nothing to tell; what fails in the end is told with the sources."""
+    for name in ("urllib3", "azure"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _options_of(endpoint_url: str) -> dict[str, object]:
+    """For the clients of Azure: another endpoint, and tokens for it."""
+    if not endpoint_url:
+        return {}
+    return {"base_url": endpoint_url, "credential_scopes": [f"{endpoint_url.rstrip('/')}/.default"]}
 
 
 def _means_something() -> Callable[[str], bool]:
@@ -274,11 +321,21 @@ def _not_writable(file: Path, why: str) -> Problem:
     )
 
 
+def _no_group(cluster: str) -> Problem:
+    return Problem(
+        rule="resource-group-named",
+        value="No resource group",
+        reason=f"is given for {cluster}.",
+        next_step="Give --resource-group: `az aks list --output table` shows each cluster's.",
+        key="--resource-group",
+    )
+
+
 def _no_cluster() -> Problem:
     return Problem(
         rule="cluster-named",
         value="No cluster",
         reason="is given.",
-        next_step="Name the EKS cluster: `aws eks list-clusters` lists them.",
+        next_step="Name it: `aws eks list-clusters` or `az aks list --output table` lists them.",
         key="--cluster",
     )

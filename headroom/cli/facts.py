@@ -1,17 +1,20 @@
 """Where a command gets its facts: a file, or the live cluster. Not a command itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.cli.clouds import takes_cloud
 from headroom.diagnosis.verdict import Diagnosis
 from headroom.facts.document import load
 from headroom.facts.snapshot import Snapshot
+from headroom.facts.values import items
 
 MOST_BYTES = 2 * 1024**3
 """A snapshot of 150,000 pods is a tenth of this."""
@@ -19,7 +22,10 @@ MOST_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsFrom:
-    """Where the facts come from: `file`, or the cluster `cluster` with the ways to reach it."""
+    """Where the facts come from: `file`, or the cluster `cluster` with the ways to reach it.
+
+    `cloud` is `eks` or `aks`; `subscription` and `resource_group` are an AKS cluster's.
+    """
 
     file: Path | None = None
     cluster: str = ""
@@ -27,17 +33,21 @@ class FactsFrom:
     profile: str = ""
     context: str = ""
     endpoint_url: str = ""
+    cloud: str = "eks"
+    subscription: str = ""
+    resource_group: str = ""
 
 
 def takes_facts(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--facts` and the options that reach a live cluster; the command gets them as `source`."""
 
     @click.option("--facts", "file", type=click.Path(path_type=Path), help="A snapshot written by `headroom collect`.")
-    @click.option("--cluster", default="", help="The EKS cluster to read instead.")
+    @click.option("--cluster", default="", help="The EKS or AKS cluster to read instead.")
     @click.option("--region", default="", help="Its Region, where the profile names another.")
     @click.option("--profile", default="", help="Profile of the AWS credentials.")
     @click.option("--context", default="", help="Context of the kubeconfig.")
     @click.option("--endpoint-url", default="", help="Another endpoint for AWS, such as that of a rehearsal.")
+    @takes_cloud
     @wraps(function)
     def run(  # noqa: PLR0913 - one argument for each option
         *args: Any,
@@ -47,6 +57,9 @@ def takes_facts(function: Callable[..., Any]) -> Callable[..., Any]:
         profile: str,
         context: str,
         endpoint_url: str,
+        cloud: str,
+        subscription: str,
+        resource_group: str,
         **options: Any,
     ) -> Any:
         if (file is None) == (not cluster):
@@ -62,7 +75,15 @@ def takes_facts(function: Callable[..., Any]) -> Callable[..., Any]:
                 subject="command line",
             )
         source = FactsFrom(
-            file=file, cluster=cluster, region=region, profile=profile, context=context, endpoint_url=endpoint_url
+            file=file,
+            cluster=cluster,
+            region=region,
+            profile=profile,
+            context=context,
+            endpoint_url=endpoint_url,
+            cloud=cloud,
+            subscription=subscription,
+            resource_group=resource_group,
         )
         return function(*args, source=source, **options)
 
@@ -85,7 +106,160 @@ def read_facts(source: FactsFrom) -> Snapshot:
         profile=source.profile,
         context=source.context,
         endpoint_url=source.endpoint_url,
+        cloud=source.cloud,
+        subscription=source.subscription,
+        resource_group=source.resource_group,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a diagnosis takes its facts from: one of the first four, and logs beside it or alone.
+
+    Attributes:
+        live: A snapshot, or a cluster and the ways to reach it.
+        bundle: A folder of outputs, an archive, or a snapshot.
+        case: A case file.
+        logs: Log files.
+    """
+
+    live: FactsFrom
+    bundle: Path | None = None
+    case: Path | None = None
+    logs: tuple[Path, ...] = ()
+
+    def option(self) -> str:
+        """How a command that needs the facts of a whole cluster, such as `headroom plan`, is given the same."""
+        if self.live.file is not None:
+            return f"--facts {quote(str(self.live.file))}"
+        named = f"--cluster {quote(self.live.cluster or 'NAME')}"
+        if self.live.cloud != "aks":
+            return named
+        where = (("--subscription", self.live.subscription), ("--resource-group", self.live.resource_group))
+        return " ".join(["--cloud aks", *(f"{option} {quote(text)}" for option, text in where if text), named])
+
+    def options(self) -> str:
+        """How a command that takes any source is given the same."""
+        if self.live.file is not None or self.live.cluster:
+            named = [self.option()]
+        else:
+            given = (("--bundle", self.bundle), ("--case", self.case))
+            named = [f"{option} {quote(str(path))}" for option, path in given if path is not None]
+        return " ".join([*named, *(f"--log {quote(str(path))}" for path in self.logs)])
+
+
+def takes_any_source(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for a cluster, a snapshot, a bundle, a case file and logs; the command gets a `Source`."""
+
+    @click.option("--cluster", default="", help="The EKS or AKS cluster to read.")
+    @click.option("--facts", type=click.Path(path_type=Path), help="A snapshot written by `headroom collect`.")
+    @click.option("--bundle", type=click.Path(path_type=Path), help="A folder of outputs, or an EKS log archive.")
+    @click.option("--case", type=click.Path(path_type=Path), help="A case file: lines, and what is known.")
+    @click.option("--log", "logs", multiple=True, type=click.Path(path_type=Path), help="A log file; more may follow.")
+    @click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+    @click.option("--region", default="", help="With --cluster: its Region.")
+    @click.option("--profile", default="", help="With --cluster: profile of the AWS credentials.")
+    @click.option("--context", default="", help="With --cluster: context of the kubeconfig.")
+    @click.option("--endpoint-url", default="", help="With --cluster: another endpoint for AWS, or for Azure.")
+    @takes_cloud
+    @wraps(function)
+    def run(  # noqa: PLR0913 - one argument for each option
+        *args: Any,
+        cluster: str,
+        facts: Path | None,
+        bundle: Path | None,
+        case: Path | None,
+        logs: tuple[Path, ...],
+        more: tuple[Path, ...],
+        region: str,
+        profile: str,
+        context: str,
+        endpoint_url: str,
+        cloud: str,
+        subscription: str,
+        resource_group: str,
+        **options: Any,
+    ) -> Any:
+        _check_sources(cluster=cluster, facts=facts, bundle=bundle, case=case, logs=logs, more=more)
+        live = FactsFrom(
+            file=facts,
+            cluster=cluster,
+            region=region,
+            profile=profile,
+            context=context,
+            endpoint_url=endpoint_url,
+            cloud=cloud,
+            subscription=subscription,
+            resource_group=resource_group,
+        )
+        return function(*args, source=Source(live=live, bundle=bundle, case=case, logs=(*logs, *more)), **options)
+
+    return run
+
+
+def _check_sources(**given: Any) -> None:
+    names = [name for name in ("cluster", "facts", "bundle", "case") if given[name]]
+    stray = given["more"] if not given["logs"] else ()
+    if not stray and (len(names) == 1 or (not names and given["logs"])):
+        return
+    if stray:
+        problem = Problem(
+            rule="where-from",
+            value=str(stray[0]),
+            reason="follows no option that says what it is.",
+            next_step="Write --log before logs, else --bundle, --case or --facts before it.",
+        )
+        raise ProblemsError([problem], subject="command line")
+    options = " and ".join(f"--{name}" for name in names)
+    problem = Problem(
+        rule="where-from",
+        value=options or "Nothing",
+        reason="are both given." if len(names) > 1 else "is given to read.",
+        next_step="Name one of --cluster NAME, --facts FILE, --bundle PATH, --case FILE, or logs by --log FILE.",
+    )
+    raise ProblemsError([problem], subject="command line")
+
+
+def read_source(source: Source) -> Snapshot:
+    """The snapshot of a source, with what its logs say.
+
+    Raises:
+        ProblemsError: Something of it cannot be read, or is not what it is given as.
+    """
+    snapshot = _without_logs(source)
+    return _with_logs(snapshot, source.logs) if source.logs else snapshot
+
+
+def _without_logs(source: Source) -> Snapshot:
+    if source.case is not None:
+        from headroom.collect.case import read_case  # noqa: PLC0415 - only for a case file
+
+        return read_case(source.case)
+    if source.bundle is not None:
+        from headroom.collect.bundle import read_bundle  # noqa: PLC0415 - only for a bundle
+
+        return read_bundle(source.bundle)
+    if source.live.file is not None or source.live.cluster:
+        return read_facts(source.live)
+    return Snapshot()
+
+
+def _with_logs(snapshot: Snapshot, logs: tuple[Path, ...]) -> Snapshot:
+    from headroom.collect.logs import read_log  # noqa: PLC0415 - only for logs
+
+    problems: list[Problem] = []
+    lines, sources = list(items(snapshot.lines)), list(snapshot.sources)
+    for path in logs:
+        try:
+            found, read = read_log(path)
+        except ProblemsError as error:
+            problems += error.problems
+            continue
+        lines += found
+        sources.append(read)
+    if problems:
+        raise ProblemsError(problems, subject="logs")
+    return replace(snapshot, lines=tuple(lines), sources=tuple(sources))
 
 
 def diagnosed(snapshot: Snapshot) -> Diagnosis:

@@ -1,18 +1,20 @@
-"""`headroom forecast`: when the zones and subnets of a cluster run dry, from what the watch stack published."""
+"""`headroom forecast`: when the zones and subnets of a cluster run dry, why, and what each way out buys."""
 
+import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from headroom.addresses.blocks import Block, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.capacity.forecast import DAY_SECONDS, HORIZON_DAYS, Forecast, Reading
+from headroom.capacity.forecast import DAY_SECONDS, HORIZON_DAYS, HOUR_SECONDS, Forecast, Reading
 from headroom.capacity.forecast import forecast as forecast_of
 from headroom.capacity.watch import HISTORY_DAYS, NAMESPACE, Metric
 from headroom.cli.calc.answer import FINDING, UNDECIDED, Answer, Table, Term, answers, whole
@@ -27,17 +29,21 @@ from headroom.cli.calc.forecast import (
     usable_of,
 )
 from headroom.cli.calc.reading import Reader
+from headroom.report.text import SHOWN_ITEMS, first_and_more
 
 if TYPE_CHECKING:
     from headroom.collect.published import History
+    from headroom.facts.snapshot import Snapshot
+    from headroom.planning.plan import Option
 
 HELP = """
 \b
 headroom forecast --cluster prod-use1
-headroom forecast --csv free.csv
+headroom forecast --prometheus https://prometheus.example.com --facts facts.json
 
-When each zone and subnet runs dry, with a range, and how long a further subnet would last. From CloudWatch, where the
-watch stack publishes, or from a file as `headroom calc forecast` takes it, with a column zone where there is one.
+When each zone and subnet runs dry, with a range, what takes the addresses, and how long a further subnet would last.
+From CloudWatch, where the watch stack publishes; from Prometheus (a token in PROMETHEUS_TOKEN); or from a file as
+`headroom calc forecast` takes it, with a column zone where there is one. With --facts: what each way out buys.
 
 Exit code 1: something is empty within --finding-within days; 3: a history is too short to say.
 """
@@ -48,7 +54,19 @@ FURTHER_SUBNETS: Final = (22, 20, 18)
 GAP: Final = 0.25
 """Of the hours of a history as much may be missing before it is called broken."""
 
+STALE_HOURS: Final = 6
+"""A live history that ended longer ago is told: its end is not today."""
+
+LEAST_RATE: Final = 0.05
+"""Addresses a day that are worth a line."""
+
 _COLUMNS: Final = ("where", "free now", "a day", "empty in", "95 %", "date", f"in {HORIZON_DAYS} days")
+
+DRIVERS: Final = {
+    Metric.HELD_ADDRESSES: "held by nodes for pods",
+    Metric.RESERVED_ADDRESSES: "reserved",
+}
+"""What takes addresses, as the publisher counts it. The rest are interfaces' own addresses and other services."""
 
 CSV_NAMES: Final = {Metric.FREE_ADDRESSES: "freeAddresses", Metric.FREE_PREFIX_BLOCKS: "free28"}
 """What `headroom calc forecast` calls the figures."""
@@ -62,12 +80,14 @@ class Place:
         zone: Its zone; empty where nobody says.
         subnet: Empty for the zone as a whole.
         readings: By figure.
+        drivers: What takes its addresses, by metric; empty where nobody counts it.
         usable: What it can hold; None where nobody says.
     """
 
     zone: str
     subnet: str
     readings: dict[str, list[Reading]] = field(default_factory=dict)
+    drivers: dict[Metric, list[Reading]] = field(default_factory=dict)
     usable: int | None = None
 
     @property
@@ -81,6 +101,9 @@ class Place:
 )
 @click.option("--cluster", default="", help="The EKS cluster that the watch stack watches.")
 @click.option("--csv", "files", multiple=True, metavar="FILE", help="A file with the history; - is standard input.")
+@click.option("--prometheus", metavar="URL", default="", help="A Prometheus server with the history.")
+@click.option("--query", default="", metavar="PROMQL", help="What to ask it; by default, of aws-subnet-exporter.")
+@click.option("--facts", type=click.Path(path_type=Path), help="A snapshot: tells what each way out buys.")
 @click.option("--region", default="", help="The cluster's Region, where the profile names another.")
 @click.option("--profile", default="", help="Profile of the AWS credentials.")
 @click.option("--endpoint-url", default="", help="Another endpoint for AWS, such as that of a rehearsal.")
@@ -94,6 +117,9 @@ def forecast(  # noqa: PLR0913 - one argument for each option
     *,
     cluster: str,
     files: tuple[str, ...],
+    prometheus: str,
+    query: str,
+    facts: Path | None,
     region: str,
     profile: str,
     endpoint_url: str,
@@ -105,13 +131,7 @@ def forecast(  # noqa: PLR0913 - one argument for each option
 ) -> Answer:
     """Reads the options and answers."""
     reader = Reader()
-    if bool(cluster) == bool(files):
-        reader.problem(
-            "history-source",
-            "--cluster and --csv" if cluster else "neither --cluster nor --csv",
-            "say where the history is." if cluster else "says where the history is.",
-            "Give one: --cluster reads what the watch stack published, --csv a file.",
-        )
+    _check_source(reader, {"--cluster": cluster, "--csv": files, "--prometheus": prometheus}, query)
     within = reader.count(finding_within, "--finding-within")
     back = reader.count(days, "--days", least=1, most=455)
     most = usable_of(reader, usable)
@@ -120,24 +140,171 @@ def forecast(  # noqa: PLR0913 - one argument for each option
         for where, row in rows_of(reader, name):
             histories.add(where, row)
     reader.done("headroom forecast")
+    snapshot = _facts(facts)
     if files:
         places = _of_file(histories, most)
+    elif prometheus:
+        places = _of_prometheus(reader, prometheus, query, days=back, most=most)
     else:
         published = _published(cluster, region, profile, endpoint_url, namespace=namespace, days=back)
         places = _of_cloudwatch(published)
         if not places:
             raise ProblemsError([_nothing(cluster, namespace)], subject="headroom forecast")
-    found = {
-        (place.zone, place.subnet): {
-            name: forecast_of(history, most=place.usable if name == "freeAddresses" else None)
-            for name, history in sorted(place.readings.items())
-        }
-        for place in places
-    }
+    if not files:
+        reader.warnings += _stale(places, datetime.now(UTC).timestamp())
+    places = places if snapshot is None else _completed(reader, places, snapshot)
+    found = {(place.zone, place.subnet): _forecasts(place) for place in places}
     # `--json` is the decorator's, and only JSON may be printed then.
     if sys.stdout.isatty() and not no_chart and not click.get_current_context().params["as_json"]:
         _draw(places, found)
-    return _answer(reader, places, found, within)
+    options = () if snapshot is None else _options(snapshot, places, found)
+    return _answer(reader, places, found, within, options)
+
+
+def _check_source(reader: Reader, sources: Mapping[str, object], query: str) -> None:
+    """Notes where not exactly one source is named."""
+    given = [name for name, value in sources.items() if value]
+    if len(given) != 1:
+        reader.problem(
+            "history-source",
+            " and ".join(given) if given else "neither --cluster nor --csv nor --prometheus",
+            "say where the history is." if given else "says where the history is.",
+            "Give one: --cluster reads what the watch stack published, --csv a file, --prometheus a server.",
+        )
+    if query and not sources["--prometheus"]:
+        reader.problem("query", "--query", "is for Prometheus.", "Name the server: --prometheus URL.")
+
+
+def _stale(places: Iterable[Place], now: float) -> list[Problem]:
+    """What ended some time ago: a subnet that is gone, a publisher that is silent, values that are late."""
+    ended = {
+        f"{place.name} {unit_of(name)}": (now - max(reading.time for reading in history)) / HOUR_SECONDS
+        for place in places
+        for name, history in place.readings.items()
+        if history
+    }
+    return [
+        Problem(
+            rule="stale-history",
+            value=name,
+            reason=f"has no value since {hours:,.0f} hours: the forecast begins there, and not now.",
+            next_step="See whether the subnet is gone, or whoever publishes is silent.",
+        )
+        for name, hours in sorted(ended.items())
+        if hours > STALE_HOURS
+    ]
+
+
+def _forecasts(place: Place) -> dict[str, Forecast]:
+    """Of each of its figures."""
+    return {
+        name: forecast_of(history, most=place.usable if name == "freeAddresses" else None)
+        for name, history in sorted(place.readings.items())
+    }
+
+
+def file_forecasts(path: Path, snapshot: "Snapshot") -> list[tuple[Place, dict[str, Forecast]]]:
+    """The zones and subnets of a file with a history, and the forecasts of their figures.
+
+    Raises:
+        ProblemsError: The file cannot be read, or has rows that cannot be used.
+    """
+    reader = Reader()
+    histories = Histories(reader)
+    for where, row in rows_of(reader, str(path)):
+        histories.add(where, row)
+    reader.done("history")
+    return [(place, _forecasts(place)) for place in _completed(reader, _of_file(histories, {}), snapshot)]
+
+
+def _facts(path: Path | None) -> "Snapshot | None":
+    if path is None:
+        return None
+    from headroom.cli.facts import FactsFrom, read_facts  # noqa: PLC0415 - only where there are facts
+
+    return read_facts(FactsFrom(file=path))
+
+
+def _completed(reader: Reader, places: Sequence[Place], snapshot: "Snapshot") -> list[Place]:
+    """With the zone and the size of each subnet, as the facts have them."""
+    from headroom.facts.aws import Aws  # noqa: PLC0415 - only where there are facts
+    from headroom.facts.values import items, known_or  # noqa: PLC0415 - the same
+
+    known = {subnet.subnet_id: subnet for subnet in items(known_or(snapshot.aws, Aws()).subnets)}
+    subnets = []
+    for place in places:
+        if not place.subnet:
+            continue
+        subnet = known.get(place.subnet)
+        if subnet is not None:
+            place.zone = place.zone or known_or(subnet.zone, "")
+            block = known_or(subnet.cidr_block, "")
+            place.usable = place.usable or (usable_addresses(Block.parse(block)) if block else None)
+        subnets.append(place)
+    strange = [place.subnet for place in subnets if place.subnet not in known]
+    if strange:
+        reader.warnings.append(
+            Problem(
+                rule="not-in-facts",
+                value=first_and_more(strange, SHOWN_ITEMS),
+                reason="has a history and is not in the snapshot: of another cluster, or made or deleted since.",
+                next_step="What the ways out buy is said of the snapshot's zones.",
+            )
+        )
+    zones = [place for place in places if not place.subnet]
+    for zone in zones:
+        known_sizes = [place.usable for place in subnets if place.zone == zone.zone]
+        if zone.usable is None and known_sizes and None not in known_sizes:
+            zone.usable = sum(size for size in known_sizes if size is not None)
+    told = {place.zone for place in zones}
+    return _with_zones(subnets, [*zones, *(each for each in _zones(subnets) if each.zone not in told)])
+
+
+def _options(
+    snapshot: "Snapshot", places: Sequence[Place], found: Mapping[tuple[str, str], Mapping[str, Forecast]]
+) -> "Sequence[Option]":
+    """What each way out gives each zone, and how long that lasts."""
+    from headroom.planning.outlook import outlook  # noqa: PLC0415 - only where there are facts
+    from headroom.planning.situation import read_situation  # noqa: PLC0415 - the same
+
+    growth = {
+        place.zone: -each.per_day
+        for place in places
+        if not place.subnet and (each := found[place.zone, ""].get("freeAddresses")) is not None
+    }
+    return outlook(read_situation(snapshot), growth)
+
+
+def _of_prometheus(reader: Reader, url: str, query: str, *, days: int, most: Mapping[str, int]) -> list[Place]:
+    """What a range query gives, and the zones of subnets that have one."""
+    from headroom.collect.prometheus import DEFAULT_QUERY, read_range  # noqa: PLC0415 - a file does without
+
+    asked = query or DEFAULT_QUERY
+    click.echo(f"Reading {days} days from Prometheus: {asked}", err=True)
+    answer = read_range(url, asked, days=days, now=datetime.now(UTC), environment=os.environ)
+    reader.warnings += [
+        Problem(rule="prometheus", value="--prometheus", reason=text, next_step="The forecast rests on what is left.")
+        for text in answer.warnings
+    ]
+    places = [
+        Place(
+            zone=each.zone,
+            subnet=each.subnet,
+            readings={"freeAddresses": each.readings},
+            usable=most.get(each.subnet, each.usable),
+        )
+        for each in answer.series
+    ]
+    zones, subnets = [each for each in places if not each.subnet], [each for each in places if each.subnet]
+    return _with_zones(subnets, zones or _zones(subnets))
+
+
+def _with_zones(subnets: Iterable[Place], zones: Iterable[Place]) -> list[Place]:
+    """Zones first, then subnets."""
+    return [
+        *sorted(zones, key=lambda place: place.zone),
+        *sorted(subnets, key=lambda place: (place.zone, place.subnet)),
+    ]
 
 
 def _of_file(histories: Histories, most: Mapping[str, int]) -> list[Place]:
@@ -151,11 +318,16 @@ def _of_file(histories: Histories, most: Mapping[str, int]) -> list[Place]:
         )
         for subnet in sorted(histories.readings)
     ]
+    return [*_zones(places), *places]
+
+
+def _zones(places: Iterable[Place]) -> list[Place]:
+    """The zones of subnets, as far as the subnets say which."""
     by_zone: defaultdict[str, list[Place]] = defaultdict(list)
     for place in places:
         if place.zone:
             by_zone[place.zone].append(place)
-    return [*(_sum(zone, subnets) for zone, subnets in sorted(by_zone.items())), *places]
+    return [_sum(zone, subnets) for zone, subnets in sorted(by_zone.items())]
 
 
 def _sum(zone: str, subnets: Sequence[Place]) -> Place:
@@ -194,15 +366,19 @@ def _of_cloudwatch(histories: "Iterable[History]") -> list[Place]:
     """Zones first, then subnets."""
     places: dict[tuple[str, str], Place] = {}
     percents: dict[tuple[str, str], dict[float, float]] = {}
+    drivers: defaultdict[tuple[str, str], dict[Metric, list[Reading]]] = defaultdict(dict)
     for each in histories:
         key = (each.zone, each.subnet)
-        if each.metric is Metric.FREE_PERCENT:
+        if each.metric in DRIVERS:
+            drivers[key][each.metric] = list(each.readings)
+        elif each.metric is Metric.FREE_PERCENT:
             percents[key] = {reading.time: reading.value for reading in each.readings}
         elif each.readings:
             place = places.setdefault(key, Place(zone=each.zone, subnet=each.subnet))
             place.readings[CSV_NAMES[each.metric]] = list(each.readings)
     for key, place in places.items():
         place.usable = _usable(place.readings.get("freeAddresses", ()), percents.get(key, {}))
+        place.drivers = drivers[key]
     return sorted(places.values(), key=lambda place: (bool(place.subnet), place.zone, place.subnet))
 
 
@@ -217,6 +393,7 @@ def _answer(
     places: Sequence[Place],
     found: Mapping[tuple[str, str], Mapping[str, Forecast]],
     within: int,
+    options: "Sequence[Option]" = (),
 ) -> Answer:
     every = [
         (place, name, found[place.zone, place.subnet][name], place.readings[name])
@@ -244,12 +421,21 @@ def _answer(
         for place, name, _, history in every
         if (missing := _missing(history)) > GAP
     ]
+    taken = {(place.zone, place.subnet): _drivers(place, places, found) for place in places}
+    level = {
+        place.zone
+        for place, name, each, _ in every
+        if not place.subnet and name == "freeAddresses" and each.trend in {"none", "rising"}
+    }
     unknown = [place.name for place, _, each, _ in every if each.trend == "unknown"]
     code = FINDING if problems else UNDECIDED if unknown or not every else 0
     return Answer(
         data={
-            "zones": [_place_data(place, found) for place in places if not place.subnet],
-            "subnets": [_place_data(place, found) for place in places if place.subnet],
+            "zones": [
+                _place_data(place, taken[place.zone, place.subnet], found) for place in places if not place.subnet
+            ],
+            "subnets": [_place_data(place, taken[place.zone, place.subnet], found) for place in places if place.subnet],
+            "options": [_option_data(option) for option in options],
             "warnings": [warning.message for warning in reader.warnings],
         },
         tables=[
@@ -266,11 +452,22 @@ def _answer(
                 ],
                 title="how much longer it lasts with",
             ),
+            Table(
+                ("where", "what", "a day"),
+                [row for place in places for row in _driver_rows(place, taken[place.zone, place.subnet], found)],
+                title="what takes it",
+            ),
+            Table(
+                ("way out", "addresses", "last", "why not"),
+                [row for option in options for row in _option_rows(option, level)],
+                title="what each way out buys at today's growth",
+            ),
         ],
         problems=problems,
         warnings=reader.warnings,
         terms=[
             *(Term(f"{place.name} {unit_of(name)}", each.reason) for place, name, each, _ in every),
+            *(Term(option.name, option.reason) for option in options if option.addresses and option.reason),
             Term("a further subnet", "its usable addresses by the addresses that go in a day"),
         ],
         next_step="headroom calc subnet --help    how large a further subnet has to be" if problems else "",
@@ -292,7 +489,87 @@ def _row(place: Place, name: str, each: Forecast, history: Sequence[Reading]) ->
     )
 
 
-def _place_data(place: Place, found: Mapping[tuple[str, str], Mapping[str, Forecast]]) -> dict[str, Any]:
+def _drivers(
+    place: Place, places: Sequence[Place], found: Mapping[tuple[str, str], Mapping[str, Forecast]]
+) -> dict[str, float]:
+    """What takes the addresses of a place that falls, in addresses a day; what somebody gives back is negative.
+
+    A zone's growth is that of its subnets, a subnet's that of what holds its addresses.
+    """
+    addresses = found[place.zone, place.subnet].get("freeAddresses")
+    if addresses is None or addresses.trend != "falling":
+        return {}
+    if not place.subnet:
+        parts = {
+            each.subnet: -found[each.zone, each.subnet]["freeAddresses"].per_day
+            for each in places
+            if each.subnet and each.zone == place.zone and "freeAddresses" in found[each.zone, each.subnet]
+        }
+    else:
+        parts = {
+            DRIVERS[metric]: forecast_of(history).per_day
+            for metric, history in place.drivers.items()
+            if len(history) > 1
+        }
+    if not parts:
+        return {}
+    rest = -addresses.per_day - sum(parts.values())
+    return {name: rate for name, rate in {**parts, "the rest": rest}.items() if abs(rate) >= LEAST_RATE}
+
+
+def _driver_rows(
+    place: Place, taken: Mapping[str, float], found: Mapping[tuple[str, str], Mapping[str, Forecast]]
+) -> list[tuple[str, str, str]]:
+    """What takes the addresses, most first; and each lasting step that is no trend."""
+    rates = sorted(taken.items(), key=lambda pair: -pair[1])
+    rows = [(place.name, name, f"{rate:+,.1f}") for name, rate in rates]
+    addresses = found[place.zone, place.subnet].get("freeAddresses")
+    if place.subnet and addresses is not None:
+        rows += [(place.name, f"once, on {_day(step.time)}", f"{-step.change:+,.0f}") for step in addresses.steps]
+    return rows
+
+
+def _option_rows(option: "Option", level: Collection[str]) -> list[tuple[str, str, str, str]]:
+    """One row a zone.
+
+    Args:
+        option: The way out.
+        level: Zones that are known not to grow.
+    """
+    if not option.addresses:
+        return [(option.name, "nothing", "-", option.reason)]
+    return [
+        (
+            option.name,
+            f"{count:,} in {zone}",
+            f"{option.days[zone]:,} days"
+            if zone in option.days
+            else "no growth seen"
+            if zone in level
+            else "unknown: no history",
+            "",
+        )
+        for zone, count in sorted(option.addresses.items())
+    ]
+
+
+def _option_data(option: "Option") -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "title": option.title,
+        "addresses": dict(option.addresses),
+        "days": dict(option.days),
+        "reason": option.reason,
+    }
+
+
+def _day(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).date().isoformat()
+
+
+def _place_data(
+    place: Place, taken: Mapping[str, float], found: Mapping[tuple[str, str], Mapping[str, Forecast]]
+) -> dict[str, Any]:
     figures = found[place.zone, place.subnet]
     addresses = figures.get("freeAddresses")
     falling = addresses is not None and addresses.trend == "falling"
@@ -303,6 +580,7 @@ def _place_data(place: Place, found: Mapping[tuple[str, str], Mapping[str, Forec
         "addresses": forecast_data(addresses),
         "free28": forecast_data(figures.get("free28")),
         "emptyOn": None if addresses is None else _date(addresses, place.readings["freeAddresses"], none=""),
+        "takenPerDay": {name: whole(round(rate, 1)) for name, rate in taken.items()},
         "furtherSubnetDays": {
             f"/{length}": whole(round(days, 1))
             for length, days in zip(FURTHER_SUBNETS, _bought(addresses), strict=True)
@@ -321,8 +599,7 @@ def _date(each: Forecast, history: Sequence[Reading], *, none: str = "-") -> str
     """The day on which nothing is left."""
     if each.days_until_empty is None:
         return none
-    last = max(reading.time for reading in history)
-    return datetime.fromtimestamp(last + each.days_until_empty * DAY_SECONDS, UTC).date().isoformat()
+    return _day(max(reading.time for reading in history) + each.days_until_empty * DAY_SECONDS)
 
 
 def _missing(history: Sequence[Reading]) -> float:

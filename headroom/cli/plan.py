@@ -15,6 +15,8 @@ import click
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.cli.facts import FactsFrom, diagnosed, read_facts, read_text, takes_facts
 from headroom.diagnosis.verdict import Diagnosis, Verdict
+from headroom.facts.forms import ADDRESSES_OF_IPV4
+from headroom.facts.snapshot import Snapshot
 from headroom.planning.plan import Plan, PlannedFile, Step, plan_from_json, plan_to_json
 from headroom.planning.planner import make_plan, recheck
 
@@ -33,6 +35,8 @@ WIDTH: Final = 100
     help="The checkout to write into; the current folder by default.",
 )
 @click.option("--history", type=click.Path(path_type=Path), help="CSV of free addresses (time,zone,free): tells days.")
+@click.option("--ahead", is_flag=True, help="Plan more room for a healthy cluster too, before anything hangs.")
+@click.option("--limits", is_flag=True, help="Plan the stack that keeps node groups within their subnets instead.")
 @click.option("--recheck", "again", type=click.Path(path_type=Path), help="Only tell whether this plan still holds.")
 @click.option("--dry-run", is_flag=True, help="Write nothing.")
 @click.option("--force", is_flag=True, help="Write over files that say something else.")
@@ -44,6 +48,8 @@ def plan(  # noqa: PLR0913 - one argument for each option
     history: Path | None,
     again: Path | None,
     *,
+    ahead: bool,
+    limits: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -53,6 +59,7 @@ def plan(  # noqa: PLR0913 - one argument for each option
     \b
     headroom plan --cluster prod-use1                the stack file, its policy configuration, the plan
     headroom plan --cluster prod-use1 --recheck stacks/plan.prod-use1-emergency.json
+    headroom plan --cluster prod-use1 --limits       node groups grow no further than their subnets
 
     Nothing is applied but by `pulumi up`. Exit code 0: planned, or the plan still holds; 1: the facts have changed
     since; 2: bad input, or nothing to plan; 3: undecided.
@@ -62,16 +69,16 @@ def plan(  # noqa: PLR0913 - one argument for each option
         return
     growth = _growth(history) if history is not None else {}
     snapshot = read_facts(source)
+    if limits:
+        _limits(snapshot, stack, folder, dry_run=dry_run, force=force, as_json=as_json)
+        return
     diagnosis = diagnosed(snapshot)
     if diagnosis.verdict is Verdict.UNDECIDED:
         click.echo(_undecided(diagnosis), err=True)
         sys.exit(UNDECIDED)
-    made = make_plan(snapshot, diagnosis, stack=stack, growth_per_day=growth)
-    document = json.dumps(plan_to_json(made), indent=1, ensure_ascii=False) + "\n"
-    files = [
-        *made.files,
-        PlannedFile(path=plan_path(made), text=document, purpose="what `headroom verify` holds it to"),
-    ]
+    made = make_plan(snapshot, diagnosis, stack=stack, growth_per_day=growth, ahead=ahead)
+    files = written_files(made)
+    document = files[-1].text
     differences = _write(files, folder, dry_run=dry_run, force=force)
     if as_json:
         click.echo(document, nl=False)
@@ -79,6 +86,28 @@ def plan(  # noqa: PLR0913 - one argument for each option
         _print(made, differences[: len(made.files)], [] if dry_run else [str(folder / file.path) for file in files])
     if not made.files and made.decisions and not any(step.command for step in made.steps[:-1]):
         sys.exit(UNDECIDED)
+
+
+def _limits(  # noqa: PLR0913 - the options of the command
+    snapshot: Snapshot, stack: str, folder: Path, *, dry_run: bool, force: bool, as_json: bool
+) -> None:
+    from headroom.planning.limits_plan import plan_limits  # noqa: PLC0415 - only where it is asked for
+
+    made = plan_limits(snapshot, stack)
+    differences = _write(made.files, folder, dry_run=dry_run, force=force)
+    if as_json:
+        click.echo(json.dumps(plan_to_json(made), indent=1, ensure_ascii=False))
+    else:
+        _print(made, differences, [] if dry_run else [str(folder / file.path) for file in made.files])
+
+
+def written_files(made: Plan) -> list[PlannedFile]:
+    """The files of a plan and, last, the plan itself."""
+    document = json.dumps(plan_to_json(made), indent=1, ensure_ascii=False) + "\n"
+    return [
+        *made.files,
+        PlannedFile(path=plan_path(made), text=document, purpose="what `headroom verify` holds it to"),
+    ]
 
 
 def plan_path(made: Plan) -> str:
@@ -134,7 +163,10 @@ def _growth(path: Path) -> dict[str, float]:
     for number, row in enumerate(csv.DictReader(read_text(path).splitlines()), start=2):
         try:
             when = datetime.fromisoformat(row["time"])
-            series[row["zone"]].append(Reading(when.timestamp(), float(row["free"])))
+            free = float(row["free"])
+            if not 0 <= free <= ADDRESSES_OF_IPV4:  # not a number is in no range
+                raise ValueError(row["free"])  # noqa: TRY301 - a wrong number is told as what is none
+            series[row["zone"]].append(Reading(when.timestamp(), free))
         except (KeyError, TypeError, ValueError):
             problems.append(
                 Problem(

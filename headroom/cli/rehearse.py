@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headroom.rehearsal.scenarios.twin.original import Original
 
 EXHAUSTED = "eks-exhausted"
+WATCH = "eks-watch"
 SCENARIOS = (
     EXHAUSTED,
     "eks-fragmented",
@@ -41,8 +42,10 @@ SCENARIOS = (
     "eks-node-subnet-full",
     "eks-healthy",
     "eks-not-ip",
+    WATCH,
 )
-"""By name; the first has a module of its own, the others are `headroom.rehearsal.scenarios.incidents`."""
+"""By name; the first and the last have modules of their own, the others are
+`headroom.rehearsal.scenarios.incidents`."""
 
 NEXT = "stacks/Pulumi.example-emergency.yaml is the file to copy for a cluster of your own."
 FAILED = 1
@@ -168,7 +171,11 @@ def _scenario(name: str, save: Path | None) -> tuple[Clock, Callable[[World, Nar
     if name == EXHAUSTED:
         from headroom.rehearsal.scenarios import eks_exhausted, incident  # noqa: PLC0415
 
-        return Clock(incident.START, incident.SPEED), eks_exhausted.play
+        return Clock(incident.START, incident.SPEED), partial(eks_exhausted.play, save=save)
+    if name == WATCH:
+        from headroom.rehearsal.scenarios import eks_watch  # noqa: PLC0415
+
+        return Clock(eks_watch.START, eks_watch.SPEED), eks_watch.play
     from headroom.rehearsal.scenarios import incident  # noqa: PLC0415
     from headroom.rehearsal.scenarios.incidents import INCIDENTS  # noqa: PLC0415
 

@@ -332,7 +332,10 @@ def read_subnet_reservations(
 
 
 def read_instance_types(client: Client, nodes: Iterable[Node]) -> tuple[InstanceType, ...]:
-    """DescribeInstanceTypes of those types of the nodes that the package's table lacks."""
+    """DescribeInstanceTypes of those types of the nodes that the package's table lacks.
+
+    One that EC2 does not describe is left out, and stays unknown: so are the limits of its nodes, and of no others.
+    """
     used = {each.instance_type for each in nodes if isinstance(each.instance_type, str)}
     missing = sorted(used.difference(instance_types()))
     found: dict[str, InstanceLimits] = {}

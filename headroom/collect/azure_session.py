@@ -1,197 +1,275 @@
-"""How Azure is reached: credentials as the usual tools find them, one client of each kind, calls counted.
+"""How Azure is reached: credential, subscription, and clients whose calls are counted."""
 
-`endpoint_url` is for a rehearsal's simulated Azure. It must be on this machine; the token that goes there is made
-up, and the real credentials are never asked for.
-"""
-
-import ipaddress
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from urllib.parse import quote
 
-from azure.core.credentials import AccessToken, TokenCredential
-from azure.core.pipeline import PipelineRequest
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import (
+    BearerTokenCredentialPolicy,
+    HeadersPolicy,
+    RedirectPolicy,
+    RetryPolicy,
+    SansIOHTTPPolicy,
+    UserAgentPolicy,
+)
+from azure.core.rest import HttpRequest
+from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.core import ARMPipelineClient
+from azure.mgmt.network import NetworkManagementClient
+from azure.mgmt.resourcegraph import ResourceGraphClient
 
-from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.collect.failures import NotReadError
 from headroom.collect.readings import count_call
+from headroom.collect.session import CONNECT_SECONDS, READ_SECONDS, SUBJECT
+from headroom.facts.values import Reason, Unknown
 
 if TYPE_CHECKING:
-    from azure.core import PipelineClient
-    from azure.mgmt.cdn import CdnManagementClient
-    from azure.mgmt.containerservice import ContainerServiceClient
-    from azure.mgmt.network import NetworkManagementClient
-    from azure.mgmt.resourcegraph import ResourceGraphClient
-    from azure.monitor.query import LogsQueryClient
+    from azure.core.credentials import AccessToken, TokenCredential
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-ATTEMPTS: Final = 5
-"""How often a throttled or failed call is repeated; azure-core waits as long as `Retry-After` says."""
-CONNECT_SECONDS: Final = 5
-READ_SECONDS: Final = 60
-MANAGEMENT: Final = "https://management.azure.com"
-SCOPES: Final = ("https://management.invalid/.default",)
-"""The audience of a rehearsal's token."""
-_HOUR: Final = 3600
+ENDPOINT: Final = "https://management.azure.com"
+SCOPE: Final = "https://management.azure.com/.default"
+"""Azure Resource Manager of Azure's public cloud, and what its tokens are asked for."""
+
+ATTEMPTS: Final = 2
+LONGEST_WAIT: Final = 5
+"""Repetitions of a call, and seconds between two of them at most: a reading has a minute in all."""
+
+DENIED: Final = frozenset({401, 403})
+THROTTLED: Final = 429
+NOT_FOUND: Final = 404
+"""HTTP's status codes by which Azure refuses (Azure Resource Manager, common errors)."""
 
 
-class RehearsalCredential:
-    """A token for a simulated Azure, which asks nobody."""
-
-    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """A made-up token that lasts an hour."""
-        del scopes, options
-        return AccessToken("rehearsal", int(time.time()) + _HOUR)
+RETRY_AFTER: Final = "Retry-After"
+"""Header in which Azure says how many seconds to wait (Azure Resource Manager, request-limits-and-throttling)."""
 
 
-class _Counting(SansIOHTTPPolicy[Any, Any]):
-    """Counts the requests of a client, those that are repeated too."""
+class _CountCalls(SansIOHTTPPolicy[Any, Any]):
+    """Counts every request that is sent, repeated ones too, and waits no longer than a reading has time."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         del request
         count_call()
 
+    def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
+        del request
+        headers = response.http_response.headers
+        wait = headers.get(RETRY_AFTER)
+        if wait is not None and (not wait.isdigit() or int(wait) > LONGEST_WAIT):
+            headers[RETRY_AFTER] = str(LONGEST_WAIT)
+
+
+RENEW_SECONDS: Final = 300
+"""A token that expires sooner is asked for anew, as azure-core's own policy does."""
+
+
+@dataclass(slots=True)
+class SharedToken:
+    """A credential whose token all clients share: the Azure CLI takes a second to give one, and each client asks.
+
+    Attributes:
+        credential: Gives tokens.
+    """
+
+    credential: "TokenCredential"
+    _tokens: dict[tuple[str, ...], "AccessToken"] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get_token(self, *scopes: str, **options: Any) -> "AccessToken":
+        """A token for these scopes; one that Azure asks for by a challenge (`claims`) is never an old one."""
+        with self._lock:
+            found = self._tokens.get(scopes)
+            if found is None or options.get("claims") or found.expires_on - time.time() < RENEW_SECONDS:
+                found = self.credential.get_token(*scopes, **options)
+                self._tokens[scopes] = found
+            return found
+
 
 @dataclass(slots=True)
 class AzureClients:
-    """Makes clients of one credential, each once.
+    """Clients of one subscription, each made once, whose calls are counted.
 
     Attributes:
-        credential: Where tokens come from; found when it is first needed.
-        endpoint_url: A simulated Azure; empty for the real one.
+        credential: Gives tokens.
+        subscription: The subscription's id.
+        options: For every client: `base_url`, `credential_scopes`, `connection_verify`; empty: Azure's public cloud.
     """
 
-    credential: TokenCredential | None = None
-    endpoint_url: str = ""
-    _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    credential: "TokenCredential"
+    subscription: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    _made: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __post_init__(self) -> None:
-        if self.endpoint_url:
-            _check_endpoint(self.endpoint_url)
+    def _client(self, name: str, make: Callable[[dict[str, Any]], T]) -> T:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make(
+                    {
+                        "retry_total": ATTEMPTS,
+                        "retry_backoff_max": LONGEST_WAIT,
+                        "connection_timeout": CONNECT_SECONDS,
+                        "read_timeout": READ_SECONDS,
+                        "per_retry_policies": [_CountCalls()],
+                        "user_agent": "headroom",
+                        **self.options,
+                    }
+                )
+            found: T = self._made[name]
+            return found
 
-    def clusters(self, subscription: str) -> "ContainerServiceClient":
-        """Client of the AKS API."""
-        from azure.mgmt.containerservice import ContainerServiceClient  # noqa: PLC0415 - SDKs load slowly
-
-        return self._once(("clusters", subscription), lambda: ContainerServiceClient(**self._management(subscription)))
-
-    def network(self, subscription: str) -> "NetworkManagementClient":
-        """Client of the network API."""
-        from azure.mgmt.network import NetworkManagementClient  # noqa: PLC0415 - SDKs load slowly
-
-        return self._once(("network", subscription), lambda: NetworkManagementClient(**self._management(subscription)))
-
-    def front_door(self, subscription: str) -> "CdnManagementClient":
-        """Client of the API of Azure Front Door."""
-        from azure.mgmt.cdn import CdnManagementClient  # noqa: PLC0415 - SDKs load slowly
-
-        return self._once(("cdn", subscription), lambda: CdnManagementClient(**self._management(subscription)))
-
-    def graph(self) -> "ResourceGraphClient":
-        """Client of Azure Resource Graph."""
-        from azure.mgmt.resourcegraph import ResourceGraphClient  # noqa: PLC0415 - SDKs load slowly
-
-        return self._once(("graph",), lambda: ResourceGraphClient(**self._management("")))
-
-    def logs(self) -> "LogsQueryClient":
-        """Client of Log Analytics."""
-        from azure.monitor.query import LogsQueryClient  # noqa: PLC0415 - SDKs load slowly
-
-        def make() -> "LogsQueryClient":
-            options = self._options()
-            if self.endpoint_url:
-                options |= {"endpoint": self.endpoint_url, "credential_scopes": list(SCOPES)}
-            return LogsQueryClient(self._credential(), **options)
-
-        return self._once(("logs",), make)
-
-    def resources(self) -> "PipelineClient[Any, Any]":
-        """A pipeline to Azure Resource Manager for what has no client of its own here; paths begin with a slash."""
-        from azure.core.pipeline.policies import (  # noqa: PLC0415 - SDKs load slowly
-            BearerTokenCredentialPolicy,
-            RetryPolicy,
+    @property
+    def containers(self) -> ContainerServiceClient:
+        """AKS."""
+        return self._client(
+            "containers", lambda options: ContainerServiceClient(self.credential, self.subscription, **options)
         )
-        from azure.mgmt.core import ARMPipelineClient  # noqa: PLC0415 - SDKs load slowly
 
-        def make() -> "PipelineClient[Any, Any]":
-            scopes = SCOPES if self.endpoint_url else (f"{MANAGEMENT}/.default",)
-            return ARMPipelineClient(
-                base_url=self.endpoint_url or MANAGEMENT,
-                policies=[
-                    RetryPolicy(retry_total=ATTEMPTS),
-                    BearerTokenCredentialPolicy(self._credential(), *scopes),
-                    _Counting(),
-                ],
-                connection_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-            )
+    @property
+    def network(self) -> NetworkManagementClient:
+        """VNets, route tables, NAT gateways, addresses."""
+        return self._client(
+            "network", lambda options: NetworkManagementClient(self.credential, self.subscription, **options)
+        )
 
-        return self._once(("resources",), make)
+    @property
+    def graph(self) -> ResourceGraphClient:
+        """Resource Graph."""
+        return self._client("graph", lambda options: ResourceGraphClient(self.credential, **options))
 
-    def _management(self, subscription: str) -> dict[str, Any]:
-        options: dict[str, Any] = {"credential": self._credential(), **self._options()}
-        if subscription:
-            options["subscription_id"] = subscription
-        if self.endpoint_url:
-            options |= {"base_url": self.endpoint_url, "credential_scopes": list(SCOPES)}
-        return options
+    @property
+    def _manager(self) -> "ARMPipelineClient[Any, Any]":
+        return self._client("manager", self._make_manager)
 
-    def _options(self) -> dict[str, Any]:
-        return {
-            "retry_total": ATTEMPTS,
-            "connection_timeout": CONNECT_SECONDS,
-            "read_timeout": READ_SECONDS,
-            "per_retry_policies": [_Counting()],
-        }
+    def _make_manager(self, options: dict[str, Any]) -> "ARMPipelineClient[Any, Any]":
+        """A client for what the SDKs have no package for here; it registers nothing and changes nothing."""
+        scopes = options.pop("credential_scopes", [SCOPE])
+        base_url = options.pop("base_url", None) or ENDPOINT
+        counting = options.pop("per_retry_policies")
+        policies: list[Any] = [
+            HeadersPolicy({"Accept": "application/json"}),
+            UserAgentPolicy(**options),
+            RedirectPolicy(**options),
+            RetryPolicy(**options),
+            BearerTokenCredentialPolicy(self.credential, *scopes),
+            *counting,
+        ]
+        return ARMPipelineClient(base_url=base_url, policies=policies, **options)
 
-    def _credential(self) -> TokenCredential:
+    def get(self, path: str, api_version: str, **query: str) -> Mapping[str, Any]:
+        """What Azure Resource Manager answers to one GET.
+
+        Raises:
+            HttpResponseError: It refuses.
+        """
+        # A path with a query in it is a link to a next page, which has its version.
+        asked = path if "?" in path else _with_query(path, {"api-version": api_version, **query})
+        manager = self._manager
+        response = manager.send_request(HttpRequest("GET", manager.format_url(asked)))
+        try:
+            response.raise_for_status()
+            answer: Mapping[str, Any] = response.json()
+        finally:
+            response.close()
+        return answer
+
+    def every(self, path: str, api_version: str, **query: str) -> Iterator[Mapping[str, Any]]:
+        """Each item of a list, page by page."""
+        answer = self.get(path, api_version, **query)
+        yield from answer["value"]
+        while link := answer.get("nextLink"):
+            answer = self.get(str(link), api_version)
+            yield from answer["value"]
+
+    def close(self) -> None:
+        """Closes the connections."""
         with self._lock:
-            if self.credential is None:
-                if self.endpoint_url:
-                    self.credential = RehearsalCredential()
-                else:
-                    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - MSAL loads slowly
-
-                    self.credential = DefaultAzureCredential()
-            return self.credential
-
-    def _once(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = make()
-            made: T = self._made[key]
-            return made
+            for made in self._made.values():
+                made.close()
 
 
-def _check_endpoint(url: str) -> None:
-    """Refuses an endpoint elsewhere: nothing of ours talks to an Azure that is neither the real one nor simulated.
+def _with_query(path: str, query: Mapping[str, str]) -> str:
+    return f"{path}?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+
+
+def azure_clients(
+    subscription: str = "", *, credential: "TokenCredential | None" = None, options: Mapping[str, Any] | None = None
+) -> AzureClients:
+    """Clients of a subscription.
+
+    Args:
+        subscription: Its id; empty: as AZURE_SUBSCRIPTION_ID says.
+        credential: Gives tokens; ``None``: azure-identity's DefaultAzureCredential (environment, workload identity,
+            managed identity, Azure CLI).
+        options: For every client; see `AzureClients`.
 
     Raises:
-        ProblemsError: It is not an https address of this machine.
+        ProblemsError: No subscription is given.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if parts.scheme == "https" and local:
-        return
-    raise ProblemsError(
-        [
-            Problem(
-                rule="rehearsal-endpoint",
-                key="--endpoint-url",
-                value=shown(url),
-                reason="is not an https address of this machine.",
-                next_step="Leave it out for the real Azure; a rehearsal prints the address of its own.",
-            )
-        ],
-        subject="command line",
+    wanted = subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "")
+    if not wanted:
+        raise ProblemsError([_no_subscription()], subject=SUBJECT)
+    if credential is None:
+        from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - it takes a third of a second
+
+        credential = DefaultAzureCredential(exclude_interactive_browser_credential=True)
+    return AzureClients(SharedToken(credential), wanted, options or {})
+
+
+def _no_subscription() -> Problem:
+    return Problem(
+        rule="subscription-known",
+        value="No subscription",
+        reason="is given or configured.",
+        next_step="Give --subscription, or set AZURE_SUBSCRIPTION_ID: `az account show --query id` says it.",
+        key="--subscription",
     )
+
+
+def asks_azure(read: Callable[P, T]) -> Callable[P, T]:
+    """A reader whose failures at Azure are the expected kind: unknown values, with their reason."""
+
+    @wraps(read)
+    def asked(*arguments: P.args, **keywords: P.kwargs) -> T:
+        try:
+            return read(*arguments, **keywords)
+        except AzureError as error:
+            raise NotReadError(unknown_of(error)) from None
+
+    return asked
+
+
+def unknown_of(error: AzureError) -> Unknown:
+    """The unknown value that stands for what Azure did not answer; never its whole message."""
+    if isinstance(error, HttpResponseError) and error.status_code is not None:
+        code = getattr(error.error, "code", None) or ""
+        detail = f"Azure answered {error.status_code} {code}".strip()
+        if error.status_code in DENIED:
+            return Unknown(Reason.DENIED, detail)
+        return Unknown(Reason.THROTTLED if error.status_code == THROTTLED else Reason.UNREACHABLE, detail)
+    if isinstance(error, ClientAuthenticationError):
+        return Unknown(Reason.DENIED, f"no usable credentials: {type(error).__name__}")
+    if isinstance(error, DecodeError):
+        return Unknown(Reason.UNPARSEABLE, "the answer makes no sense")
+    if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
+        return Unknown(Reason.UNREACHABLE, f"no answer: {type(error).__name__}")
+    return Unknown(Reason.UNREACHABLE, f"no answer: {type(error).__name__}")

@@ -16,7 +16,7 @@ import re
 import tarfile
 import zipfile
 import zlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, cast
@@ -25,13 +25,16 @@ import yaml
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.aws_objects import known_settings
+from headroom.collect.azure_bundle import GatheredAzure, host_local_reading, is_host_local
+from headroom.collect.azure_objects import node_network_config
 from headroom.collect.bundle_objects import AWS_LISTS, AWS_OBJECTS, KUBERNETES_KINDS, WRONG, Gathered
 from headroom.collect.case import case_of, is_case
 from headroom.collect.ipamd import pool_reading
 from headroom.collect.logs import Allowance, TooMuchError, pieces, scan
-from headroom.facts.document import from_json
+from headroom.facts.azure import Azure
+from headroom.facts.document import from_json, sound
 from headroom.facts.snapshot import Snapshot, Source, Stated
-from headroom.facts.values import NOT_COLLECTED, Fact, items, known
+from headroom.facts.values import NOT_COLLECTED, Fact, is_known, items, known
 
 SUBJECT: Final = "bundle"
 MOST_FILES: Final = 100_000
@@ -82,6 +85,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._gathered = Gathered()
+        self._azure = GatheredAzure()
         self._allowance = Allowance()
         self._sources: list[Source] = []
         self._files = 0
@@ -181,6 +185,11 @@ class _Reader:
             return
         if base in _SETTINGS_FILES:
             self._take_settings(stream, name)
+            return
+        if is_host_local(head.decode("utf-8", "replace")):
+            text = b"".join(pieces(stream, self._allowance))[:LARGEST_YAML].decode("utf-8", "replace")
+            self._azure.host_local.append(host_local_reading(text))
+            self._told(name, items=1)
             return
         start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
         if start in (b"{", b"[") and not _is_json_log(head):
@@ -290,7 +299,13 @@ class _Reader:
             return sum(self._item("items", each) for each in document["items"])
         if "kind" in document and "metadata" in document:
             return self._item("items", document)
-        return self._aws(document)
+        return self._of_azure(document, name) or self._aws(document)
+
+    def _of_azure(self, document: dict[str, Any], name: str) -> int:
+        """An object of the Azure CLI, or a list as Azure Resource Manager answers it."""
+        if isinstance(document.get("value"), list):
+            return sum(self._document(each, name) for each in document["value"])
+        return int(self._azure.take(document))
 
     def _own(self, document: dict[str, Any], name: str) -> None:
         """A file that Headroom itself defines."""
@@ -318,9 +333,18 @@ class _Reader:
     def _item(self, key: str, item: object) -> int:
         if not isinstance(item, dict):
             return 0
+        if key == "items" and item.get("kind") == "NodeNetworkConfig":
+            return self._network_config(item)
         if key == "items":
             return int(self._gathered.take_kubernetes(item))
         self._gathered.take_aws(key, item)
+        return 1
+
+    def _network_config(self, item: dict[str, Any]) -> int:
+        try:
+            self._azure.configs.append(node_network_config(item))
+        except WRONG:
+            return 0
         return 1
 
     def _broken(self, text: str, name: str, why: str) -> None:
@@ -360,6 +384,8 @@ class _Reader:
         if gathered.is_aws():
             kubernetes = known(base.kubernetes)
             base = replace(base, cloud="aws", aws=gathered.aws(items(kubernetes.nodes) if kubernetes else ()))
+        if self._azure.is_azure():
+            base = replace(base, cloud="azure", aws=None, azure=_joined(base.azure, self._azure.azure()))
         stated = known(base.stated)
         lines = [*items(base.lines), *gathered.lines]
         for case in self._cases:
@@ -373,7 +399,7 @@ class _Reader:
                 stated = replace(stated, environment=dict(sorted(self._environment.items())))
         found = replace(
             base,
-            cluster=gathered.cluster_name or base.cluster,
+            cluster=gathered.cluster_name or self._azure.cluster_name or base.cluster,
             pools=tuple(gathered.pools) if gathered.pools else base.pools,
             lines=tuple(lines) if lines or self._sources else NOT_COLLECTED,
             stated=stated,
@@ -381,7 +407,16 @@ class _Reader:
         )
         if self._files == 0 or not (self._sources or self._base):
             raise _refused(name, "holds no file that could be read.")
+        return sound(found)
+
+
+def _joined(before: Fact[Azure], found: Azure) -> Azure:
+    """What a snapshot held, with what other files say of it."""
+    held = known(before)
+    if held is None:
         return found
+    changed = {entry.name: value for entry in fields(Azure) if is_known(value := getattr(found, entry.name)) and value}
+    return replace(held, **changed)
 
 
 class _Rewindable:
@@ -452,7 +487,7 @@ def _is_yaml(head: bytes, name: str) -> bool:
 
 def _is_snapshot(document: dict[str, Any]) -> bool:
     version = document.get("version")
-    return type(version) is int and bool({"aws", "kubernetes", "cloud", "lines", "stated"} & document.keys())
+    return type(version) is int and bool({"aws", "azure", "kubernetes", "cloud", "lines", "stated"} & document.keys())
 
 
 def _refused(value: str, reason: str) -> ProblemsError:

@@ -133,32 +133,31 @@ class Gathered:
             each["metadata"]["name"]: each
             for each in (sets if isinstance(sets, tuple) else ())
             if each["metadata"].get("namespace") == kubernetes_objects.CNI_NAMESPACE
+            and isinstance(each["metadata"].get("name"), str)
         }
         cni, proxy = system.get(kubernetes_objects.CNI_NAME), system.get(kubernetes_objects.KUBE_PROXY)
+        cni_daemon_set = sets if isinstance(sets, Unknown) else _read_one(cni, kubernetes_objects.cni_daemon_set)
+        proxy_ready = sets if isinstance(sets, Unknown) else _read_one(proxy, kubernetes_objects.ready_of_desired)
         pods: Fact[tuple[Pod, ...]] = self._all("Pod")
         cni_pods: Fact[tuple[CniPod, ...]] = pods if isinstance(pods, Unknown) else tuple(self._found.get("CniPod", ()))
+        workloads, unread = self._workloads()
         return Kubernetes(
             version=NOT_COLLECTED,
             nodes=self._all("Node"),
             pods=pods,
             events=self._all("Event"),
-            workloads=self._workloads(),
+            workloads=workloads,
+            unread_workloads=unread,
+            cron_jobs=self._all("CronJob"),
             services=self._services(),
             disruption_budgets=self._budgets(),
             autoscalers=self._all("HorizontalPodAutoscaler"),
             priority_classes=self._all("PriorityClass"),
-            cni_daemon_set=sets
-            if isinstance(sets, Unknown)
-            else None
-            if cni is None
-            else kubernetes_objects.cni_daemon_set(cni),
+            cni_daemon_set=cni_daemon_set,
             cni_pods=cni_pods,
-            kube_proxy_ready=sets
-            if isinstance(sets, Unknown)
-            else None
-            if proxy is None
-            else kubernetes_objects.ready_of_desired(proxy),
+            kube_proxy_ready=proxy_ready,
             eni_configs=self._all("ENIConfig"),
+            cni_nodes=self._all("CNINode"),
             node_pools=self._all("NodePool"),
             node_classes=self._node_classes(),
             node_claims=self._all("NodeClaim"),
@@ -168,8 +167,8 @@ class Gathered:
         """What AWS said, of the cluster's own VPC."""
         cluster = self._one("cluster")
         described = cluster if isinstance(cluster, Mapping) else {}
-        network = described.get("resourcesVpcConfig") or {}
-        ranges = described.get("kubernetesNetworkConfig") or {}
+        network = _object(described, "resourcesVpcConfig")
+        ranges = _object(described, "kubernetesNetworkConfig")
         vpc_id = self._vpc_id(network.get("vpcId"), nodes)
         tables, explicit = self._route_tables(vpc_id)
         return Aws(
@@ -178,17 +177,15 @@ class Gathered:
             interfaces=self._read("NetworkInterfaces", aws_objects.interface, vpc_id),
             route_tables=tables,
             peerings=self._peerings(vpc_id),
-            instance_types=self._read(
-                "InstanceTypes", lambda item: aws_objects.instance_type(limits_of_description(item)), None
-            ),
-            cluster_subnet_ids=tuple(network["subnetIds"]) if network.get("subnetIds") else NOT_COLLECTED,
+            instance_types=self._instance_types(),
+            cluster_subnet_ids=_read_one(network.get("subnetIds"), tuple) or NOT_COLLECTED,
             service_cidr=ranges.get("serviceIpv4Cidr") or NOT_COLLECTED,
             ip_family=ranges.get("ipFamily") or NOT_COLLECTED,
             cluster_status=described.get("status", NOT_COLLECTED),
-            cluster_issues=aws_objects.health_issues(described.get("health")) if described else NOT_COLLECTED,
-            auto_mode=bool((described.get("computeConfig") or {}).get("enabled", False))
+            cluster_issues=_read_one(described, lambda item: aws_objects.health_issues(item.get("health")))
             if described
             else NOT_COLLECTED,
+            auto_mode=bool(_object(described, "computeConfig").get("enabled", False)) if described else NOT_COLLECTED,
             addon=self._addon(),
             node_groups=self._read("nodegroup", aws_objects.node_group, None),
         )
@@ -201,6 +198,14 @@ class Gathered:
     def _one(self, kind: str) -> Any:
         found = self._all(kind)
         return found if isinstance(found, Unknown) else found[-1] if found else None
+
+    def _instance_types(self) -> Fact[tuple[Any, ...]]:
+        """Limits of instance types; one whose description makes no sense is as unknown as one that no file holds."""
+        raw = self._all("InstanceTypes")
+        if isinstance(raw, Unknown):
+            return raw
+        made = (_read_one(item, lambda each: aws_objects.instance_type(limits_of_description(each))) for item in raw)
+        return tuple(each for each in made if each is not None and not isinstance(each, Unknown))
 
     def _read(self, kind: str, make: Callable[[Object], T], vpc_id: str | None) -> Fact[tuple[T, ...]]:
         raw = self._all(kind)
@@ -217,9 +222,11 @@ class Gathered:
             return told
         instances = {known(node.instance_id) for node in nodes}
         vpcs = Counter(
-            item.get("VpcId")
+            vpc
             for item in self._found.get("NetworkInterfaces", ())
-            if (item.get("Attachment") or {}).get("InstanceId") in instances
+            if isinstance(vpc := item.get("VpcId"), str)
+            and isinstance(instance := _object(item, "Attachment").get("InstanceId"), str)
+            and instance in instances
         )
         return vpcs.most_common(1)[0][0] if vpcs else None
 
@@ -282,22 +289,24 @@ class Gathered:
         except WRONG as error:
             return Unknown(Reason.UNPARSEABLE, f"addon: {error!r}"[:200])
 
-    def _workloads(self) -> Fact[tuple[Workload, ...]]:
-        every: list[Workload] = []
-        kinds = [kind for kind in sorted(_WORKLOADS) if kind in self._found or kind in self._broken]
-        for kind in kinds:
+    def _workloads(self) -> tuple[Fact[tuple[Workload, ...]], dict[str, str]]:
+        """The workloads of the kinds that files hold, and what there is of other kinds that could not be read."""
+        by_kind: dict[str, tuple[Workload, ...] | Unknown] = {}
+        for kind in sorted(_WORKLOADS):
             found = self._all(kind)
-            if isinstance(found, Unknown):
-                return found
-            every += [each for each in found if each is not None]
-        return tuple(every) if kinds else NOT_COLLECTED
+            whole = not isinstance(found, Unknown)
+            by_kind[kind] = tuple(each for each in found if each is not None) if whole else found
+        return kubernetes_objects.workloads_of(by_kind)
 
     def _services(self) -> Fact[tuple[Any, ...]]:
         raw = self._all("Service")
         if isinstance(raw, Unknown):
             return raw
         slices = self._all("EndpointSlice")
-        ready = None if isinstance(slices, Unknown) else kubernetes_objects.ready_endpoints(slices)
+        try:
+            ready = None if isinstance(slices, Unknown) else kubernetes_objects.ready_endpoints(slices)
+        except WRONG as error:
+            ready, slices = None, Unknown(Reason.UNPARSEABLE, f"EndpointSlice: {error!r}"[:200])
         try:
             return tuple(
                 kubernetes_objects.service(
@@ -337,6 +346,22 @@ class Gathered:
         return tuple(every) if kinds else NOT_COLLECTED
 
 
+def _read_one(item: Any, make: Callable[[Any], T]) -> Fact[T]:
+    """What a function makes of an object; ``None`` where there is none, unknown where it makes no sense."""
+    if item is None:
+        return None
+    try:
+        return make(item)
+    except WRONG as error:
+        return Unknown(Reason.UNPARSEABLE, f"{type(error).__name__}: {error}"[:200])
+
+
+def _object(item: Object, key: str) -> Object:
+    """An object within an object; empty where there is none."""
+    found = item.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
 def _workload(kind: str) -> Callable[[Object], Workload | None]:
     def read(item: Object) -> Workload | None:
         if kind == "Job" and kubernetes_objects.is_finished(item):
@@ -358,12 +383,14 @@ _KUBERNETES: Final[Mapping[str, Callable[[Object], Any]]] = {
     "StatefulSet": _workload("StatefulSet"),
     "DaemonSet": _workload("DaemonSet"),
     "Job": _workload("Job"),
+    "CronJob": kubernetes_objects.cron_job,
     "Service": _same,
     "EndpointSlice": _same,
     "PodDisruptionBudget": _same,
     "HorizontalPodAutoscaler": kubernetes_objects.autoscaler,
     "PriorityClass": kubernetes_objects.priority_class,
     "ENIConfig": kubernetes_objects.eni_config,
+    "CNINode": kubernetes_objects.cni_node,
     "NodePool": kubernetes_objects.node_pool,
     "EC2NodeClass": lambda item: kubernetes_objects.node_class(item, "EC2NodeClass"),
     "NodeClass": lambda item: kubernetes_objects.node_class(item, "NodeClass"),

@@ -22,8 +22,10 @@ from typing import Any, Final
 
 import yaml
 
+from headroom.addresses.blocks import Block
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.settings import SETTINGS
+from headroom.facts.forms import LARGEST_INT32, LARGEST_WHOLE
 from headroom.facts.snapshot import Line, Origin, Snapshot, Source, Stated
 from headroom.facts.values import NOT_COLLECTED, Fact
 
@@ -44,12 +46,21 @@ _COUNTS: Final = {
     "maxPods": "max_pods",
     "nodes": "nodes",
     "pods": "pods",
+    "maximumNodes": "maximum_nodes",
+    "routes": "routes",
+    "reservedAddresses": "reserved_addresses",
+    "liveSandboxes": "live_sandboxes",
 }
 _WORDS: Final = {
     "cniVersion": "cni_version",
     "kubernetesVersion": "kubernetes_version",
     "instanceType": "instance_type",
+    "networkPlugin": "network_plugin",
+    "networkPluginMode": "network_plugin_mode",
+    "outboundType": "outbound_type",
 }
+# What is also kept as it was said: a word of it may mean something.
+_SAID_TOO: Final = frozenset({"networkPlugin", "networkPluginMode", "outboundType"})
 # Other ways to write the same keys, without case and signs.
 _ALIASES: Final = {
     "subnetfreeips": "subnetFreeAddresses",
@@ -62,6 +73,10 @@ _ALIASES: Final = {
     "k8sversion": "kubernetesVersion",
     "enisonnode": "interfacesOnNode",
     "env": "environment",
+    "autoscalermaximum": "maximumNodes",
+    "reservedfiles": "reservedAddresses",
+    "hostlocalfiles": "reservedAddresses",
+    "runningsandboxes": "liveSandboxes",
 }
 # Where zero can be said in a word.
 _FREE: Final = frozenset({"subnetFreeAddresses", "subnetFreePrefixes"})
@@ -203,7 +218,7 @@ def _line(item: Mapping[Any, Any], key: str, problems: list[Problem]) -> Line | 
         problems.append(_problem(_shown(origin), "is no origin.", f"Known are {accepted}.", key=f"{key}.origin"))
     if not isinstance(text, str):
         problems.append(_problem(_shown(text), "stands where a text is due.", "Quote it.", key=f"{key}.text"))
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= LARGEST_WHOLE:
         problems.append(_problem(_shown(count), "is no number of lines.", "Write 1 or more.", key=f"{key}.count"))
     cut = item.get("cut", False)
     if not isinstance(cut, bool):
@@ -246,6 +261,8 @@ def _stated(said: Mapping[str, Any], problems: list[Problem]) -> Stated:
         elif name == "environment":
             _environment(value, environment, problems)
         elif name in _COUNTS:
+            if _no_count(key, value, problems):
+                continue
             number = count_of(value, zero_words=name in _FREE)
             if number is not None:
                 arguments[_COUNTS[name]] = number
@@ -254,11 +271,37 @@ def _stated(said: Mapping[str, Any], problems: list[Problem]) -> Stated:
                 other[name] = _text(value)
         elif name in _WORDS:
             arguments[_WORDS[name]] = _text(value)
+            other |= {key: _text(value)} if name in _SAID_TOO else {}
         else:
             other[key] = _text(value)
+            arguments |= _pod_cidr(name, value)
     if environment:
         arguments["environment"] = environment
     return Stated(other=other, **arguments)
+
+
+def _pod_cidr(name: str, value: object) -> dict[str, str]:
+    """The pod CIDR, where it is one and nothing more; else it is only kept as it was said."""
+    text = str(value).strip()
+    try:
+        return {"pod_cidr": str(Block.parse(text))} if name == "podCidr" else {}
+    except ProblemsError:
+        return {}
+
+
+def _no_count(key: str, value: object, problems: list[Problem]) -> bool:
+    """Whether a value can be no count, which is a problem; words without a figure are none."""
+    number = count_of(value)
+    most = LARGEST_INT32
+    if number is not None and number > most:
+        reason = f"is larger than anything that is counted here (at most {most:,})."
+    elif number is not None or value is None or (isinstance(value, str) and not _NEGATIVE.match(value.strip())):
+        return False
+    else:
+        reason = "is no count."
+    step = "Write a whole number from 0, or words that begin with one."
+    problems.append(_problem(_shown(value), reason, step, key=f"known.{key}"))
+    return True
 
 
 def _environment(value: object, environment: dict[str, str], problems: list[Problem]) -> None:
@@ -285,7 +328,7 @@ def _canonical(key: str) -> str:
     """The key as the schema has it, however it is written."""
     squeezed = re.sub(r"[^a-z0-9]", "", key.lower())
     return _ALIASES.get(squeezed) or next(
-        (name for name in (*_COUNTS, *_WORDS, "environment") if name.lower() == squeezed), key
+        (name for name in (*_COUNTS, *_WORDS, "environment", "podCidr") if name.lower() == squeezed), key
     )
 
 
@@ -310,6 +353,7 @@ _BELOW = r"(?P<below>(?:less than|fewer than|under|below|<)\s*)?"
 _NUMBER = re.compile(
     rf"^{_ABOUT}{_AT_LEAST}{_BELOW}{_ABOUT}(?P<number>\d{{1,3}}(?:[,_ ]\d{{3}})+|\d+)(?![\d.])", re.IGNORECASE
 )
+_NEGATIVE = re.compile(r"-\s*[0-9]")
 _ZERO = re.compile(
     r"^(?:none|no(?:ne| free| available| more)?\b|nil|exhausted|full\b|completely (?:full|exhausted)|empty\b"
     r"|used up|ran out|depleted)",

@@ -57,12 +57,14 @@ class ApiServerError(Exception):
     Attributes:
         code: HTTP's status code.
         reason: The reason of the Status object, such as Forbidden or Expired.
+        message: Its message; not part of the text, since it may name people and policies.
     """
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, message: str = "") -> None:
         super().__init__(f"{code} {reason}".strip())
         self.code = code
         self.reason = reason
+        self.message = message
 
 
 class NotReadError(Exception):

@@ -7,6 +7,7 @@ region does not offer keep their rows.
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,13 +29,21 @@ def read_limits(ec2: "EC2Client", names: Sequence[str] = ()) -> dict[str, Instan
 
     Args:
         ec2: A client of the region.
-        names: Which; all that the region offers where none is named. EC2 refuses a name that it does not
-            know (InvalidInstanceType).
+        names: Which; all that the region offers where none is named. They are asked for by a filter: where they are
+            arguments, EC2 refuses all of them for one that it does not know (InvalidInstanceType).
+
+    Returns:
+        Those that the region offers and whose description makes sense.
     """
     pages = ec2.get_paginator("describe_instance_types")
-    asked = pages.paginate(InstanceTypes=list(names)) if names else pages.paginate()  # type: ignore[arg-type] # any name
-    found = (limits_of_description(description) for page in asked for description in page["InstanceTypes"])
-    return {limits.instance_type: limits for limits in found}
+    asked = pages.paginate(Filters=[{"Name": "instance-type", "Values": list(names)}]) if names else pages.paginate()
+    found: dict[str, InstanceLimits] = {}
+    for page in asked:
+        for description in page["InstanceTypes"]:
+            with suppress(KeyError, TypeError, ValueError):
+                limits = limits_of_description(description)
+                found[limits.instance_type] = limits
+    return found
 
 
 def refresh(ec2: "EC2Client", path: Path = TABLE) -> tuple[int, int]:

@@ -30,7 +30,7 @@ RBAC_RULES: Final = (
     {"apiGroups": [""], "resources": ["events", "nodes", "pods", "services"], "verbs": ["list"]},
     {"apiGroups": ["apps"], "resources": ["daemonsets", "deployments", "statefulsets"], "verbs": ["list"]},
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list"]},
+    {"apiGroups": ["batch"], "resources": ["cronjobs", "jobs"], "verbs": ["list"]},
     {"apiGroups": ["crd.k8s.amazonaws.com"], "resources": ["eniconfigs"], "verbs": ["list"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]},
     {"apiGroups": ["eks.amazonaws.com"], "resources": ["nodeclasses"], "verbs": ["list"]},
@@ -38,6 +38,7 @@ RBAC_RULES: Final = (
     {"apiGroups": ["karpenter.sh"], "resources": ["nodeclaims", "nodepools"], "verbs": ["list"]},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["list"]},
     {"apiGroups": ["scheduling.k8s.io"], "resources": ["priorityclasses"], "verbs": ["list"]},
+    {"apiGroups": ["vpcresources.k8s.aws"], "resources": ["cninodes"], "verbs": ["list"]},
 )
 """What the reader's role needs, everywhere in the cluster; see `headroom.collect.ipamd` for what it needs of
 aws-node's pods. /version and /apis are open to every user (API server, system:discovery)."""
@@ -106,9 +107,14 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
     pods = start("pods", read_pods, lambda read: len(read.pods))
     events = start("events", read_events)
     daemon_sets = start("daemonsets", read_daemon_sets, lambda read: len(read.workloads))
-    workloads = [
-        start(f"{kind.lower()}s", partial(_read_workloads, kind=kind)) for kind in _WORKLOADS if kind != "DaemonSet"
-    ]
+    workloads = {
+        kind: start(f"{kind.lower()}s", partial(_read_workloads, kind=kind))
+        for kind in _WORKLOADS
+        if kind != "DaemonSet"
+    }
+    cron_jobs = start(
+        "cronjobs", lambda api: tuple(facts.cron_job(each) for each in api.every("/apis/batch/v1/cronjobs"))
+    )
     endpoints = start(
         "endpointslices",
         lambda api: facts.ready_endpoints(api.every("/apis/discovery.k8s.io/v1/endpointslices")),
@@ -132,6 +138,7 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
         return start(plural, lambda api: read_custom(api, groups.needed(), group, plural, make))
 
     eni_configs = start_custom("crd.k8s.amazonaws.com", "eniconfigs", facts.eni_config)
+    cni_nodes = start_custom("vpcresources.k8s.aws", "cninodes", facts.cni_node)
     pools = start_custom("karpenter.sh", "nodepools", facts.node_pool)
     claims = start_custom("karpenter.sh", "nodeclaims", facts.node_claim)
     ec2_classes = start_custom("karpenter.k8s.aws", "ec2nodeclasses", partial(facts.node_class, kind="EC2NodeClass"))
@@ -147,12 +154,17 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
     def fact() -> Kubernetes:
         read_pods_ = pods.fact()
         sets = daemon_sets.fact()
+        by_kind = {kind: read.fact() for kind, read in workloads.items()}
+        by_kind["DaemonSet"] = sets if isinstance(sets, Unknown) else sets.workloads
+        read_workloads, unread = facts.workloads_of(by_kind)
         return Kubernetes(
             version=version.fact(),
             nodes=nodes.fact(),
             pods=read_pods_ if isinstance(read_pods_, Unknown) else read_pods_.pods,
             events=events.fact(),
-            workloads=_joined([*(each.fact() for each in workloads), _workloads_of(sets)]),
+            workloads=read_workloads,
+            unread_workloads=unread,
+            cron_jobs=cron_jobs.fact(),
             services=resolved_services.fact(),
             disruption_budgets=resolved_budgets.fact(),
             autoscalers=autoscalers.fact(),
@@ -161,6 +173,7 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
             cni_pods=read_pods_ if isinstance(read_pods_, Unknown) else read_pods_.cni_pods,
             kube_proxy_ready=sets if isinstance(sets, Unknown) else sets.kube_proxy,
             eni_configs=eni_configs.fact(),
+            cni_nodes=cni_nodes.fact(),
             node_pools=pools.fact(),
             node_classes=_node_classes(ec2_classes.fact(), auto_classes.fact()),
             node_claims=claims.fact(),
@@ -264,10 +277,6 @@ def _budgets(found: Iterable[Object], pods: PodsRead) -> tuple[DisruptionBudget,
         )
         for each in found
     )
-
-
-def _workloads_of(sets: DaemonSetsRead | Unknown) -> tuple[Workload, ...] | Unknown:
-    return sets if isinstance(sets, Unknown) else sets.workloads
 
 
 def _joined(parts: Iterable[tuple[T, ...] | Unknown]) -> tuple[T, ...] | Unknown:

@@ -15,8 +15,10 @@ from headroom.collect.times import utc
 from headroom.facts.kubernetes import (
     Autoscaler,
     CniDaemonSet,
+    CniNode,
     CniPod,
     Condition,
+    CronJob,
     DisruptionBudget,
     EniConfig,
     Event,
@@ -84,6 +86,7 @@ def node(item: Object) -> Node:
         created_at=utc(metadata.get("creationTimestamp")),
         kubelet_version=info.get("kubeletVersion"),
         os_image=info.get("osImage"),
+        pod_cidr=spec.get("podCIDR"),
     )
 
 
@@ -224,6 +227,7 @@ def workload(item: Object, kind: str) -> Workload:
         ready=ready,
         priority_class=template.get("priorityClassName") or None,
         updating=updating,
+        owner=None if kind != "Job" or (owner := controller_of(metadata)) is None else "/".join(owner),
     )
 
 
@@ -240,6 +244,40 @@ def _scale(kind: str, metadata: Object, spec: Object, status: Object) -> tuple[i
     else:
         behind = behind or status.get("updatedReplicas", 0) < desired
     return desired, status.get("readyReplicas", 0), behind
+
+
+def workloads_of(
+    by_kind: Mapping[str, tuple[Workload, ...] | Unknown],
+) -> tuple[Fact[tuple[Workload, ...]], dict[str, str]]:
+    """The workloads of all kinds that could be read, and the other kinds with the reason.
+
+    Unknown where no kind could be read.
+    """
+    unread = {kind: read for kind, read in sorted(by_kind.items()) if isinstance(read, Unknown)}
+    if len(unread) == len(by_kind):
+        return next(iter(unread.values()), NOT_COLLECTED), {}
+    found = tuple(each for read in by_kind.values() if not isinstance(read, Unknown) for each in read)
+    return found, {kind: str(why) for kind, why in unread.items()}
+
+
+def cron_job(item: Object) -> CronJob:
+    """A CronJob."""
+    metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
+    job = (spec.get("jobTemplate") or {}).get("spec") or {}
+    template = (job.get("template") or {}).get("spec") or {}
+    return CronJob(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        schedule=spec["schedule"],
+        time_zone=spec.get("timeZone") or None,
+        suspended=bool(spec.get("suspend", False)),
+        concurrency_policy=spec.get("concurrencyPolicy") or "Allow",
+        parallelism=job.get("parallelism", 1),
+        active=len(status.get("active") or ()),
+        last_scheduled=utc(status.get("lastScheduleTime")),
+        last_successful=utc(status.get("lastSuccessfulTime")),
+        priority_class=template.get("priorityClassName") or None,
+    )
 
 
 def is_finished(job: Object) -> bool:
@@ -386,6 +424,19 @@ def eni_config(item: Object) -> EniConfig:
         name=item["metadata"]["name"],
         subnet_id=spec.get("subnet"),
         security_group_ids=tuple(spec.get("securityGroups") or ()),
+    )
+
+
+def cni_node(item: Object) -> CniNode:
+    """A CNINode."""
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    trunk: Object = status.get("trunkInterface") or {}
+    return CniNode(
+        name=item["metadata"]["name"],
+        features={each["name"]: each.get("value") or "" for each in spec.get("features") or ()},
+        managed_by=spec.get("managedBy") or None,
+        trunk_interface=trunk.get("id"),
+        branch_interfaces=tuple(each["id"] for each in trunk.get("branches") or ()),
     )
 
 

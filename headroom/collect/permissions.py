@@ -1,15 +1,23 @@
-"""What a reader may do: the IAM policy and the RBAC roles, as files to hand on."""
+"""What a reader may do: the IAM policy, the Azure role and the RBAC roles, as files to hand on."""
 
 from importlib.resources import files
 from typing import Final
 
-FILES: Final = {"iam": "reader.iam.json", "rbac": "reader.rbac.yaml"}
+FILES: Final = {
+    "iam": "reader.iam.json",
+    "rbac": "reader.rbac.yaml",
+    "rbac-verify": "verifier.rbac.yaml",
+    "azure": "reader.azure.json",
+    "rbac-aks": "reader.aks.rbac.yaml",
+}
 
 
 def permissions(kind: str) -> str:
     """The text of a file.
 
     Args:
-        kind: `iam` (an identity policy) or `rbac` (manifests for `kubectl apply`).
+        kind: `iam` (an identity policy), `rbac` (manifests for `kubectl apply`), `rbac-verify` (those that
+            `headroom verify` needs beside them), `azure` (a role definition for `az role definition create`), or
+            `rbac-aks` (manifests that AKS needs beside those of `rbac`).
     """
     return (files("headroom.collect") / "data" / FILES[kind]).read_text(encoding="utf-8")

@@ -17,8 +17,14 @@ from headroom.capacity.watch import (
 IAM_ACTIONS: Final = ("cloudwatch:GetMetricData", "cloudwatch:ListMetrics")
 """What the reader's role needs."""
 
-READ: Final = (Metric.FREE_ADDRESSES, Metric.FREE_PERCENT, Metric.FREE_PREFIX_BLOCKS)
-"""The metrics that are read; the percent says how much there can be."""
+READ: Final = (
+    Metric.FREE_ADDRESSES,
+    Metric.FREE_PERCENT,
+    Metric.FREE_PREFIX_BLOCKS,
+    Metric.HELD_ADDRESSES,
+    Metric.RESERVED_ADDRESSES,
+)
+"""The metrics that are read; the percent says how much there can be, the last two what takes it."""
 
 QUERIES_PER_CALL: Final = 500
 POINTS_PER_CALL: Final = 100_800

@@ -19,6 +19,7 @@ from headroom.collect.readings import Pending, Progress, Readings
 from headroom.collect.session import SUBJECT, KubeContext, aws_clients, choose_context, kube_client
 from headroom.collect.times import utc
 from headroom.facts.aws import Aws
+from headroom.facts.document import sound
 from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.snapshot import Line, PoolReading, Snapshot
 from headroom.facts.values import NOT_COLLECTED, Unknown, items, known
@@ -108,7 +109,7 @@ def collect_from(  # noqa: PLR0913 - the parts that are injected, by keyword
             described.fact()  # a cluster that does not exist ends the run here
             aws, kubernetes_facts = aws_fact(region), kubernetes.fact()
             _check_that_it_is_one_cluster(aws, kubernetes_facts, cluster, context)
-            return Snapshot(
+            found = Snapshot(
                 cloud="aws",
                 cluster=cluster,
                 collected_at=collected_at,
@@ -118,6 +119,7 @@ def collect_from(  # noqa: PLR0913 - the parts that are injected, by keyword
                 lines=lines.fact(),
                 sources=readings.sources(round(time.monotonic() - started, 3)),
             )
+            return sound(found)
     finally:
         connection.when_done(ApiServer.close)
 

@@ -31,8 +31,8 @@ from headroom.diagnosis.causes import (
     throttling,
     warm_target,
 )
-from headroom.diagnosis.completeness import unread
-from headroom.diagnosis.finding import IPAM_STATE, IPAMD_LOG, POD_EVENTS, Finding
+from headroom.diagnosis.completeness import unread, unread_of_nodes
+from headroom.diagnosis.finding import CNS_STATE, IPAM_STATE, IPAMD_LOG, POD_EVENTS, Finding
 from headroom.diagnosis.history import history
 from headroom.diagnosis.impact import escalations, impact
 from headroom.diagnosis.not_ip import not_ip, speaks_against, unexplained
@@ -66,8 +66,26 @@ MODULES: Final[tuple[Callable[[Reading], Finding], ...]] = (
 )
 """The modules in the order in which causes hide each other."""
 
+AKS_MODULES: Final[tuple[Callable[[Reading], Finding], ...]] = (
+    config.judge,
+    ipamd_failure.judge,
+    max_pods.judge,
+    node_subnet_full.judge,
+    pod_subnet_exhausted.judge,
+    pod_cidr_exhausted.judge,
+    host_local_leak.judge,
+    overlay_node_block.judge,
+    route_limit.judge,
+    snat_exhaustion.judge,
+)
+"""Those of a cluster that was read of AKS: the others judge the VPC CNI, which it does not have."""
+
 _SUBNET_SIDE: Final = (RootCause.SUBNET_EXHAUSTION.value, f"{RootCause.SUBNET_EXHAUSTION}/{Detail.FRAGMENTATION}")
-_NODES_WITHOUT_ADDRESS: Final = f"{RootCause.SUBNET_EXHAUSTION}/{Detail.NODE_SUBNET_FULL}"
+_NO_MORE_NODES: Final = tuple(
+    f"{RootCause.SUBNET_EXHAUSTION}/{detail}"
+    for detail in (Detail.NODE_SUBNET_FULL, Detail.POD_CIDR_EXHAUSTED, Detail.ROUTE_LIMIT)
+)
+"""Causes for which no further node comes, so that those that are there fill up."""
 _BARE_IPAMD: Final = RootCause.IPAMD_FAILURE.value
 
 
@@ -78,7 +96,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
         snapshot: The facts: of a live cluster, of a bundle, or of a case file.
     """
     reading = Reading(snapshot)
-    findings = [judge(reading) for judge in MODULES]
+    findings = [judge(reading) for judge in (MODULES if reading.aks is None else AKS_MODULES)]
     others = not_ip(reading)
     causes = [each for finding in findings for each in finding.causes]
     if not causes and not (speaks_against(reading) and not reading.symptoms):
@@ -91,10 +109,10 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
         causes=tuple(replace(each, ruled_out=ruled_out) for each in causes),
         not_ip=others if verdict is not Verdict.HEALTHY else (),
         ruled_out=ruled_out,
-        impact=impact(snapshot, causes),
-        history=history(snapshot) if reading.is_live else None,
+        impact=impact(snapshot, causes, aks=reading.aks),
+        history=history(snapshot) if reading.is_live and reading.aks is None else None,
         needed=_needed(reading, verdict, findings),
-        escalations=escalations(snapshot, causes) if causes or verdict is Verdict.UNDECIDED else (),
+        escalations=escalations(snapshot, causes, aks=reading.aks) if causes or verdict is Verdict.UNDECIDED else (),
         cluster=known_or(snapshot.cluster, ""),
         cloud=known_or(snapshot.cloud, ""),
         collected_at=known_or(snapshot.collected_at, ""),
@@ -140,12 +158,9 @@ def _maker(cause: Cause, names: set[str]) -> str | None:
     if cause.name in _SUBNET_SIDE:
         makers = (f"{RootCause.SUBNET_EXHAUSTION}/{Detail.LEAKED_ENIS}", RootCause.WARM_TARGET.value)
         return next((name for name in makers if name in names), None)
-    if cause.detail is Detail.MAX_PODS and _NODES_WITHOUT_ADDRESS in names:
+    if cause.detail is Detail.MAX_PODS:
         # The nodes that are there may well be full: more were to come, and cannot be launched.
-        return _NODES_WITHOUT_ADDRESS
-    no_nodes = f"{RootCause.SUBNET_EXHAUSTION}/{Detail.NODE_SUBNET_FULL}"
-    if cause.detail is Detail.MAX_PODS and no_nodes in names:
-        return no_nodes
+        return next((name for name in _NO_MORE_NODES if name in names), None)
     if cause.detail is Detail.NODE_SUBNET_FULL and RootCause.SUBNET_EXHAUSTION.value in names:
         return RootCause.SUBNET_EXHAUSTION.value
     return None
@@ -186,7 +201,8 @@ def _verdict(reading: Reading, causes: Sequence[Cause], others: Sequence[NotIp])
     if cluster is not None:
         if cluster.stuck:
             return Verdict.UNDECIDED
-        if others:
+        waits_for_nodes = reading.aks is not None and bool(cluster.unscheduled) and any(unread_of_nodes(reading.aks))
+        if others and not waits_for_nodes:
             return Verdict.NOT_IP
         return Verdict.UNDECIDED if cluster.unscheduled or unread(reading) else Verdict.HEALTHY
     if others and not reading.symptoms and not unexplained(reading):
@@ -204,7 +220,7 @@ def _needed(reading: Reading, verdict: Verdict, findings: Sequence[Finding]) -> 
         asked += [replace(needed, unknown=unknown) for needed, unknown in unread(reading)]
         cluster = reading.cluster
         if cluster is not None and not isinstance(cluster.kubernetes.events, Unknown):
-            asked.append(IPAMD_LOG)
+            asked.append(IPAMD_LOG if reading.aks is None else CNS_STATE)
         elif not reading.symptoms or cluster is not None:
             asked.append(POD_EVENTS)
         if not any(each.changes_verdict for each in asked):

@@ -3,11 +3,25 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from headroom.diagnosis.cluster import Cluster
-from headroom.diagnosis.finding import CNI_PODS, NODE_INTERFACES, NODES, POD_EVENTS, PODS, SUBNET_FREE
+from headroom.diagnosis.aks import Aks, Mode
+from headroom.diagnosis.cluster import STARTING_SECONDS, Cluster
+from headroom.diagnosis.finding import (
+    AKS_CLUSTER,
+    AKS_REFUSALS,
+    AKS_ROUTES,
+    AKS_SUBNETS,
+    CNI_PODS,
+    EGRESS,
+    NODE_INTERFACES,
+    NODES,
+    POD_EVENTS,
+    PODS,
+    SUBNET_FREE,
+)
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.verdict import Needed
-from headroom.facts.kubernetes import Kubernetes
+from headroom.facts.interfaces import seconds_between
+from headroom.facts.kubernetes import Kubernetes, Pod
 from headroom.facts.values import Reason, Unknown, is_known, items, known, known_or
 
 
@@ -19,6 +33,8 @@ def unread(reading: Reading) -> tuple[tuple[Needed, Unknown], ...]:
     found = list(_of_kubernetes(reading, kubernetes))
     if reading.cloud != "azure":
         found += _of_aws(reading)
+    elif reading.aks is not None:
+        found += _of_azure(reading.aks)
     return tuple(found)
 
 
@@ -32,6 +48,8 @@ def _of_kubernetes(reading: Reading, kubernetes: Kubernetes) -> Iterator[tuple[N
         yield NODES, kubernetes.nodes
     elif not {name for pod in pods if (name := known(pod.node)) is not None} <= {node.name for node in nodes}:
         yield NODES, _in_part("pods run on nodes that are not listed")
+    if reading.cluster is not None and any(_starts_never(pod, reading) for pod in pods):
+        yield PODS, _in_part("pods with an address do not start, and nothing says why")
     if reading.cluster is not None and reading.cluster.starting and isinstance(kubernetes.events, Unknown):
         yield POD_EVENTS, kubernetes.events
     if reading.cloud != "azure":
@@ -55,6 +73,14 @@ def missing_pods(kubernetes: Kubernetes) -> str | None:
         if each.kind in _KEEP_THEIR_PODS and owned[f"{each.namespace}/{name}"] < wanted:
             return f"{name} in {each.namespace} wants {wanted} pods"
     return None
+
+
+def _starts_never(pod: Pod, reading: Reading) -> bool:
+    """Whether a pod has all but a container that runs, and the reason why it waits was not read."""
+    if pod.phase != "Pending" or pod.terminating or known(pod.ip) is None or known(pod.waiting) is not None:
+        return False
+    age = seconds_between(known(pod.created_at), known(reading.snapshot.collected_at))
+    return age is not None and age > STARTING_SECONDS
 
 
 _KEEP_THEIR_PODS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
@@ -91,6 +117,52 @@ def _of_aws(reading: Reading) -> Iterator[tuple[Needed, Unknown]]:
         yield NODE_INTERFACES, _in_part("pods have addresses that no interface holds")
     if is_known(aws.subnets) and any(each.subnet_id not in listed for use in uses for each in use.interfaces):
         yield SUBNET_FREE, _in_part("nodes have interfaces in subnets that are not listed")
+
+
+_WITH_PORTS = frozenset({"loadBalancer", "managedNATGateway", "managedNATGatewayV2", "userAssignedNATGateway"})
+"""Outbound types whose connections take a source port of a public address (AKS, egress-outboundtype)."""
+
+
+def _of_azure(aks: Aks) -> Iterator[tuple[Needed, Unknown]]:
+    azure = aks.azure
+    if aks.managed is None or isinstance(aks.managed.network, Unknown):
+        yield AKS_CLUSTER, _why(aks.snapshot.azure, azure.cluster)
+    elif isinstance(azure.pools, Unknown) or not aks.pools:
+        yield AKS_CLUSTER, _why(azure.pools)
+    if aks.strangers:
+        yield PODS, _in_part(f"{aks.strangers:,} pods have addresses of no range of the cluster")
+    if aks.unscheduled or aks.failed_pools or aks.without_network:
+        yield from unread_of_nodes(aks)
+    outbound = aks.network.outbound_type
+    if isinstance(outbound, str) and outbound not in _WITH_PORTS:
+        return
+    readings = items(azure.egress)
+    if not readings or any(known(each.failed_connections) is None for each in readings):
+        yield EGRESS, _why(azure.egress)
+
+
+def unread_of_nodes(aks: Aks) -> Iterator[tuple[Needed, Unknown]]:
+    """What was not read of why no further node comes: without it pods that wait for one may wait for an address."""
+    azure = aks.azure
+    if not isinstance(azure.errors, tuple) or aks.failed_pools:
+        yield AKS_REFUSALS, _why(azure.errors)
+    if aks.mode is None:
+        yield AKS_CLUSTER, _why(aks.snapshot.azure, azure.cluster, aks.network.network_plugin_mode, azure.pools)
+    frees = [aks.free(aks.node_subnet_of(pool)) for pool in aks.pools]
+    if isinstance(azure.pools, Unknown) or not aks.pools:
+        yield AKS_CLUSTER, _why(azure.pools)
+    elif None in frees:
+        yield AKS_SUBNETS, _why(azure.vnets)
+    if aks.mode is Mode.KUBENET and (aks.routes_left() is None or aks.without_network):
+        yield AKS_ROUTES, _why(azure.route_tables)
+    running_on = {name for pod in items(aks.kubernetes.pods) if (name := known(pod.node)) is not None}
+    if not running_on <= aks.nodes.keys() or any(not items(node.conditions) for node in aks.nodes.values()):
+        yield NODES, _why(aks.kubernetes.nodes)
+
+
+def _why(*facts: object) -> Unknown:
+    """The first reason among readings; that they are short of something where none of them is unknown."""
+    return next((fact for fact in facts if isinstance(fact, Unknown)), _in_part("what was read does not say it"))
 
 
 def _strangers(cluster: Cluster) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from headroom.diagnosis.aks import Aks
 from headroom.diagnosis.cluster import NodeState
-from headroom.diagnosis.reading import Hit, Reading, evidence
+from headroom.diagnosis.reading import LONGEST_FRAGMENT, Hit, Reading, evidence
 from headroom.diagnosis.verdict import (
     Cause,
     Confidence,
@@ -16,7 +17,8 @@ from headroom.diagnosis.verdict import (
     RuledOut,
     Scope,
 )
-from headroom.facts.values import known
+from headroom.facts.azure import HOST_LOCAL_COMMAND, ArmError
+from headroom.facts.values import known, known_or
 
 ROOTS: Final = {
     Detail.FRAGMENTATION: RootCause.SUBNET_EXHAUSTION,
@@ -129,7 +131,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def sentence(text: str) -> str:
     """A meaning of a signature as a sentence."""
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def said(what: str, value: object, *, threshold: str = "") -> Evidence:
@@ -143,6 +145,20 @@ def free_addresses(reading: Reading, *, threshold: str = "") -> Evidence:
     if known(reading.stated.subnet_free_addresses) is None:
         return Evidence(what="AvailableIpAddressCount", where="EC2", value=f"{free} free", threshold=threshold)
     return said("free addresses of the subnet", free, threshold=threshold)
+
+
+def refused_evidence(error: ArmError, aks: Aks, *, source: str) -> Evidence:
+    """An operation that Azure refused, as evidence, in Azure's words."""
+    said_of = [error.code, error.message, f"target {error.target}" if known(error.target) is not None else ""]
+    words = ": ".join(part for part in said_of if part)
+    return Evidence(
+        what=words if len(words) <= LONGEST_FRAGMENT else f"{words[: LONGEST_FRAGMENT - 1]}…",
+        where=", ".join(pool.name for pool in aks.failed_pools) or "the cluster",
+        value=f"refused: {error.operation}",
+        when=known_or(error.last_seen, ""),
+        count=error.count,
+        source=source,
+    )
 
 
 # Readings that decide, with the command that gets them.
@@ -186,12 +202,38 @@ POD_EVENTS: Final = Needed(
 RESERVED_FILES: Final = Needed(
     reading="reservations of the node's range (files in /var/lib/cni/networks/) against its running pods",
     decides="whether pods use the range up, or reservations were left behind",
-    command="on the node: ls /var/lib/cni/networks/* | wc -l; crictl pods -q | wc -l",
+    command=f"{HOST_LOCAL_COMMAND} > FOLDER/NODE.txt, then headroom diagnose --bundle FOLDER",
 )
 IPAM_STATE: Final = Needed(
     reading="what the CNI plugin's own store counts as in use, against the running pods",
     decides="whether pods use the addresses up, or were not given back",
     command="kubectl get pods --all-namespaces -o wide --field-selector spec.nodeName=NODE",
+)
+AKS_CLUSTER: Final = Needed(
+    reading="the AKS cluster with its network profile and node pools",
+    decides="how pods get addresses, and what bounds them",
+    command="az aks show --resource-group GROUP --name CLUSTER --output json",
+)
+AKS_SUBNETS: Final = Needed(
+    reading="the subnets of the cluster's VNet",
+    decides="whether nodes or pods have used a subnet up",
+    command="az network vnet subnet list --resource-group GROUP --vnet-name VNET --output json",
+)
+AKS_REFUSALS: Final = Needed(
+    reading="what Azure refused the cluster in the last hour",
+    decides="between a full node subnet, a pod CIDR that is too small, a quota and another reason",
+    command="az monitor activity-log list --resource-group NODE_GROUP --status Failed --offset 1h --output json",
+)
+AKS_ROUTES: Final = Needed(
+    reading="the routes of the node subnet's route table",
+    decides="whether another node gets a route for its pods (kubenet)",
+    command="az network route-table route list --resource-group GROUP --route-table-name TABLE --output json",
+)
+EGRESS: Final = Needed(
+    reading="failed outbound connections of the NAT gateway or load balancer (SNATConnectionCount)",
+    decides="whether outbound ports are used up",
+    command="az monitor metrics list --resource RESOURCE_ID --metric SnatConnectionCount "
+    "--filter \"ConnectionState eq 'Failed'\" --aggregation Total --interval PT5M",
 )
 CNS_STATE: Final = Needed(
     reading="the node's NodeNetworkConfig and the pods on it",

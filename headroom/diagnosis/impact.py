@@ -14,6 +14,8 @@ from headroom.capacity.ipamd import DECREASE_INTERVAL_SECONDS, INTERFACE_MINIMUM
 from headroom.capacity.limits import InstanceLimits
 from headroom.capacity.release import released_addresses
 from headroom.capacity.settings import CniSettings
+from headroom.diagnosis.aks import Aks, named
+from headroom.diagnosis.aks_relief import aks_reliefs
 from headroom.diagnosis.owners import Holdings, NodeUse, pod_subnets
 from headroom.diagnosis.readings import (
     ADDRESS_FAILURE,
@@ -33,7 +35,7 @@ from headroom.diagnosis.verdict import (
     RootCause,
     StuckAutoscaler,
 )
-from headroom.facts.kubernetes import Autoscaler, Event, KarpenterNodeClaim, Kubernetes, Pod, Workload
+from headroom.facts.kubernetes import Autoscaler, CronJob, Event, KarpenterNodeClaim, Kubernetes, Pod, Workload
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, is_known, items, known, known_or
 
@@ -48,16 +50,20 @@ SYSTEM_NAMESPACE: Final = "kube-system"
 
 SCALABLE: Final = ("Deployment", "StatefulSet")
 
+_WITHOUT_NODES: Final = frozenset({Detail.NODE_SUBNET_FULL, Detail.POD_CIDR_EXHAUSTED, Detail.ROUTE_LIMIT})
+"""Causes for which no further node comes, or comes to nothing."""
+
 _Key = tuple[str, str, str]
 """Kind, namespace and name of a workload."""
 
 
-def impact(snapshot: Snapshot, causes: Sequence[Cause]) -> Impact | None:
+def impact(snapshot: Snapshot, causes: Sequence[Cause], *, aks: Aks | None = None) -> Impact | None:
     """Whom the causes hit.
 
     Args:
         snapshot: The facts.
         causes: What was found.
+        aks: The same as AKS has it; ``None``: it is no cluster of AKS.
 
     Returns:
         ``None`` where nothing was found, nobody is hit, or nobody could read the pods.
@@ -67,12 +73,13 @@ def impact(snapshot: Snapshot, causes: Sequence[Cause]) -> Impact | None:
         return None
     holdings = Holdings(snapshot)
     cluster = _Cluster(snapshot, holdings)
-    no_nodes = any(cause.detail is Detail.NODE_SUBNET_FULL for cause in causes)
+    no_nodes = any(cause.detail in _WITHOUT_NODES for cause in causes)
     stuck = [*holdings.waiting, *_unscheduled(kubernetes, no_nodes=no_nodes)]
     hit = cluster.hit(stuck)
     zones = _hit_zones(causes, holdings)
     autoscalers = _autoscalers(snapshot, cluster, hit, zones, holdings)
-    if not hit and not autoscalers:
+    of_traffic = aks is not None and any(cause.root_cause is RootCause.SNAT_EXHAUSTION for cause in causes)
+    if not hit and not autoscalers and not of_traffic:
         return None
     workloads = sorted(hit.values(), key=cluster.order)
     return Impact(
@@ -80,7 +87,11 @@ def impact(snapshot: Snapshot, causes: Sequence[Cause]) -> Impact | None:
         workloads=tuple(replace(cluster.told(each), why=cluster.why(each)) for each in workloads),
         services=len({(each.key[1], service) for each in workloads for service in each.services}),
         autoscalers=tuple(autoscalers),
-        reliefs=tuple(_reliefs(snapshot, cluster, hit, causes, zones, holdings)),
+        unread=tuple(cluster.unread(workloads)),
+        reliefs=(
+            *(aks_reliefs(aks, causes) if aks is not None else ()),
+            *_reliefs(snapshot, cluster, hit, causes, zones, holdings),
+        ),
     )
 
 
@@ -124,6 +135,7 @@ class _Cluster:
         self.default_priority = next(
             (each.value for each in items(self._kubernetes.priority_classes) if each.default), 0
         )
+        self.cron_jobs = {(each.namespace, each.name): each for each in items(self._kubernetes.cron_jobs)}
         self.autoscalers: dict[_Key, Autoscaler] = {}
         for each in items(self._kubernetes.autoscalers):
             kind, _, name = each.target.partition("/")
@@ -162,6 +174,27 @@ class _Cluster:
         if name is not None and name in self.values:
             return self.values[name], name
         return self.default_priority, ""
+
+    def cron_job(self, key: _Key) -> CronJob | None:
+        """The CronJob whose run a Job is."""
+        workload = self.workloads.get(key)
+        kind, _, name = known_or(workload.owner, "").partition("/") if workload is not None else ("", "", "")
+        return self.cron_jobs.get((key[1], name)) if kind == "CronJob" else None
+
+    def unread(self, hit: Iterable[_Hit]) -> Iterable[str]:
+        """What could not be read of the workloads that are hit, in sentences."""
+        kinds = sorted({each.key[0] for each in hit} & self._kubernetes.unread_workloads.keys())
+        if isinstance(self._kubernetes.workloads, Unknown):
+            yield f"Replicas of all workloads: {self._kubernetes.workloads}."
+        for kind in kinds:
+            yield f"Replicas of every {kind}: {self._kubernetes.unread_workloads[kind]}."
+        for what, fact in (
+            ("Services, and so who stands behind which", self._kubernetes.services),
+            ("PodDisruptionBudgets", self._kubernetes.disruption_budgets),
+            ("HorizontalPodAutoscalers", self._kubernetes.autoscalers),
+        ):
+            if isinstance(fact, Unknown):
+                yield f"{what}: {fact}."
 
     def ready(self, key: _Key) -> int | None:
         """Replicas that are ready, as far as known."""
@@ -228,8 +261,15 @@ class _Cluster:
             reasons.append(f"{ready:,} ready endpoint{'' if ready == 1 else 's'} left behind Service {name}")
         elif unread:
             reasons.append(f"endpoints of Service {listed(unread)} unknown")
-        else:
+        elif is_known(self._kubernetes.services):
             reasons.append("behind no Service")
+        else:
+            reasons.append("Services unknown")
+        run_of = self.cron_job(hit.key)
+        if run_of is not None:
+            reasons.append(
+                f"a run of CronJob {run_of.name} ({run_of.schedule}): {_FURTHER_RUNS[run_of.concurrency_policy]}"
+            )
         reasons += [
             f"PodDisruptionBudget {name} violated ({healthy:,} of {wanted:,} healthy)"
             for name, healthy, wanted in sorted(hit.broken_budgets)
@@ -237,6 +277,14 @@ class _Cluster:
         if self.pressure(hit) and hit.autoscaler is not None:
             reasons.append(f"HPA {hit.autoscaler.name} wants {known_or(hit.autoscaler.desired, 0):,}")
         return "; ".join(reasons)
+
+
+_FURTHER_RUNS: Final[Mapping[str, str]] = {
+    "Allow": "each further run waits beside it",
+    "Forbid": "no further run starts before it has ended",
+    "Replace": "each further run takes its place, and waits too",
+}
+"""What becomes of a CronJob's next runs while one waits, by concurrencyPolicy (Kubernetes, CronJob concepts)."""
 
 
 def _owner(pod: Pod) -> _Key:
@@ -430,7 +478,7 @@ def _reliefs(  # noqa: PLR0913, PLR0917 - private; what a relief depends on
     own_nodes_only = roots <= {RootCause.ENI_LIMIT}
     limits = limits_reader(snapshot)
     highest = max(each.priority for each in hit.values())
-    called = {(service.namespace, name) for service in items(kubernetes_of(snapshot).services) for name in service.pods}
+    called = _called(snapshot, cluster)
     leaving = defaultdict[_Key, dict[str, list[str]]](lambda: defaultdict(list))
     excluded = set(hit)
     for pod in cluster.pods:
@@ -456,6 +504,14 @@ def _reliefs(  # noqa: PLR0913, PLR0917 - private; what a relief depends on
             found.append((key, left))
     found.sort(key=lambda pair: (-pair[1].served, -pair[1].addresses.total(), pair[0]))
     return [_relief(key, left, cluster, settings) for key, left in found]
+
+
+def _called(snapshot: Snapshot, cluster: _Cluster) -> set[tuple[str, str]]:
+    """Pods behind a Service, as (namespace, name); where Services were not read, any pod may be."""
+    services = kubernetes_of(snapshot).services
+    if isinstance(services, Unknown):
+        return {(pod.namespace, pod.name) for pod in cluster.pods}
+    return {(service.namespace, name) for service in items(services) for name in service.pods}
 
 
 def _may_go(pod: Pod, key: _Key, cluster: _Cluster, highest: int, called: Collection[tuple[str, str]]) -> bool:
@@ -505,9 +561,14 @@ def _relief(key: _Key, left: _Leaving, cluster: _Cluster, settings: CniSettings)
     target = f"{kind.lower()}/{name}"
     where = f"kubectl --namespace {shlex.quote(namespace)}"
     if kind == "Job":
-        what = f"Suspend {kind} {namespace}/{name}: frees {total:,} addresses ({in_zones})."
-        command = f"{where} patch {shlex.quote(target)} --patch " + shlex.quote('{"spec":{"suspend":true}}')
-        undo = f"{where} patch {shlex.quote(target)} --patch " + shlex.quote('{"spec":{"suspend":false}}')
+        run_of = cluster.cron_job(key)
+        # The CronJob first: its next run would take the addresses that this one gives back.
+        targets = [f"cronjob/{run_of.name}", target] if run_of is not None and not run_of.suspended else [target]
+        first = f" and its CronJob {targets[0].partition('/')[2]}" if len(targets) > 1 else ""
+        what = f"Suspend {kind} {namespace}/{name}{first}: frees {total:,} addresses ({in_zones})."
+        patches = [f"{where} patch {shlex.quote(each)} --patch " for each in targets]
+        command = " && ".join(patch + shlex.quote('{"spec":{"suspend":true}}') for patch in patches)
+        undo = " && ".join(patch + shlex.quote('{"spec":{"suspend":false}}') for patch in patches)
     else:
         desired = cluster.desired(key)
         what = f"Scale {kind} {namespace}/{name} to 0: frees {total:,} addresses ({in_zones})."
@@ -552,6 +613,9 @@ def _caveat(key: _Key, left: _Leaving, cluster: _Cluster, settings: CniSettings)
         sentences.append(
             f"No whole {whole} can be counted on to empty, so nothing goes back to the subnet for other nodes."
         )
+    run_of = cluster.cron_job(key)
+    if run_of is not None and not run_of.suspended:
+        sentences.append(f"Its CronJob ({run_of.schedule}) starts no further run until it is resumed.")
     if key in cluster.autoscalers:
         sentences.append("Its HPA pauses at 0 replicas and goes on once it is scaled up again.")
     if cluster.desired(key) is None and key[0] != "Job":
@@ -562,15 +626,36 @@ def _caveat(key: _Key, left: _Leaving, cluster: _Cluster, settings: CniSettings)
 # Whom to call.
 
 
-def escalations(snapshot: Snapshot, causes: Sequence[Cause]) -> tuple[Escalation, ...]:
-    """The runbook's three conditions under which to call somebody (runbook D1, guardrails).
+def escalations(snapshot: Snapshot, causes: Sequence[Cause], *, aks: Aks | None = None) -> tuple[Escalation, ...]:
+    """The runbook's three conditions under which to call somebody (runbook D1, guardrails); AKS has no ipamd.
 
     Args:
         snapshot: The facts.
         causes: What was found; a node in the scope of a cause counts as one where allocation fails.
+        aks: The same as AKS has it; ``None``: it is no cluster of AKS.
     """
     holdings = Holdings(snapshot)
+    if aks is not None:
+        return (_empty_subnet_of_aks(aks), _failures_everywhere(snapshot, causes, holdings))
     return (_empty_subnet(snapshot, holdings), _crash_loops(snapshot), _failures_everywhere(snapshot, causes, holdings))
+
+
+def _empty_subnet_of_aks(aks: Aks) -> Escalation:
+    condition = "Subnet completely exhausted (0 available IPs)"
+    subnets = {named(each): aks.free(each) for each in (*aks.node_subnet_ids, *aks.pod_subnet_ids)}
+    empty = [name for name, free in subnets.items() if free == 0]
+    if empty:
+        return Escalation(condition=condition, met=True, because=f"{listed(empty)} {_has(len(empty))} 0 free.")
+    unread = [name for name, free in subnets.items() if free is None]
+    if unread or not subnets:
+        because = f"Free addresses of {listed(unread) if unread else 'the subnets'} are unknown."
+        return Escalation(condition=condition, met=None, because=because)
+    name, free = min(subnets.items(), key=lambda each: each[1] or 0)
+    return Escalation(condition=condition, met=False, because=f"Fewest are free in {name}: {free:,}.")
+
+
+def _has(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _empty_subnet(snapshot: Snapshot, holdings: Holdings) -> Escalation:

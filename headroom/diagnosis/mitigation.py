@@ -110,11 +110,41 @@ MITIGATIONS: Final[dict[Detail | RootCause, Mitigation]] = {
 """By cause: its detail where it has one."""
 
 
+AZURE: Final[dict[Detail | RootCause, Mitigation]] = {
+    RootCause.IPAMD_FAILURE: Mitigation(
+        "Operator: get azure-cns (in kube-system) running again on the nodes named: its log, its permissions.",
+        "Node images kept up to date, and an alarm on the DaemonSet's readiness.",
+    ),
+    Detail.IAM: Mitigation(
+        "Operator: give the cluster's identity what it is denied, on the subnet usually Network Contributor.",
+        "The role assignment in code, beside the cluster and the subnet.",
+    ),
+    Detail.THROTTLING: Mitigation(
+        "Operator: fewer changes at a time; scale node pools one after the other.",
+        "Fewer calls to Azure Resource Manager: fewer controllers that poll it, smaller surges.",
+    ),
+    Detail.CONFIG: Mitigation(
+        "Operator: mend the setting or object that is named, and roll the nodes that have it.",
+        "The cluster's and the node pools' settings in code, reviewed before they are applied (`headroom check`).",
+    ),
+    Detail.CNI_VERSION: Mitigation(
+        "Operator: upgrade the node image of the pools that are named.",
+        "Node images upgraded by a channel, and reviewed with each update of Kubernetes.",
+    ),
+    Detail.MAX_PODS: Mitigation(
+        "Operator: add nodes, or move pods to nodes below their maxPods.",
+        "Node pools with a higher maxPods: it is set when a pool is made, so a new pool takes the pods over.",
+    ),
+}
+"""The same where Azure has other words for it."""
+
+
 def mitigation(diagnosis: Diagnosis) -> Mitigation:
     """What to do about the first cause; of a cluster without one what to do instead."""
     if diagnosis.causes:
         cause = diagnosis.causes[0]
-        return MITIGATIONS[cause.detail or cause.root_cause]
+        name = cause.detail or cause.root_cause
+        return AZURE.get(name, MITIGATIONS[name]) if diagnosis.cloud == "azure" else MITIGATIONS[name]
     if diagnosis.verdict is Verdict.HEALTHY:
         return Mitigation("Nothing.", "An alarm on free addresses of each zone.")
     if diagnosis.verdict is Verdict.NOT_IP:

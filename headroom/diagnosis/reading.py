@@ -14,6 +14,7 @@ from headroom.addresses.problems import ProblemsError
 from headroom.capacity.cni_version import CniVersion
 from headroom.capacity.limits import InstanceLimits, instance_limits
 from headroom.capacity.settings import CniSettings
+from headroom.diagnosis.aks import Aks
 from headroom.diagnosis.cluster import Cluster, read_cluster
 from headroom.diagnosis.signatures import Kind, Match, Signature, match
 from headroom.diagnosis.verdict import Evidence
@@ -123,6 +124,8 @@ class Reading:
         if cloud is None:
             return NO_CLOUD
         if not is_known(cloud):
+            if known(self.snapshot.azure) is not None:
+                return "azure"
             return "aws" if known(self.snapshot.aws) is not None else None
         return known(cloud)
 
@@ -204,6 +207,11 @@ class Reading:
         expression = re.compile(pattern, re.IGNORECASE)
         return next((text for text in self.statements if expression.search(text)), None)
 
+    def told(self, pattern: str) -> str | None:
+        """The same, of what was said without doubt: no question, no suspicion."""
+        expression = re.compile(pattern, re.IGNORECASE)
+        return next((text for text in self.statements if expression.search(text) and not _DOUBT.search(text)), None)
+
     @cached_property
     def statements(self) -> tuple[str, ...]:
         """Whatever was said beside the known keys, each as `key: value`."""
@@ -219,6 +227,7 @@ class Reading:
             *_event_lines(self.snapshot),
             *_claim_lines(self.snapshot),
             *_issue_lines(self.snapshot),
+            *_refused_lines(self.snapshot),
         )
         now = known(self.snapshot.collected_at)
         if now is None or not self.is_live:
@@ -296,6 +305,13 @@ class Reading:
         """The nodes, their pods and interfaces; ``None`` where the API server was not read."""
         return read_cluster(self.snapshot, self.settings, self.version)
 
+    @cached_property
+    def aks(self) -> Aks | None:
+        """The same as AKS and Azure see it; ``None`` where it is no cluster of AKS, or neither was read."""
+        if self.cloud != "azure" or (known(self.snapshot.azure) is None and not self.is_live):
+            return None
+        return Aks(self.snapshot, self.cluster)
+
     @property
     def is_live(self) -> bool:
         """Whether pods and nodes were read, so that what is wrong now can be seen and need not be told."""
@@ -354,6 +370,13 @@ _SOME_FREE = re.compile(
 )
 _NONE_FREE = re.compile(
     r"\b(?:no|none|zero|without|exhausted|ran out|used up|full|unknown|not (?:known|given|stated))\b", re.IGNORECASE
+)
+
+_DOUBT = re.compile(
+    r"\?|\b(?:suspect\w*|maybe|might|may be|perhaps|possibl[ey]|probabl[ey]|believ\w*|thinks?|could be|guess\w*"
+    r"|not sure|unclear|not the cause|ruled out|not (?:at|near|reached|hit)|nowhere near"
+    r"|no \w+ (?:limit|shortage|exhaustion|leaks?|throttling))\b",
+    re.IGNORECASE,
 )
 
 
@@ -435,6 +458,26 @@ def _issue_lines(snapshot: Snapshot) -> Iterator[Line]:
     for owner, issues in of:
         for issue in issues:
             yield Line(origin=Origin.EKS_HEALTH, text=f"{issue.code}: {issue.message}", file=f"EKS health of {owner}")
+
+
+def _refused_lines(snapshot: Snapshot) -> Iterator[Line]:
+    """What Azure refused, and why a pool failed, in its own words."""
+    azure = known(snapshot.azure)
+    if azure is None:
+        return
+    for error in items(azure.errors):
+        target = known(error.target)
+        yield Line(
+            origin=Origin.ARM_ERROR,
+            text=f"{error.code}: {error.message}{f' Target: {target}' if target is not None else ''}",
+            file=f"activity log, {error.operation}",
+            first_seen=error.first_seen,
+            last_seen=error.last_seen,
+            count=error.count,
+        )
+    for pool in items(azure.pools):
+        if (issue := known(pool.issue)) is not None:
+            yield Line(origin=Origin.ARM_ERROR, text=issue, file=f"node pool {pool.name}")
 
 
 def counters(snapshot: Snapshot, codes: tuple[str, ...]) -> dict[str, int]:

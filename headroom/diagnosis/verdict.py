@@ -247,6 +247,7 @@ class Impact:
         services: Number of Services behind which such workloads stand.
         autoscalers: Autoscalers that are stuck.
         reliefs: What frees addresses at once.
+        unread: What of all this could not be read, and why, in sentences.
     """
 
     stuck_pods: int = 0
@@ -254,6 +255,7 @@ class Impact:
     services: int = 0
     autoscalers: tuple[StuckAutoscaler, ...] = ()
     reliefs: tuple[Relief, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

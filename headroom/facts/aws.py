@@ -7,6 +7,21 @@ strings in canonical form.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from headroom.facts.forms import (
+    Address,
+    Addresses,
+    AnyCidr,
+    AssociationState,
+    Cidr,
+    Destination,
+    InterfaceStatus,
+    IpFamily,
+    PeeringRole,
+    Pods,
+    Positive,
+    ReservationType,
+    Time,
+)
 from headroom.facts.values import NOT_COLLECTED, Fact
 
 
@@ -20,8 +35,8 @@ class CidrAssociation:
         association_id: Its id.
     """
 
-    cidr_block: str
-    state: Fact[str] = NOT_COLLECTED
+    cidr_block: Cidr
+    state: Fact[AssociationState] = NOT_COLLECTED
     association_id: Fact[str] = NOT_COLLECTED
 
 
@@ -40,8 +55,8 @@ class CidrReservation:
 
     reservation_id: str
     subnet_id: str
-    cidr: str
-    reservation_type: str
+    cidr: Cidr
+    reservation_type: ReservationType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +78,8 @@ class Subnet:
     subnet_id: str
     zone: Fact[str] = NOT_COLLECTED
     zone_id: Fact[str] = NOT_COLLECTED
-    cidr_block: Fact[str] = NOT_COLLECTED
-    available_addresses: Fact[int] = NOT_COLLECTED
+    cidr_block: Fact[Cidr] = NOT_COLLECTED
+    available_addresses: Fact[Addresses] = NOT_COLLECTED
     tags: Fact[Mapping[str, str]] = NOT_COLLECTED
     reservations: Fact[tuple[CidrReservation, ...]] = NOT_COLLECTED
     route_table_id: Fact[str] = NOT_COLLECTED
@@ -97,17 +112,17 @@ class Interface:
     interface_id: str
     subnet_id: str
     zone: Fact[str] = NOT_COLLECTED
-    status: str = "in-use"
+    status: InterfaceStatus = "in-use"
     interface_type: str = "interface"
     description: str = ""
     instance_id: Fact[str] = None
     device_index: Fact[int] = None
     network_card: Fact[int] = None
-    addresses: tuple[str, ...] = ()
-    prefixes: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    prefixes: tuple[Cidr, ...] = ()
     requester_managed: bool = False
-    attached_at: Fact[str] = None
-    created_at: Fact[str] = None
+    attached_at: Fact[Time] = None
+    created_at: Fact[Time] = None
     node_instance_id: Fact[str] = None
     cluster: Fact[str] = None
 
@@ -122,7 +137,7 @@ class Route:
         state: active or blackhole.
     """
 
-    destination: str
+    destination: Destination
     target: str
     state: str = "active"
 
@@ -149,8 +164,8 @@ class Peering:
 
     peering_id: str
     status: str
-    role: str
-    peer_cidr_blocks: Fact[tuple[str, ...]] = NOT_COLLECTED
+    role: PeeringRole
+    peer_cidr_blocks: Fact[tuple[Cidr, ...]] = NOT_COLLECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +181,9 @@ class InstanceType:
     """
 
     name: str
-    interfaces: int
-    addresses_per_interface: int
-    vcpus: Fact[int] = NOT_COLLECTED
+    interfaces: Positive
+    addresses_per_interface: Positive
+    vcpus: Fact[Positive] = NOT_COLLECTED
     nitro: Fact[bool] = NOT_COLLECTED
 
 
@@ -209,9 +224,9 @@ class NodeGroup:
     subnet_ids: Fact[tuple[str, ...]] = NOT_COLLECTED
     instance_types: Fact[tuple[str, ...]] = NOT_COLLECTED
     ami_type: Fact[str] = NOT_COLLECTED
-    minimum: Fact[int] = NOT_COLLECTED
-    desired: Fact[int] = NOT_COLLECTED
-    maximum: Fact[int] = NOT_COLLECTED
+    minimum: Fact[Pods] = NOT_COLLECTED
+    desired: Fact[Pods] = NOT_COLLECTED
+    maximum: Fact[Pods] = NOT_COLLECTED
     max_unavailable: Fact[str] = NOT_COLLECTED
     issues: Fact[tuple[HealthIssue, ...]] = NOT_COLLECTED
 
@@ -270,8 +285,8 @@ class Aws:
     peerings: Fact[tuple[Peering, ...]] = NOT_COLLECTED
     instance_types: Fact[tuple[InstanceType, ...]] = NOT_COLLECTED
     cluster_subnet_ids: Fact[tuple[str, ...]] = NOT_COLLECTED
-    service_cidr: Fact[str] = NOT_COLLECTED
-    ip_family: Fact[str] = NOT_COLLECTED
+    service_cidr: Fact[AnyCidr] = NOT_COLLECTED
+    ip_family: Fact[IpFamily] = NOT_COLLECTED
     cluster_status: Fact[str] = NOT_COLLECTED
     cluster_issues: Fact[tuple[HealthIssue, ...]] = NOT_COLLECTED
     auto_mode: Fact[bool] = NOT_COLLECTED

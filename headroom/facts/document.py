@@ -3,18 +3,23 @@
 The form follows the types. A field has the dataclass's name in camelCase; a known value is written as itself, an
 absent one as ``null``, an unknown one as ``{"$unknown": reason, "detail": …}``; a field that has its default is left
 out, so that what an older file lacks comes back as "not collected".
+
+Values are held to the forms of `headroom.facts.forms`. In a file every one that is of another form is a problem of
+the file's author; what a service answers is nobody's mistake, and ``sound`` makes it unknown.
 """
 
 import json
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
 from math import isfinite
-from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from operator import is_
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.facts.forms import AMOUNT, COUNT, Form
 from headroom.facts.snapshot import VERSION, Snapshot
 from headroom.facts.values import Reason, Unknown
 
@@ -27,6 +32,7 @@ K = TypeVar("K")
 Json: TypeAlias = Any
 _Encoder: TypeAlias = Callable[[Any], Json]
 _Decoder: TypeAlias = Callable[[Json, str, list[Problem]], Any]
+_Mender: TypeAlias = Callable[[Any], Any]
 
 
 def to_json(snapshot: Snapshot) -> dict[str, Json]:
@@ -140,6 +146,19 @@ def decode(kind: type[K], document: Json, *, subject: str) -> K:
     return value
 
 
+def sound(value: K) -> K:
+    """A value that a reader made of a service's answers, with what is of another form than its type's made unknown.
+
+    Where the wrong value itself cannot be unknown (an address in a list, a name), the nearest value around it that
+    can be is: half of an answer would pass for all of it.
+
+    Raises:
+        ValueError: Nothing around a wrong value can be unknown (a mistake of the program).
+    """
+    mended: K = _mender(type(value))(value)  # type: ignore[arg-type] # a type is hashable
+    return mended
+
+
 def camel_case(name: str) -> str:
     """The JSON name of a field."""
     head, *rest = name.split("_")
@@ -155,11 +174,11 @@ def _problem(value: str, reason: str, next_step: str, key: str) -> Problem:
 
 @cache
 def _hints(kind: type) -> Mapping[str, Any]:
-    return get_type_hints(kind)
+    return get_type_hints(kind, include_extras=True)
 
 
 def _parts(annotation: Any) -> tuple[Any, bool, bool]:
-    """Of a field's annotation: the kind of its value, whether it may be absent, and whether unknown."""
+    """Of a field's annotation: the kind of its value, with its form, whether it may be absent, and whether unknown."""
     if get_origin(annotation) in (Union, types.UnionType):
         members = get_args(annotation)
         kinds = [member for member in members if member not in (type(None), Unknown)]
@@ -168,6 +187,14 @@ def _parts(annotation: Any) -> tuple[Any, bool, bool]:
             raise TypeError(message)
         return kinds[0], type(None) in members, Unknown in members
     return annotation, False, False
+
+
+def _form(kind: Any) -> tuple[Any, Form | None]:
+    """The bare kind of a value, and the form that it must have."""
+    if get_origin(kind) is Annotated:
+        bare, *notes = get_args(kind)
+        return bare, next(note for note in notes if isinstance(note, Form))
+    return kind, COUNT if kind is int else AMOUNT if kind is float else None
 
 
 def _default(entry: "Field[Any]") -> Any:
@@ -192,6 +219,7 @@ def _encoder(annotation: Any) -> _Encoder:
 
 
 def _known_encoder(kind: Any) -> _Encoder:
+    kind, _ = _form(kind)
     if is_dataclass(kind):
         members = [
             (entry.name, camel_case(entry.name), _default(entry), _encoder(_hints(kind)[entry.name]))  # type: ignore[arg-type] # a dataclass is a type here
@@ -226,7 +254,11 @@ def _decoder(annotation: Any) -> _Decoder:
             return None
         if may_be_unknown and isinstance(value, dict) and UNKNOWN_KEY in value:
             return _unknown(value, key, problems)
-        return known(value, key, problems)
+        before = len(problems)
+        decoded = known(value, key, problems)
+        if may_be_unknown and len(problems) > before and problems[-1].key == key and not problems[-1].next_step:
+            problems[-1] = replace(problems[-1], next_step=_MEND)
+        return decoded
 
     return decode
 
@@ -241,13 +273,14 @@ def _unknown(value: Mapping[str, Json], key: str, problems: list[Problem]) -> Un
 
 
 def _known_decoder(kind: Any) -> _Decoder:
+    kind, form = _form(kind)
     if is_dataclass(kind):
         return _object_decoder(kind)  # type: ignore[arg-type] # a dataclass is a type here
     if get_origin(kind) is tuple:
-        return _list_decoder(_decoder(get_args(kind)[0]))
+        return _list_decoder(_decoder(get_args(kind)[0]), form)
     if _is_mapping(kind):
         return _mapping_decoder(get_args(kind)[1])
-    return _scalar_decoder(kind)
+    return _scalar_decoder(kind, form)
 
 
 def _object_decoder(kind: type) -> _Decoder:
@@ -276,44 +309,158 @@ def _object_decoder(kind: type) -> _Decoder:
     return decode
 
 
-def _list_decoder(each: _Decoder) -> _Decoder:
+def _list_decoder(each: _Decoder, form: Form | None) -> _Decoder:
     def decode(value: Json, key: str, problems: list[Problem]) -> Any:
         if not isinstance(value, list):
             problems.append(_problem(_shown(value), "stands where a list is due.", "", key))
             return ()
+        if form is not None and not form.holds(value):
+            problems.append(_problem(_shown(value), f"stands where {form.due}.", "", key))
         return tuple(each(item, f"{key}[{index}]", problems) for index, item in enumerate(value))
 
     return decode
 
 
 def _mapping_decoder(values: Any) -> _Decoder:
+    each = _scalar_decoder(*_form(values))
+
     def decode(value: Json, key: str, problems: list[Problem]) -> Any:
         if not isinstance(value, dict):
             problems.append(_problem(_shown(value), "stands where an object is due.", "", key))
             return {}
-        each = _scalar_decoder(values)
         return {name: each(item, _below(key, name), problems) for name, item in value.items()}
 
     return decode
 
 
-def _scalar_decoder(kind: Any) -> _Decoder:
+def _scalar_decoder(kind: Any, form: Form | None) -> _Decoder:
     def decode(value: Json, key: str, problems: list[Problem]) -> Any:
         if isinstance(kind, type) and issubclass(kind, StrEnum):
             if value in list(kind):
                 return kind(value)
             problems.append(_problem(_shown(value), "is not one of them.", f"Known are {', '.join(kind)}.", key))
-        elif type(value) is kind or (kind is float and type(value) is int):
-            if type(value) is not float or isfinite(value):  # 1e999 is read as infinite
-                return value
-            problems.append(_problem(_shown(value), "stands where a finite number is due.", "", key))
-        else:
+        elif not _is_of(kind, value):
             problems.append(_problem(_shown(value), f"stands where {_WORDS[kind]} is due.", "", key))
+        elif type(value) is float and not isfinite(value):  # 1e999 is read as infinite
+            problems.append(_problem(_shown(value), "stands where a finite number is due.", "", key))
+        elif form is not None and not form.holds(value):
+            problems.append(_problem(_shown(value), f"stands where {form.due}.", "", key))
+        else:
+            return value
         return None
 
     return decode
 
 
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value has the type, a whole number being a fraction too."""
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+# What a reader made, mended.
+
+
+class _UnfitError(ValueError):
+    """A value of another form than its type's, where it cannot be unknown."""
+
+
+@cache
+def _mender(annotation: Any) -> _Mender:
+    kind, optional, may_be_unknown = _parts(annotation)
+    known = _known_mender(kind)
+    bare, form = _form(kind)
+    holds = form.holds if form is not None else None
+    is_plain = bare in _WORDS
+
+    def mend(value: Any) -> Any:
+        # Nearly every value of a large cluster ends here.
+        if is_plain and type(value) is bare and (holds is None or holds(value)):
+            return value
+        if value is None and optional:
+            return None
+        if may_be_unknown:
+            if type(value) is Unknown:
+                return value
+            try:
+                return known(value)
+            except _UnfitError as error:
+                return Unknown(Reason.UNPARSEABLE, str(error))
+        return known(value)
+
+    return mend
+
+
+def _known_mender(kind: Any) -> _Mender:
+    kind, form = _form(kind)
+    if is_dataclass(kind):
+        return _object_mender(kind)  # type: ignore[arg-type] # a dataclass is a type here
+    if get_origin(kind) is tuple:
+        return _list_mender(_mender(get_args(kind)[0]), form)
+    if _is_mapping(kind):
+        return _mapping_mender(_known_mender(get_args(kind)[1]))
+    return _scalar_mender(kind, form)
+
+
+def _object_mender(kind: type) -> _Mender:
+    members = [(entry.name, _mender(_hints(kind)[entry.name]), _default(entry)) for entry in fields(kind)]
+
+    def mend(value: Any) -> Any:
+        if type(value) is not kind:
+            raise _unfit(value, f"a {kind.__name__} is due")
+        changed = {}
+        for name, mend_member, default in members:
+            before = getattr(value, name)
+            if before is default:
+                continue
+            try:
+                after = mend_member(before)
+            except _UnfitError as error:
+                message = f"{camel_case(name)}: {error}"
+                raise _UnfitError(message) from None
+            if after is not before:
+                changed[name] = after
+        return replace(cast("Any", value), **changed) if changed else value
+
+    return mend
+
+
+def _list_mender(each: _Mender, form: Form | None) -> _Mender:
+    def mend(value: Any) -> Any:
+        if type(value) is not tuple or (form is not None and not form.holds(value)):
+            raise _unfit(value, "a list is due" if form is None else form.due)
+        mended = [each(item) for item in value]
+        return value if all(map(is_, mended, value)) else tuple(mended)
+
+    return mend
+
+
+def _mapping_mender(each: _Mender) -> _Mender:
+    def mend(value: Any) -> Any:
+        if not isinstance(value, Mapping) or not all(type(name) is str for name in value):
+            raise _unfit(value, "an object is due")
+        for item in value.values():
+            each(item)
+        return value
+
+    return mend
+
+
+def _scalar_mender(kind: Any, form: Form | None) -> _Mender:
+    def mend(value: Any) -> Any:
+        if not _is_of(kind, value):
+            raise _unfit(value, f"{_WORDS.get(kind, 'one of them')} is due")
+        if form is not None and not form.holds(value):
+            raise _unfit(value, form.due)
+        return value
+
+    return mend
+
+
+def _unfit(value: Any, due: str) -> _UnfitError:
+    return _UnfitError(f"{_shown(value)} stands where {due}")
+
+
+_MEND = f'Mend it, or write {{"{UNKNOWN_KEY}": "{Reason.UNPARSEABLE}"}}.'
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
@@ -334,16 +481,21 @@ def _shown(value: Json) -> str:
 
 def _schema_of(annotation: Any, definitions: dict[str, Json]) -> Json:
     kind, optional, may_be_unknown = _parts(annotation)
+    kind, form = _form(kind)
     if is_dataclass(kind):
         body: Json = _object_schema(kind, definitions)  # type: ignore[arg-type] # a dataclass is a type here
     elif get_origin(kind) is tuple:
         body = {"type": "array", "items": _schema_of(get_args(kind)[0], definitions)}
     elif _is_mapping(kind):
         body = {"type": "object", "additionalProperties": _schema_of(get_args(kind)[1], definitions)}
+        if may_be_unknown:
+            body["propertyNames"] = {"not": {"const": UNKNOWN_KEY}}
     elif issubclass(kind, StrEnum):
         body = {"enum": [member.value for member in kind]}
     else:
         body = {"type": _TYPES[kind]}
+    if form is not None:
+        body |= {name: list(value) if isinstance(value, tuple) else value for name, value in form.schema}
     others = [*([{"type": "null"}] if optional else []), *([{"$ref": "#/$defs/Unknown"}] if may_be_unknown else [])]
     return {"anyOf": [*others, body]} if others else body
 

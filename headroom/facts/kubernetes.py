@@ -5,8 +5,19 @@ Labels and annotations stay where they are: what a selector picks is worked out 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from headroom.facts.forms import (
+    AnyAddress,
+    AnyCidr,
+    ConcurrencyPolicy,
+    ConditionStatus,
+    Pair,
+    PodPhase,
+    Pods,
+    Signed,
+    Time,
+)
 from headroom.facts.values import NOT_COLLECTED, Fact
 
 
@@ -23,10 +34,10 @@ class Condition:
     """
 
     type: str
-    status: str
+    status: ConditionStatus
     reason: str = ""
     message: str = ""
-    since: Fact[str] = NOT_COLLECTED
+    since: Fact[Time] = NOT_COLLECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,7 @@ class Node:
         created_at: When it joined.
         kubelet_version: The kubelet's version.
         os_image: status.nodeInfo.osImage.
+        pod_cidr: spec.podCIDR: its block of pod addresses; ``None``: it was given none.
     """
 
     name: str
@@ -57,15 +69,16 @@ class Node:
     instance_id: Fact[str] = NOT_COLLECTED
     node_group: Fact[str] = NOT_COLLECTED
     node_pool: Fact[str] = NOT_COLLECTED
-    internal_ip: Fact[str] = NOT_COLLECTED
-    max_pods: Fact[int] = NOT_COLLECTED
-    allocatable_pods: Fact[int] = NOT_COLLECTED
+    internal_ip: Fact[AnyAddress] = NOT_COLLECTED
+    max_pods: Fact[Pods] = NOT_COLLECTED
+    allocatable_pods: Fact[Pods] = NOT_COLLECTED
     unschedulable: Fact[bool] = NOT_COLLECTED
     taints: Fact[tuple[str, ...]] = NOT_COLLECTED
     conditions: Fact[tuple[Condition, ...]] = NOT_COLLECTED
-    created_at: Fact[str] = NOT_COLLECTED
+    created_at: Fact[Time] = NOT_COLLECTED
     kubelet_version: Fact[str] = NOT_COLLECTED
     os_image: Fact[str] = NOT_COLLECTED
+    pod_cidr: Fact[AnyCidr] = NOT_COLLECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +105,15 @@ class Pod:
     namespace: str
     name: str
     node: Fact[str] = None
-    phase: str = "Unknown"
-    ip: Fact[str] = None
+    phase: PodPhase = "Unknown"
+    ip: Fact[AnyAddress] = None
     host_network: bool = False
     ready: bool = False
     waiting: Fact[str] = None
     owner: Fact[str] = None
-    priority: Fact[int] = None
+    priority: Fact[Signed] = None
     priority_class: Fact[str] = None
-    created_at: Fact[str] = NOT_COLLECTED
+    created_at: Fact[Time] = NOT_COLLECTED
     terminating: bool = False
     restarts: int = 0
 
@@ -130,15 +143,15 @@ class Event:
     message: str = ""
     type: str = "Warning"
     count: int = 1
-    first_seen: Fact[str] = NOT_COLLECTED
-    last_seen: Fact[str] = NOT_COLLECTED
+    first_seen: Fact[Time] = NOT_COLLECTED
+    last_seen: Fact[Time] = NOT_COLLECTED
     reporter: str = ""
     node: Fact[str] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A Deployment, StatefulSet, DaemonSet, Job or CronJob.
+    """A Deployment, StatefulSet, DaemonSet, or Job that has not ended.
 
     Attributes:
         kind: Its kind.
@@ -148,15 +161,48 @@ class Workload:
         ready: Replicas ready.
         priority_class: Of its pod template; ``None``: the default.
         updating: Whether its newest template is not yet everywhere.
+        owner: What made it, as Kind/name: the CronJob of a Job.
     """
 
     kind: str
     namespace: str
     name: str
-    desired: Fact[int] = NOT_COLLECTED
-    ready: Fact[int] = NOT_COLLECTED
+    desired: Fact[Pods] = NOT_COLLECTED
+    ready: Fact[Pods] = NOT_COLLECTED
     priority_class: Fact[str] = None
     updating: bool = False
+    owner: Fact[str] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CronJob:
+    """A CronJob; its runs that have not ended are Jobs among the workloads.
+
+    Attributes:
+        namespace: Its namespace.
+        name: Its name.
+        schedule: spec.schedule, in cron's words.
+        time_zone: spec.timeZone; ``None``: that of the controller manager.
+        suspended: Whether it starts no further run.
+        concurrency_policy: Allow, Forbid (while a run lasts no further one starts) or Replace.
+        parallelism: Pods of a run.
+        active: Runs that have not ended.
+        last_scheduled: When the last run was started.
+        last_successful: When a run last succeeded.
+        priority_class: Of its pod template; ``None``: the default.
+    """
+
+    namespace: str
+    name: str
+    schedule: str
+    time_zone: Fact[str] = None
+    suspended: bool = False
+    concurrency_policy: ConcurrencyPolicy = "Allow"
+    parallelism: Fact[Pods] = NOT_COLLECTED
+    active: Fact[Pods] = NOT_COLLECTED
+    last_scheduled: Fact[Time] = None
+    last_successful: Fact[Time] = None
+    priority_class: Fact[str] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +221,7 @@ class Service:
     name: str
     type: str = "ClusterIP"
     pods: tuple[str, ...] = ()
-    ready_endpoints: Fact[int] = NOT_COLLECTED
+    ready_endpoints: Fact[Pods] = NOT_COLLECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +231,9 @@ class DisruptionBudget:
     namespace: str
     name: str
     pods: tuple[str, ...] = ()
-    desired_healthy: Fact[int] = NOT_COLLECTED
-    current_healthy: Fact[int] = NOT_COLLECTED
-    disruptions_allowed: Fact[int] = NOT_COLLECTED
+    desired_healthy: Fact[Pods] = NOT_COLLECTED
+    current_healthy: Fact[Pods] = NOT_COLLECTED
+    disruptions_allowed: Fact[Pods] = NOT_COLLECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,10 +254,10 @@ class Autoscaler:
     namespace: str
     name: str
     target: str
-    minimum: Fact[int] = NOT_COLLECTED
-    maximum: Fact[int] = NOT_COLLECTED
-    current: Fact[int] = NOT_COLLECTED
-    desired: Fact[int] = NOT_COLLECTED
+    minimum: Fact[Pods] = NOT_COLLECTED
+    maximum: Fact[Pods] = NOT_COLLECTED
+    current: Fact[Pods] = NOT_COLLECTED
+    desired: Fact[Pods] = NOT_COLLECTED
     conditions: tuple[Condition, ...] = ()
 
 
@@ -220,7 +266,7 @@ class PriorityClass:
     """A PriorityClass."""
 
     name: str
-    value: int
+    value: Signed
     default: bool = False
 
 
@@ -244,9 +290,9 @@ class CniPod:
     ready: bool = False
     restarts: int = 0
     waiting: Fact[str] = None
-    last_exit_code: Fact[int] = None
+    last_exit_code: Fact[Signed] = None
     image: Fact[str] = NOT_COLLECTED
-    started_at: Fact[str] = NOT_COLLECTED
+    started_at: Fact[Time] = NOT_COLLECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,9 +313,9 @@ class CniDaemonSet:
     image: Fact[str] = NOT_COLLECTED
     version: Fact[str] = NOT_COLLECTED
     environment: Fact[Mapping[str, str]] = NOT_COLLECTED
-    desired: Fact[int] = NOT_COLLECTED
-    ready: Fact[int] = NOT_COLLECTED
-    updated: Fact[int] = NOT_COLLECTED
+    desired: Fact[Pods] = NOT_COLLECTED
+    ready: Fact[Pods] = NOT_COLLECTED
+    updated: Fact[Pods] = NOT_COLLECTED
     generation: Fact[int] = NOT_COLLECTED
     managers: Fact[Mapping[str, str]] = NOT_COLLECTED
 
@@ -281,6 +327,28 @@ class EniConfig:
     name: str
     subnet_id: Fact[str] = NOT_COLLECTED
     security_group_ids: Fact[tuple[str, ...]] = NOT_COLLECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CniNode:
+    """A CNINode: what the VPC resource controller, or EKS Auto Mode, does for a node.
+
+    Source: amazon-vpc-resource-controller-k8s, config/crd/bases/vpcresources.k8s.aws_cninodes.yaml.
+
+    Attributes:
+        name: The node's name.
+        features: What the node asks for, with its value or an empty text: SecurityGroupsForPods; CustomNetworking
+            with the ENIConfig's name.
+        managed_by: vpc-resource-controller or eks-auto-mode; ``None``: the former, which once did not say so.
+        trunk_interface: Id of the node's trunk interface; ``None``: it has none, or an older controller.
+        branch_interfaces: Ids of the branch interfaces on it.
+    """
+
+    name: str
+    features: Fact[Mapping[str, str]] = NOT_COLLECTED
+    managed_by: Fact[str] = None
+    trunk_interface: Fact[str] = None
+    branch_interfaces: Fact[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,7 +385,7 @@ class KarpenterNodeClass:
     kind: str = "EC2NodeClass"
     subnet_ids: Fact[tuple[str, ...]] = NOT_COLLECTED
     pod_subnet_selector: bool = False
-    max_pods: Fact[int] = None
+    max_pods: Fact[Pods] = None
     conditions: tuple[Condition, ...] = ()
 
 
@@ -337,15 +405,17 @@ class KarpenterNodeClaim:
     node_pool: Fact[str] = NOT_COLLECTED
     node: Fact[str] = None
     conditions: tuple[Condition, ...] = ()
-    created_at: Fact[str] = NOT_COLLECTED
+    created_at: Fact[Time] = NOT_COLLECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kubernetes:
-    """Everything read from the API server. ``None`` for Karpenter's kinds: they are not installed.
+    """Everything read from the API server. ``None`` for a custom resource: it is not installed.
 
     Attributes:
         version: The API server's version.
+        workloads: Those of every kind that could be read.
+        unread_workloads: Kinds of workloads that could not be, with the reason in words.
         cni_daemon_set: The DaemonSet aws-node; ``None``: there is none.
         cni_pods: Its pods.
         kube_proxy_ready: kube-proxy's pods that are ready and that should be, as (ready, desired).
@@ -356,14 +426,17 @@ class Kubernetes:
     pods: Fact[tuple[Pod, ...]] = NOT_COLLECTED
     events: Fact[tuple[Event, ...]] = NOT_COLLECTED
     workloads: Fact[tuple[Workload, ...]] = NOT_COLLECTED
+    unread_workloads: Mapping[str, str] = field(default_factory=dict)
+    cron_jobs: Fact[tuple[CronJob, ...]] = NOT_COLLECTED
     services: Fact[tuple[Service, ...]] = NOT_COLLECTED
     disruption_budgets: Fact[tuple[DisruptionBudget, ...]] = NOT_COLLECTED
     autoscalers: Fact[tuple[Autoscaler, ...]] = NOT_COLLECTED
     priority_classes: Fact[tuple[PriorityClass, ...]] = NOT_COLLECTED
     cni_daemon_set: Fact[CniDaemonSet] = NOT_COLLECTED
     cni_pods: Fact[tuple[CniPod, ...]] = NOT_COLLECTED
-    kube_proxy_ready: Fact[tuple[int, ...]] = NOT_COLLECTED
+    kube_proxy_ready: Fact[Pair] = NOT_COLLECTED
     eni_configs: Fact[tuple[EniConfig, ...]] = NOT_COLLECTED
+    cni_nodes: Fact[tuple[CniNode, ...]] = NOT_COLLECTED
     node_pools: Fact[tuple[KarpenterNodePool, ...]] = NOT_COLLECTED
     node_classes: Fact[tuple[KarpenterNodeClass, ...]] = NOT_COLLECTED
     node_claims: Fact[tuple[KarpenterNodeClaim, ...]] = NOT_COLLECTED

@@ -1,9 +1,11 @@
 """A snapshot under pseudonyms: names, ids and addresses replaced, everything that a diagnosis looks at as it was.
 
 - A name becomes `name-017`, the same everywhere. Names keep their alphabetical order, pods the name of their workload.
-- An id of AWS keeps its form and its order: `subnet-0000000000000002a`.
-- An address keeps its place within its VPC CIDR, a CIDR its place among the ranges that rules speak of (RFC 1918,
-  100.64.0.0/10, …): which CIDRs contain, touch or overlap one another stays as it is, and so does all arithmetic.
+- An id of AWS keeps its form and its order: `subnet-0000000000000002a`. An ARM id keeps its types, a subscription and
+  any other GUID its form; two ids that differ in case only stay the same resource.
+- An address keeps its place within its VPC CIDR or VNet, a CIDR its place among the ranges that rules speak of
+  (RFC 1918, 100.64.0.0/10, …): which CIDRs contain, touch or overlap one another stays as it is, and so does all
+  arithmetic.
 - In texts (events, conditions, log lines) names, ids, addresses, ARNs, accounts, images and host names are replaced.
   A text may say more than that in plain words: read it before it leaves the house.
 
@@ -17,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from ipaddress import IPV6LENGTH as IPV6_BITS
+from ipaddress import IPv6Network
 from typing import Any, Final, TypeVar
 
 from headroom.addresses.association import (
@@ -27,8 +31,9 @@ from headroom.addresses.association import (
     RESTRICTED_WITHIN,
     Family,
 )
+from headroom.addresses.azure import AKS_RESERVED
 from headroom.addresses.blocks import ADDRESS_BITS, Block, format_address
-from headroom.facts import aws, kubernetes, snapshot
+from headroom.facts import aws, azure, kubernetes, snapshot
 from headroom.facts.values import Unknown
 
 K = TypeVar("K")
@@ -92,6 +97,12 @@ class Kind(StrEnum):
     """Settings of the CNI, by name."""
     FILE = "file"
     """A file, or the name of a reading."""
+    RESOURCE = "resource"
+    """An ARM id."""
+    GUID = "guid"
+    """A subscription."""
+    PREFIX = "prefix"
+    """An address, a CIDR, or a service tag of Azure, which is kept."""
     TEXTS = "texts"
     """Texts by a key that is kept."""
 
@@ -107,7 +118,8 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
     **_kinds(snapshot.PoolReading, keep="errors api_errors", node="node"),
     **_kinds(
         snapshot.Stated,
-        keep="cni_version kubernetes_version instance_type",
+        keep="cni_version kubernetes_version instance_type network_plugin network_plugin_mode outbound_type",
+        address="pod_cidr",
         environment="environment",
         texts="other",
     ),
@@ -143,7 +155,7 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
         text="service_account_role_arn",
     ),
     **_kinds(aws.NodeGroup, keep="status instance_types ami_type max_unavailable", name="name", id="subnet_ids"),
-    **_kinds(kubernetes.Kubernetes, keep="version"),
+    **_kinds(kubernetes.Kubernetes, keep="version", texts="unread_workloads"),
     **_kinds(kubernetes.Condition, keep="type status reason since", text="message"),
     **_kinds(
         kubernetes.Node,
@@ -151,7 +163,7 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
         node="name",
         id="instance_id",
         name="node_group node_pool",
-        address="internal_ip",
+        address="internal_ip pod_cidr",
         taint="taints",
     ),
     **_kinds(
@@ -171,7 +183,12 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
         text="message",
         node="node",
     ),
-    **_kinds(kubernetes.Workload, keep="kind", name="namespace name priority_class"),
+    **_kinds(kubernetes.Workload, keep="kind", name="namespace name priority_class", owner="owner"),
+    **_kinds(
+        kubernetes.CronJob,
+        keep="schedule time_zone concurrency_policy last_scheduled last_successful",
+        name="namespace name priority_class",
+    ),
     **_kinds(kubernetes.Service, keep="type", name="namespace name", derived="pods"),
     **_kinds(kubernetes.DisruptionBudget, name="namespace name", derived="pods"),
     **_kinds(kubernetes.Autoscaler, name="namespace name", owner="target"),
@@ -179,8 +196,120 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
     **_kinds(kubernetes.CniDaemonSet, keep="version managers", image="image", environment="environment"),
     **_kinds(kubernetes.CniPod, keep="waiting started_at", derived="name", node="node", image="image"),
     **_kinds(kubernetes.EniConfig, name="name", id="subnet_id security_group_ids"),
+    **_kinds(
+        kubernetes.CniNode,
+        keep="managed_by",
+        node="name",
+        texts="features",
+        id="trunk_interface branch_interfaces",
+    ),
     **_kinds(kubernetes.KarpenterNodePool, keep="limits", name="name node_class"),
     **_kinds(kubernetes.KarpenterNodeClass, keep="kind", name="name", id="subnet_ids"),
+    **_kinds(
+        azure.Azure,
+        guid="subscription_id",
+        name="resource_group",
+        keep="location",
+    ),
+    **_kinds(
+        azure.ManagedCluster,
+        resource="cluster_id identity_ids kubelet_identity_id",
+        name="name node_resource_group",
+        keep="location kubernetes_version current_kubernetes_version provisioning_state power_state sku_tier "
+        "identity_type auto_upgrade_channel node_os_upgrade_channel addons",
+        prefix="authorized_ranges",
+        tags="tags",
+    ),
+    **_kinds(
+        azure.NetworkProfile,
+        keep="network_plugin network_plugin_mode network_policy network_dataplane network_mode outbound_type "
+        "load_balancer_sku ip_families",
+        address="pod_cidr pod_cidrs service_cidr service_cidrs dns_service_ip",
+    ),
+    **_kinds(
+        azure.LoadBalancerProfile,
+        keep="backend_pool_type",
+        resource="outbound_ip_ids outbound_prefix_ids effective_outbound_ip_ids",
+    ),
+    **_kinds(azure.NatGatewayProfile, resource="effective_outbound_ip_ids"),
+    **_kinds(
+        azure.AgentPool,
+        name="name",
+        keep="mode max_surge max_unavailable os_type os_sku vm_size pool_type priority pod_ip_allocation_mode zones "
+        "provisioning_state power_state version node_image_version",
+        resource="node_subnet_id pod_subnet_id",
+        taint="taints",
+        text="issue",
+    ),
+    **_kinds(azure.VirtualNetwork, resource="vnet_id", name="name", keep="location", address="prefixes dns_servers"),
+    **_kinds(
+        azure.AzureSubnet,
+        resource="subnet_id route_table_id security_group_id nat_gateway_id",
+        name="name",
+        address="prefixes",
+        keep="delegations service_endpoints ip_configuration_owners properties",
+    ),
+    **_kinds(azure.VnetPeering, name="name", keep="state", resource="remote_id", address="remote_prefixes"),
+    **_kinds(azure.AzureRouteTable, resource="route_table_id subnet_ids", name="name"),
+    **_kinds(azure.AzureRoute, derived="name", prefix="prefix", keep="next_hop_type", address="next_hop"),
+    **_kinds(azure.NetworkSecurityGroup, resource="group_id subnet_ids", name="name"),
+    **_kinds(
+        azure.SecurityRule,
+        name="name",
+        keep="direction access protocol source_ports destination_ports",
+        prefix="sources destinations",
+    ),
+    **_kinds(
+        azure.NatGateway,
+        resource="gateway_id public_ip_ids public_prefix_ids subnet_ids",
+        name="name",
+        keep="location sku zones provisioning_state",
+    ),
+    **_kinds(
+        azure.PublicAddress,
+        resource="address_id prefix_id attached_to",
+        name="name",
+        address="address",
+        keep="location sku allocation zones",
+    ),
+    **_kinds(azure.PublicPrefix, resource="prefix_id", name="name", address="prefix", keep="location sku zones"),
+    **_kinds(azure.ComputeUsage, keep="name"),
+    **_kinds(azure.VmSize, keep="name family restricted"),
+    **_kinds(
+        azure.ArmError,
+        keep="operation code first_seen last_seen",
+        resource="resource_id",
+        text="message target",
+    ),
+    **_kinds(
+        azure.HostLocalReading,
+        node="node",
+        keep="network oldest_leak",
+        address="leaked range_start range_end",
+    ),
+    **_kinds(
+        azure.NodeNetworkConfig,
+        node="node",
+        keep="status",
+    ),
+    **_kinds(
+        azure.NetworkContainer,
+        guid="container_id",
+        keep="assignment_mode container_type status",
+        name="subnet_name",
+        address="subnet_address_space primary_ip node_ip",
+    ),
+    **_kinds(azure.CnsReading, node="node"),
+    **_kinds(azure.IpMasqAgent, address="non_masquerade_cidrs"),
+    **_kinds(azure.EgressReading, resource="resource_id", keep="kind since until"),
+    **_kinds(
+        azure.Neighbour,
+        resource="cluster_id subnet_ids",
+        name="name node_resource_group",
+        keep="network_plugin",
+        address="pod_cidr",
+    ),
+    **_kinds(azure.Coverage, keep="resource_type listed_by", text="because"),
     **_kinds(kubernetes.KarpenterNodeClaim, keep="created_at", derived="name", name="node_pool", node="node"),
 }
 """What every text of the snapshot's types is."""
@@ -189,12 +318,15 @@ _ID: Final = re.compile(
     r"(?<!\w)(?:vpc-cidr-assoc|rtbassoc|eni-attach|eipalloc|eipassoc|subnet|pcx|eni|vpce|vpc|rtb|nat|igw|eigw|tgw"
     r"|vgw|cagw|lgw|scr|pl|sg|acl|ami|lt|fsmt|fs|vol|i)-(?P<digits>[0-9a-f]{8,17})(?![\w-])"
 )
+_GUID: Final = re.compile(r"(?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])")
 _ADDRESS: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}"
 _DASHED: Final = re.compile(r"(?<![\w-])ip-(?P<address>\d{1,3}(?:-\d{1,3}){3})(?![\w-])")
 _ENDINGS: Final = "com|net|org|io|internal|local|corp|lan|cloud|dev"
 _IN_TEXT: Final = re.compile(
     rf"""
       (?P<arn>arn:aws[\w-]*:[\w-]*:[\w-]*:\d*:[\w./:+=,@-]+)
+    | (?P<resource>(?i:/subscriptions/)[\w./()-]*[\w)])
+    | (?P<guid>{_GUID.pattern})
     | (?P<balancer>\bELB\ (?:(?:app|net|gwy)/)?)(?P<balancer_name>[\w-]+)
     | (?P<function>\bAWS\ Lambda\ VPC\ ENI-)(?P<function_name>[\w-]+?)(?=-[0-9a-f]{{8}}-[0-9a-f]{{4}}-|$)
     | (?P<dashed>{_DASHED.pattern.replace("(?P<address>", "(?:")})
@@ -291,6 +423,7 @@ class _Renamer:
     def __init__(self, key: bytes) -> None:
         self._key = hashlib.blake2b(key, digest_size=32).digest()
         self._names: dict[str, str] = {}
+        self._lowered: dict[str, str] = {}
         self._bases: list[str] = []
         self._pods: frozenset[str] = frozenset()
         self._ids: dict[str, str] = {}
@@ -309,12 +442,17 @@ class _Renamer:
             Kind.FILE: cache(self._file),
             Kind.TAINT: self._taint,
             Kind.TAGS: self._tags,
+            Kind.RESOURCE: cache(self._resource),
+            Kind.GUID: self._guid,
+            Kind.PREFIX: self._address,
             Kind.ENVIRONMENT: self._environment,
             Kind.TEXTS: lambda texts: {key: self._text(text) for key, text in texts.items()},
         }
 
         self._by_part: Mapping[str, Callable[[str], str]] = {
             "arn": self._arn,
+            "resource": self._resource,
+            "guid": self._guid,
             "image": self._path,
             "id": self._id,
             "address": self._address,
@@ -350,6 +488,7 @@ class _Renamer:
         width = len(str(len(names)))
         self._names = {name: f"name-{number:0{width}}" for number, name in enumerate(sorted(names), start=1)}
         self._names |= {name: name for name in KEPT}
+        self._lowered = {name.lower(): new for name, new in self._names.items()}
         self._learn_ids(ids)
         self._learn_networks(original)
 
@@ -367,6 +506,7 @@ class _Renamer:
         blocks = [each.cidr_block for each in _items(vpc.cidr_blocks if vpc else None)]
         blocks += [each.cidr_block for each in _items(known.subnets) if isinstance(each.cidr_block, str)]
         blocks += [known.service_cidr] if isinstance(known.service_cidr, str) else []
+        blocks += _azure_ranges(original)
         for block in sorted({found for text in blocks if (found := _block(text)) is not None}, key=_largest_first):
             if self._network_of(block.first) is None:
                 mapped = self._flipped(block.first, block.prefix_length)
@@ -442,6 +582,37 @@ class _Renamer:
         number = int.from_bytes(self._hash("account", text)) % 10**_ACCOUNT_DIGITS
         return f"{number:0{_ACCOUNT_DIGITS}}" if text.isdigit() else text
 
+    def _resource(self, text: str) -> str:
+        """An ARM id: the names in it as everywhere else, its types and its form as they are.
+
+        `/subscriptions/GUID/resourceGroups/NAME/providers/NAMESPACE/TYPE/NAME/…`: names stand at even places, save
+        that two follow upon `providers`.
+        """
+        parts = text.split("/")
+        index = 1
+        while index + 1 < len(parts):
+            kind = parts[index].lower()
+            if kind == "providers":  # a namespace follows, and then a type before the next name
+                index += 2
+                continue
+            name = parts[index + 1]
+            parts[index + 1] = self._guid(name) if kind == "subscriptions" else self._resource_part(name)
+            index += 2
+        return "/".join(parts)
+
+    def _resource_part(self, name: str) -> str:
+        """A name in an ARM id, whose case means nothing: the same whoever wrote it how."""
+        found = self._names.get(name) or self._lowered.get(name.lower())
+        if found is not None:
+            return found
+        return f"name-{self._hash('name', name.lower())[:4].hex()}" if name else name
+
+    def _guid(self, text: str) -> str:
+        if not _GUID.fullmatch(text):
+            return self._in_word(text) if text else text
+        digits = self._hash("guid", text.lower()).hex()
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
+
     # Addresses
 
     def _address(self, text: str) -> str:
@@ -485,7 +656,10 @@ class _Renamer:
         address, slash, length = text.partition("/")
         digits = self._hash("six", address).hex()
         groups = ":".join(digits[start : start + 4] for start in range(0, 24, 4))
-        return f"2001:db8:{groups}{slash}{length}"
+        renamed = f"2001:db8:{groups}"
+        if length.isdecimal() and int(length) <= IPV6_BITS:  # a block has no host bits
+            renamed = str(IPv6Network((renamed, int(length)), strict=False).network_address)
+        return f"{renamed}{slash}{length}"
 
     # Texts
 
@@ -656,6 +830,19 @@ def _items(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else ()
 
 
+def _azure_ranges(original: snapshot.Snapshot) -> Iterator[str]:
+    """The ranges of an AKS cluster within which an address keeps its place."""
+    read = original.azure if isinstance(original.azure, azure.Azure) else azure.Azure()
+    for vnet in _items(read.vnets):
+        yield from _items(vnet.prefixes)
+        for subnet in _items(vnet.subnets):
+            yield from _items(subnet.prefixes)
+    profile = read.cluster.network if isinstance(read.cluster, azure.ManagedCluster) else None
+    if isinstance(profile, azure.NetworkProfile):
+        yield from (text for text in (profile.pod_cidr, profile.service_cidr) if isinstance(text, str))
+    yield from (each.prefix for each in _items(read.public_prefixes) if isinstance(each.prefix, str))
+
+
 def _image_parts(text: str) -> tuple[str, str, str]:
     """Path, separator (`:` or `@`) and version of an image."""
     path, separator, version = text.partition("@")
@@ -709,6 +896,7 @@ def _fixed_ranges() -> Iterator[Block]:
         yield refused
     yield from (block for block, _ in NOT_PUBLICLY_ROUTABLE)
     yield DOCKER_BRIDGE
+    yield from AKS_RESERVED
 
 
 def _untouched_ranges() -> Iterator[Block]:

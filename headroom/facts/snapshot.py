@@ -1,10 +1,12 @@
-"""A cluster at one moment: what AWS, Kubernetes, the CNI's own metrics and the logs say of it."""
+"""A cluster at one moment: what AWS or Azure, Kubernetes, the CNI's own metrics and the logs say of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from headroom.facts.aws import Aws
+from headroom.facts.azure import Azure
+from headroom.facts.forms import Addresses, AnyCidr, Cloud, Pods, Time
 from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.values import NOT_COLLECTED, Fact
 
@@ -72,13 +74,13 @@ class PoolReading:
     """
 
     node: str
-    total_addresses: Fact[int] = NOT_COLLECTED
-    assigned_addresses: Fact[int] = NOT_COLLECTED
-    cooling_addresses: Fact[int] = NOT_COLLECTED
-    interfaces: Fact[int] = NOT_COLLECTED
-    maximum_interfaces: Fact[int] = NOT_COLLECTED
-    maximum_addresses: Fact[int] = NOT_COLLECTED
-    prefixes: Fact[int] = NOT_COLLECTED
+    total_addresses: Fact[Addresses] = NOT_COLLECTED
+    assigned_addresses: Fact[Addresses] = NOT_COLLECTED
+    cooling_addresses: Fact[Addresses] = NOT_COLLECTED
+    interfaces: Fact[Addresses] = NOT_COLLECTED
+    maximum_interfaces: Fact[Addresses] = NOT_COLLECTED
+    maximum_addresses: Fact[Addresses] = NOT_COLLECTED
+    prefixes: Fact[Addresses] = NOT_COLLECTED
     no_available_addresses: Fact[int] = NOT_COLLECTED
     errors: Fact[Mapping[str, int]] = NOT_COLLECTED
     api_errors: Fact[Mapping[str, int]] = NOT_COLLECTED
@@ -100,20 +102,36 @@ class Stated:
         nodes: Number of nodes.
         pods: Number of pods.
         environment: Known CNI settings.
+        network_plugin: AKS: kubenet, azure or none.
+        network_plugin_mode: AKS: overlay, node_subnet or pod_subnet.
+        pod_cidr: AKS: the cluster's pod CIDR.
+        outbound_type: AKS: its outboundType.
+        maximum_nodes: AKS: all pools at the autoscaler's maximum.
+        routes: AKS with kubenet: routes of the nodes' route table.
+        reserved_addresses: AKS with kubenet: files in /var/lib/cni/networks/ on the failing node.
+        live_sandboxes: The sandboxes that run on the failing node.
         other: Whatever else was said, key by key, for people.
     """
 
-    subnet_free_addresses: Fact[int] = NOT_COLLECTED
-    subnet_free_prefixes: Fact[int] = NOT_COLLECTED
+    subnet_free_addresses: Fact[Addresses] = NOT_COLLECTED
+    subnet_free_prefixes: Fact[Addresses] = NOT_COLLECTED
     cni_version: Fact[str] = NOT_COLLECTED
     kubernetes_version: Fact[str] = NOT_COLLECTED
     instance_type: Fact[str] = NOT_COLLECTED
-    pods_on_node: Fact[int] = NOT_COLLECTED
-    interfaces_on_node: Fact[int] = NOT_COLLECTED
-    max_pods: Fact[int] = NOT_COLLECTED
-    nodes: Fact[int] = NOT_COLLECTED
-    pods: Fact[int] = NOT_COLLECTED
+    pods_on_node: Fact[Pods] = NOT_COLLECTED
+    interfaces_on_node: Fact[Pods] = NOT_COLLECTED
+    max_pods: Fact[Pods] = NOT_COLLECTED
+    nodes: Fact[Pods] = NOT_COLLECTED
+    pods: Fact[Pods] = NOT_COLLECTED
     environment: Fact[Mapping[str, str]] = NOT_COLLECTED
+    network_plugin: Fact[str] = NOT_COLLECTED
+    network_plugin_mode: Fact[str] = NOT_COLLECTED
+    pod_cidr: Fact[AnyCidr] = NOT_COLLECTED
+    outbound_type: Fact[str] = NOT_COLLECTED
+    maximum_nodes: Fact[Pods] = NOT_COLLECTED
+    routes: Fact[Pods] = NOT_COLLECTED
+    reserved_addresses: Fact[Pods] = NOT_COLLECTED
+    live_sandboxes: Fact[Pods] = NOT_COLLECTED
     other: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -145,6 +163,7 @@ class Snapshot:
         cluster: The cluster's name.
         collected_at: When, in UTC.
         aws: What AWS says; ``None``: it is no cluster of AWS.
+        azure: What Azure says; ``None``: it is no cluster of Azure.
         kubernetes: What the API server says.
         pools: What ipamd says, node by node.
         lines: Lines of logs and events that mean something to the diagnosis.
@@ -152,10 +171,11 @@ class Snapshot:
         sources: What was read, and what could not be.
     """
 
-    cloud: Fact[str] = NOT_COLLECTED
+    cloud: Fact[Cloud] = NOT_COLLECTED
     cluster: Fact[str] = NOT_COLLECTED
-    collected_at: Fact[str] = NOT_COLLECTED
+    collected_at: Fact[Time] = NOT_COLLECTED
     aws: Fact[Aws] = NOT_COLLECTED
+    azure: Fact[Azure] = NOT_COLLECTED
     kubernetes: Fact[Kubernetes] = NOT_COLLECTED
     pools: Fact[tuple[PoolReading, ...]] = NOT_COLLECTED
     lines: Fact[tuple[Line, ...]] = NOT_COLLECTED

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from headroom.addresses.blocks import LISTED_VALUES, listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.planning.allow_lists import Span
 
 VERSION: Final = 1
 MAX_AGE: Final = timedelta(days=7)
@@ -180,7 +181,7 @@ def clear_for(
     """
     problems = [*_age(record, now, max_age), *_not_audited(record, addresses)]
     accepted = {str(each).casefold() for each in accept_unread}
-    types = {each.type.casefold() for each in (*record.coverage, *record.undecided)}
+    types = {each.type.casefold() for each in record.coverage} | {each.type.casefold() for each in record.undecided}
     problems += [
         Problem(
             rule="audit-accepts",
@@ -224,7 +225,7 @@ def _not_audited(record: AuditRecord, addresses: Sequence[str]) -> list[Problem]
     if not record.new_addresses or not addresses:
         value = "no new address" if not record.new_addresses else "no address"
         return [Problem(rule="audit-addresses", value=value, reason="was audited.", next_step=step)]
-    audited = [ipaddress.ip_network(each) for each in record.new_addresses]
+    audited = [Span.parse(each) for each in record.new_addresses]
     return [
         Problem(
             rule="audit-addresses",
@@ -241,17 +242,12 @@ def _was(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def _within(text: str, audited: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+def _within(text: str, audited: Sequence[Span]) -> bool:
     try:
-        network = ipaddress.ip_network(text)
+        asked = Span.parse(text)
     except ValueError:
         return False
-    return any(
-        network.version == each.version
-        and each.network_address <= network.network_address
-        and network.broadcast_address <= each.broadcast_address
-        for each in audited
-    )
+    return any(each.contains(asked) for each in audited)
 
 
 def _undecided(type_: str, named: Sequence[Named]) -> Problem:

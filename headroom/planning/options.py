@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from headroom.addresses.problems import Problem
 from headroom.capacity.cni_version import check_cni_version
 from headroom.capacity.fleet import TargetAdvice, best_warm_targets, plan_fleet
+from headroom.capacity.limits import max_pods
 from headroom.capacity.settings import DEFAULT_IP_COOLDOWN_SECONDS, CniSettings
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
+from headroom.facts.forms import LARGEST_WHOLE
+from headroom.planning.hand_steps import settings_mended
 from headroom.planning.plan import Option
 from headroom.planning.room import Room, further_space, needs, own_space
 from headroom.planning.situation import Situation, Zone
@@ -46,13 +49,16 @@ class Weighed:
         return any(option.kept for option in self.options if option.name == name)
 
 
-def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[str, float]) -> Weighed:
+def weigh(
+    situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[str, float], *, ahead: bool = False
+) -> Weighed:
     """Weighs every way out against the causes.
 
     Args:
         situation: The cluster.
         diagnosis: Its causes.
         growth_per_day: Addresses a day by zone, as observed; empty: no history was read.
+        ahead: Whether room that is there today is known not to last.
     """
     # What another cause made goes with it; a subnet that is short may need more all the same.
     causes = {
@@ -60,7 +66,7 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
         for cause in diagnosis.causes
         if cause.made_by is None or cause.root_cause is RootCause.SUBNET_EXHAUSTION
     }
-    advice = _advice(situation)
+    advice = advice_for(situation)
     idle = (RootCause.WARM_TARGET, None) in causes
     hit = [zone for zone in situation.zones.values() if zone.stuck] or list(situation.zones.values())
     # Targets that give back what is short cure what they made, and no subnet is needed.
@@ -82,7 +88,7 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
 
     need = needs(situation) if situation.zones else {}
     # Room that is there and not used needs no further room: the CNI's version, say, is what must change.
-    roomy = not fragmented and all(zone.free is not None and zone.free >= zone.short for zone in hit)
+    roomy = not ahead and not fragmented and all(zone.free is not None and zone.free >= zone.short for zone in hit)
     wants_subnets = short and not roomy and not (freed_enough and leaks)
     own = own_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None
     further = further_space(situation, need) if wants_subnets and situation.vpc_blocks and need else None
@@ -104,7 +110,8 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
     )
     options.append(_upgrade_option(situation, upgrade, _has(causes, Detail.CNI_VERSION)))
     options.append(_discovery_option(situation, kept=custom and room is not None, wanted=wants_subnets))
-    options.append(_prefix_option(causes, fragmented=fragmented, room=room is not None, nitro=situation.nitro))
+    dense = _is_dense(situation, causes)
+    options.append(_prefix_option(dense=dense, fragmented=fragmented, room=room is not None, nitro=situation.nitro))
     options.extend(_hand_options(situation, causes))
     return Weighed(
         options=tuple(options),
@@ -113,7 +120,11 @@ def weigh(situation: Situation, diagnosis: Diagnosis, growth_per_day: Mapping[st
         unmet=" ".join(place.reason for place in (own, further) if place is not None)
         if wants_subnets and room is None
         else "",
-        settings={} if room is not None else _settings(situation, causes, advice if idle and not short else None),
+        settings=_settings(situation, causes, advice if idle and not short else None)
+        if room is None
+        else settings_mended(situation)
+        if _has(causes, Detail.CONFIG)
+        else {},
         upgrade=upgrade,
         delete={
             name: count for zone in situation.zones.values() for name, count in zone.leaked.items() if delete_leaked
@@ -144,7 +155,8 @@ def _leaked_option(leaked: Mapping[str, int], *, kept: bool, enough: bool) -> Op
     )
 
 
-def _advice(situation: Situation) -> TargetAdvice | None:
+def advice_for(situation: Situation) -> TargetAdvice | None:
+    """The best warm targets for the cluster's nodes; None where no node is known."""
     nodes = [node for zone in situation.zones.values() for node in zone.nodes]
     return best_warm_targets(nodes, situation.settings) if nodes else None
 
@@ -196,9 +208,26 @@ def _settings(
         found |= {name: str(value) for name, value in advice.best.environment}
     if _has(causes, Detail.COOLDOWN):
         found |= _against_cooldown(situation)
-    if (RootCause.ENI_LIMIT, None) in causes and situation.nitro:
+    if _has(causes, Detail.CONFIG):
+        found |= settings_mended(situation)
+    if situation.nitro and _is_dense(situation, causes):
         found |= {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "1"}
     return found
+
+
+def _is_dense(situation: Situation, causes: Iterable[tuple[RootCause, Detail | None]]) -> bool:
+    """Whether nodes need prefixes to run more pods: at their interface limit, or at a maxPods that allows no more."""
+    causes = tuple(causes)
+    if (RootCause.ENI_LIMIT, None) in causes:
+        return True
+    if (RootCause.ENI_LIMIT, Detail.MAX_PODS) not in causes or situation.settings.prefix_delegation:
+        return False
+    custom = situation.settings.custom_networking
+    return any(
+        node.max_pods is not None and node.max_pods >= max_pods(node.limits, custom_networking=custom).value
+        for zone in situation.zones.values()
+        for node in zone.nodes
+    )
 
 
 def _against_cooldown(situation: Situation) -> dict[str, str]:
@@ -221,8 +250,18 @@ def _cooldown_option(situation: Situation, *, kept: bool) -> Option:
     return Option(name="shorten-cooldown", title=title, kept=kept, reason=reason, source=f"{_CNI} #1700, #2896")
 
 
-def _days(addresses: Mapping[str, int], growth: Mapping[str, float]) -> dict[str, int]:
-    return {zone: int(count / growth[zone]) for zone, count in addresses.items() if growth.get(zone, 0) > 0}
+def days_bought(addresses: Mapping[str, int], growth: Mapping[str, float]) -> dict[str, int]:
+    """Whole days that further addresses last, by zone; a zone that does not grow has none.
+
+    Args:
+        addresses: Addresses by zone.
+        growth: Addresses that go in a day, by zone.
+    """
+    return {
+        zone: int(min(count / growth[zone], LARGEST_WHOLE))
+        for zone, count in addresses.items()
+        if growth.get(zone, 0) > 0
+    }
 
 
 def _subnet_options(  # noqa: PLR0913 - what the two have in common
@@ -252,7 +291,7 @@ def _subnet_options(  # noqa: PLR0913 - what the two have in common
             kept=kept,
             reason=reason,
             addresses=place.addresses,
-            days=_days(place.addresses, growth),
+            days=days_bought(place.addresses, growth),
             source="VPC user guide, vpc-cidr-blocks",
         )
 
@@ -290,10 +329,7 @@ def _discovery_option(situation: Situation, *, kept: bool, wanted: bool) -> Opti
     )
 
 
-def _prefix_option(
-    causes: Iterable[tuple[RootCause, Detail | None]], *, fragmented: bool, room: bool, nitro: bool
-) -> Option:
-    dense = any(root is RootCause.ENI_LIMIT and detail in (None, Detail.MAX_PODS) for root, detail in causes)
+def _prefix_option(*, dense: bool, fragmented: bool, room: bool, nitro: bool) -> Option:
     if fragmented and not room:
         reason = "It is on, and there is no room for new subnets whose /28s would be whole."
     elif fragmented:
@@ -314,6 +350,12 @@ def _prefix_option(
         reason=reason,
         source="EKS user guide, cni-increase-ip-addresses",
     )
+
+
+def _why_mended(situation: Situation) -> str:
+    mended = ", ".join(f"{name}={value}" for name, value in settings_mended(situation).items())
+    what = "The settings contradict each other or the cluster."
+    return f"{what} With {mended} they do not. Each aws-node restarts once." if mended else what
 
 
 def _hand_options(situation: Situation, causes: Iterable[tuple[RootCause, Detail | None]]) -> Iterable[Option]:
@@ -354,7 +396,7 @@ def _hand_options(situation: Situation, causes: Iterable[tuple[RootCause, Detail
             "fix-settings",
             "Mend aws-node's settings",
             (Detail.CONFIG,),
-            "The settings contradict each other or the cluster.",
+            _why_mended(situation),
             "The settings agree with each other.",
         ),
         (

@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from headroom.addresses.association import CIDR_QUOTA
 from headroom.addresses.blocks import Block, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import FULL_SUBNET_FIXED, PRIMARY_ADDRESS_FIXED, CniVersion
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
-from headroom.capacity.settings import live_settings_to_keep
+from headroom.capacity.settings import check_settings, live_settings_to_keep
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, RootCause, Verdict
 from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.names import CLUSTER_NAME_RULE, STACK_NAME_RULE, is_cluster_name, is_stack_name
@@ -18,6 +19,7 @@ from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import known_or
 from headroom.planning.addon import ADDON_NAME, addon_import
 from headroom.planning.conditions import LISTED
+from headroom.planning.hand_steps import hand_work, leaked_file, leaked_step
 from headroom.planning.options import Weighed, weigh
 from headroom.planning.plan import Check, Plan, PlannedFile, Postcondition, Step
 from headroom.planning.room import Room
@@ -34,12 +36,27 @@ ASSOCIATION_SECONDS = 120
 """Time for an association to finish; usually seconds."""
 ROLLOUT_SECONDS = 900
 """Time for aws-node's DaemonSet to roll: a tenth of the nodes at a time (its maxUnavailable of 10 %)."""
+CONTROL_PLANE_SECONDS = 3600
+"""Time that the control plane of EKS may need to learn a CIDR that was added to the VPC (EKS user guide,
+network-reqs)."""
 _PRIMARIES_SHARE_BITS = 2
 """A quarter of a new subnet stays outside its reservations, for the interfaces' own addresses."""
 
 
+_FORESEEN: Final = Cause(
+    root_cause=RootCause.SUBNET_EXHAUSTION,
+    summary="No pod waits yet; an alarm or a forecast says that addresses will run short.",
+)
+"""What a healthy cluster is planned for ahead of time."""
+
+
 def make_plan(
-    snapshot: Snapshot, diagnosis: Diagnosis, *, stack: str = "", growth_per_day: Mapping[str, float] | None = None
+    snapshot: Snapshot,
+    diagnosis: Diagnosis,
+    *,
+    stack: str = "",
+    growth_per_day: Mapping[str, float] | None = None,
+    ahead: bool = False,
 ) -> Plan:
     """The plan for a diagnosis. The same facts give the same plan, byte for byte.
 
@@ -48,15 +65,20 @@ def make_plan(
         diagnosis: What is wrong.
         stack: Name of the stack to write; `<cluster>-emergency` or `<cluster>-density` by default.
         growth_per_day: Addresses a day by zone, as observed; none: options are not weighed in days.
+        ahead: Plan more room for a healthy cluster too, because an alarm or a forecast says that it will run short.
 
     Raises:
         ProblemsError: There is nothing to plan for, or the facts do not suffice; every missing fact is named.
     """
+    verdict = diagnosis.verdict
+    ahead = ahead and verdict is Verdict.HEALTHY
+    if ahead:
+        diagnosis = replace(diagnosis, verdict=Verdict.FOUND, causes=(_FORESEEN,))
     if diagnosis.verdict is not Verdict.FOUND:
         raise ProblemsError([_nothing_to_plan(diagnosis)], subject="plan")
     situation = read_situation(snapshot)
-    _check_names(situation.cluster, stack)
-    weighed = weigh(situation, diagnosis, growth_per_day or {})
+    check_names(situation.cluster, stack)
+    weighed = weigh(situation, diagnosis, growth_per_day or {}, ahead=ahead)
     writes = weighed.room is not None or bool(weighed.settings)
     if writes and situation.problems:
         raise ProblemsError(situation.problems, subject="plan: the facts do not suffice")
@@ -66,14 +88,14 @@ def make_plan(
     return Plan(
         cluster=situation.cluster,
         stack=stack,
-        verdict=diagnosis.verdict.value,
+        verdict=verdict.value,
         causes=tuple(cause.name for cause in diagnosis.causes),
         facts_at=known_or(snapshot.collected_at, ""),
         fingerprint=_digest(foundations),
         foundations=foundations,
         options=weighed.options,
-        files=tuple(_files(situation, weighed, stack)),
-        steps=tuple(_steps(situation, weighed, diagnosis, stack)),
+        files=tuple(_files(situation, weighed, stack, snapshot, diagnosis)),
+        steps=tuple(_steps(situation, weighed, diagnosis, stack, snapshot)),
         rollback=tuple(_rollback(weighed, stack)),
         untouched=tuple(_untouched(situation, weighed)),
         postconditions=tuple(_postconditions(situation, weighed, snapshot)),
@@ -81,7 +103,7 @@ def make_plan(
     )
 
 
-def _check_names(cluster: str, stack: str) -> None:
+def check_names(cluster: str, stack: str) -> None:
     """Refuses names that EKS and Pulumi do not allow: they become part of files' names and of commands.
 
     Raises:
@@ -134,7 +156,8 @@ def recheck(plan: Plan, snapshot: Snapshot) -> tuple[Problem, ...]:
 
 def _nothing_to_plan(diagnosis: Diagnosis) -> Problem:
     steps = {
-        Verdict.HEALTHY: "Nothing is wrong with addresses; `headroom forecast` says for how long.",
+        Verdict.HEALTHY: "Nothing is wrong with addresses; `headroom forecast` says for how long, and --ahead plans "
+        "more room all the same.",
         Verdict.NOT_IP: "What is wrong is not addresses; the diagnosis names it.",
         Verdict.UNDECIDED: "Read what the diagnosis still needs, then plan again.",
     }
@@ -173,9 +196,19 @@ def _digest(foundations: Mapping[str, str]) -> str:
 # The files.
 
 
-def _files(situation: Situation, weighed: Weighed, stack: str) -> Iterator[PlannedFile]:
-    if not stack:
-        return
+def _files(
+    situation: Situation, weighed: Weighed, stack: str, snapshot: Snapshot, diagnosis: Diagnosis
+) -> Iterator[PlannedFile]:
+    if stack:
+        yield from _stack_files(situation, weighed, stack)
+    if weighed.delete:
+        yield leaked_file(situation, weighed.delete, known_or(snapshot.collected_at, ""))
+    for cause in diagnosis.causes:
+        if cause.made_by is None:
+            yield from hand_work(situation, snapshot, cause, room=weighed.room is not None).files
+
+
+def _stack_files(situation: Situation, weighed: Weighed, stack: str) -> Iterator[PlannedFile]:
     settings = weighed.settings
     entries = [*_common_entries(situation, weighed), *_room_entries(situation, weighed)]
     if settings:
@@ -310,12 +343,18 @@ def _settings_entry(situation: Situation, settings: Mapping[str, str]) -> Entry:
         value["force"] = True
     if not situation.nitro:
         value["nitro"] = False
-    kept = ", ".join(sorted(live_settings_to_keep(situation.environment))) or "none"
-    return Entry(
-        key="headroom:cniSettings",
-        value=value,
-        comment=f"Merged over what is live; settings that somebody chose and that stay: {kept}.",
-    )
+    return Entry(key="headroom:cniSettings", value=value, comment=_why_settings(situation, settings))
+
+
+def _why_settings(situation: Situation, settings: Mapping[str, str]) -> str:
+    """Which live settings stay, and which of these do nothing beside what is set."""
+    stay = [name for name in sorted(live_settings_to_keep(situation.environment)) if name not in settings]
+    merged = {**situation.environment, **settings}
+    _, warnings = check_settings(merged, situation.cni_version or PRIMARY_ADDRESS_FIXED, changed=merged.keys())
+    dead = [warning for warning in warnings if warning.rule == "cni-dead-warm-target" and warning.key in stay]
+    sentences = [f"Merged over what is live; settings that somebody chose and that stay: {', '.join(stay) or 'none'}."]
+    sentences += [f"{warning.value} {warning.reason}" for warning in dead]
+    return " ".join(sentences)
 
 
 def _policy(situation: Situation) -> dict[str, Any]:
@@ -338,10 +377,15 @@ def _policy(situation: Situation) -> dict[str, Any]:
 # The steps.
 
 
-def _steps(situation: Situation, weighed: Weighed, diagnosis: Diagnosis, stack: str) -> Iterator[Step]:
+def _steps(
+    situation: Situation, weighed: Weighed, diagnosis: Diagnosis, stack: str, snapshot: Snapshot
+) -> Iterator[Step]:
     for relief in diagnosis.impact.reliefs[:1] if diagnosis.impact else ():
         yield Step(what=f"Now, by hand: {relief.what}", command=relief.command, takes="a minute", undo=relief.undo)
-    yield from _hand_steps(situation, weighed, diagnosis.causes)
+    # With prefixes to come, nodes are rolled once these are on.
+    later = [cause for cause in diagnosis.causes if cause.detail is Detail.MAX_PODS and weighed.settings]
+    first = [cause for cause in diagnosis.causes if cause not in later]
+    yield from _hand_steps(situation, weighed, first, snapshot)
     if len(situation.vpc_blocks) >= (situation.cidr_quota or CIDR_QUOTA) and weighed.unmet:
         region = f" --region {situation.region}" if situation.region else ""
         yield Step(
@@ -352,7 +396,16 @@ def _steps(situation: Situation, weighed: Weighed, diagnosis: Diagnosis, stack: 
         )
     if stack:
         yield from _stack_steps(situation, weighed, stack)
-    if weighed.keeps("custom-networking"):
+    for cause in later:
+        yield from hand_work(situation, snapshot, cause, room=weighed.room is not None).steps
+    if weighed.keeps("custom-networking") and situation.without_eni_config:
+        yield Step(
+            what="Have the stack make an ENIConfig for each zone (`headroom:customNetworking`), then replace nodes",
+            command=f"pulumi up --policy-pack policies --policy-pack-config stacks/policy.{stack}.json",
+            takes="minutes a node",
+            touches="the nodes: each is replaced",
+        )
+    elif weighed.keeps("custom-networking"):
         yield Step(
             what="Point the ENIConfig of each zone at its new subnet (`pulumi stack output` names them), then replace "
             "nodes: with custom networking on, a node keeps the subnet that it started with",
@@ -393,17 +446,10 @@ def _stack_steps(situation: Situation, weighed: Weighed, stack: str) -> Iterator
     )
 
 
-def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause]) -> Iterator[Step]:
+def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause], snapshot: Snapshot) -> Iterator[Step]:
     region = f" --region {situation.region}" if situation.region else ""
     if weighed.delete:
-        yield Step(
-            what=f"Delete the {len(weighed.delete)} interfaces that hang on nothing; they hold "
-            f"{sum(weighed.delete.values()):,} addresses",
-            command=f"printf '%s\\n' {' '.join(sorted(weighed.delete))} | "
-            f"xargs -n 1 aws ec2 delete-network-interface{region} --network-interface-id",
-            takes="seconds each",
-            touches="nothing: EC2 refuses to delete an interface that is attached",
-        )
+        yield leaked_step(situation, weighed.delete)
     if weighed.upgrade or any(cause.detail is Detail.CNI_VERSION for cause in causes):
         yield from _upgrade_steps(situation, weighed, region)
     for cause in causes:
@@ -416,6 +462,8 @@ def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause])
             )
         elif cause.made_by is None and cause.detail is not None and cause.detail in _BY_HAND:
             yield _BY_HAND[cause.detail]
+        elif cause.made_by is None:
+            yield from hand_work(situation, snapshot, cause, room=weighed.room is not None).steps
 
 
 _BY_HAND: Mapping[Detail, Step] = {
@@ -423,31 +471,9 @@ _BY_HAND: Mapping[Detail, Step] = {
         what="Attach AmazonEKS_CNI_Policy to the role that the evidence names, or allow it the calls that are denied",
         takes="a minute; ipamd asks again within seconds",
     ),
-    Detail.MAX_PODS: Step(
-        what="Raise maxPods where nodes are made (launch template, NodeClass, kubelet), and roll the nodes",
-        takes="minutes a node",
-        touches="the nodes: each is replaced",
-    ),
-    Detail.REGIONAL_QUOTA: Step(
-        what="Ask for more network interfaces in the Region",
-        command="aws service-quotas request-service-quota-increase --service-code vpc --quota-code L-DF5E4CA3 "
-        "--desired-value …",
-        takes="minutes to days",
-    ),
-    Detail.NODE_SUBNET_FULL: Step(
-        what="Make a node group (or widen Karpenter's subnetSelectorTerms) in subnets that have room; the subnets of a "
-        "managed node group cannot be changed",
-        takes="minutes",
-        touches="nothing that runs, until the old group is drained",
-    ),
     Detail.THROTTLING: Step(
         what="Take away what calls so often: a low WARM_IP_TARGET, an exhausted subnet, another controller",
         takes="minutes",
-    ),
-    Detail.CONFIG: Step(
-        what="Mend the setting that the evidence names; `headroom check` judges the result",
-        takes="minutes",
-        touches="aws-node, a tenth of the nodes at a time",
     ),
     Detail.AUTO_MODE: Step(
         what="Set podSubnetSelectorTerms and podSecurityGroupSelectorTerms in a NodeClass of your own (the default one "
@@ -591,6 +617,18 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
         expected={"since": known_or(snapshot.collected_at, "")},
         patience_seconds=patience,
     )
+    if room is not None and situation.stuck_pods:
+        secondary = room.secondary is not None
+        yield Postcondition(
+            check=Check.LOGS_READ,
+            title="Logs of pods in the new subnets can be read, as exec could",
+            subjects=tuple(str(block) for block in room.blocks.values()),
+            patience_seconds=max(patience, CONTROL_PLANE_SECONDS) if secondary else patience,
+            source="EKS user guide, network-reqs: the control plane may take an hour to learn a new CIDR; until then "
+            "logs and exec of what is in it fail"
+            if secondary
+            else "",
+        )
 
 
 def _rounds(situation: Situation) -> int:

@@ -76,6 +76,8 @@ class Situation:
         most_stuck: The most of them on one node.
         pod_subnets: Ids of the subnets that carry the CNI's role tag.
         nitro: Whether every node can have prefixes.
+        ip_family: ipv4 or ipv6.
+        without_eni_config: Whether custom networking is on and it is known that no ENIConfig names a subnet.
         problems: What must be known before a stack file can be written.
     """
 
@@ -99,6 +101,8 @@ class Situation:
     most_stuck: int = 0
     pod_subnets: tuple[str, ...] = ()
     nitro: bool = True
+    ip_family: str = ""
+    without_eni_config: bool = False
     problems: tuple[Problem, ...] = ()
 
 
@@ -148,12 +152,18 @@ def read_situation(snapshot: Snapshot) -> Situation:
         zones=zones,
         routes=_routes(aws),
         peers=_peers(aws),
-        service_cidr=Block.parse(aws.service_cidr) if isinstance(aws.service_cidr, str) else None,
+        service_cidr=Block.parse(aws.service_cidr)
+        if isinstance(aws.service_cidr, str) and ":" not in aws.service_cidr  # that of an IPv6 cluster
+        else None,
         cidr_quota=known(aws.vpc_cidr_quota),
         stuck_pods=tuple(sorted(f"{pod.namespace}/{pod.name}" for pod in waiting)),
         most_stuck=max(stuck.values(), default=0),
         pod_subnets=tuple(sorted(subnet.subnet_id for subnet in items(aws.subnets) if _takes_pods(subnet))),
         nitro=all(limit.hypervisor == "nitro" or limit.bare_metal for limit in limits.values()),
+        ip_family=known_or(aws.ip_family, ""),
+        without_eni_config=settings.custom_networking
+        and is_known(kubernetes.eni_configs)
+        and not any(known(each.subnet_id) for each in items(kubernetes.eni_configs)),
         problems=tuple(problems),
     )
 

@@ -10,15 +10,20 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from headroom.addresses.azure import azure_usable_addresses
 from headroom.addresses.blocks import Block, usable_addresses
 from headroom.diagnosis.verdict import Diagnosis, Verdict
 from headroom.facts.aws import Aws, Interface
+from headroom.facts.azure import ArmError, Azure, AzureSubnet
 from headroom.facts.kubernetes import Kubernetes, Pod
 from headroom.facts.snapshot import Line, Origin, Snapshot
 from headroom.facts.values import Reason, Unknown, items, known, known_or
 
 LEFT_ALONE: Final = frozenset({"cloud", "cluster", "collected_at", "stated", "sources"})
 """Fields of a snapshot that nobody reads anywhere: whoever asks knows them."""
+
+NOTES: Final = frozenset({"coverage", "unread_workloads"})
+"""Fields that say how others were read, and are read nowhere themselves."""
 
 ROOMY: Final = 500
 """Free addresses that a subnet claims to have where another reading says otherwise."""
@@ -41,6 +46,7 @@ class Fault(StrEnum):
     FIRST_HALF = "first half"
     SECOND_HALF = "second half"
     CONTRADICTED = "contradicted"
+    DENIED_IN_PART = "denied in part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +97,12 @@ def spoiled(snapshot: Snapshot, *, every_reason: bool = True) -> Iterator[Spoile
             changed = _changed(snapshot, place.path, change)
             if changed != snapshot:
                 yield Spoiled(where=str(place), fault=fault, snapshot=changed)
-    for where in ("aws", "kubernetes"):
-        yield Spoiled(where=f"{where}.*", fault=Fault.DENIED, snapshot=_all_denied(snapshot, where))
-    for name, contradict in CONTRADICTIONS.items():
+    for where in ("aws", "azure", "kubernetes"):
+        if known(getattr(snapshot, where)) is not None:
+            yield Spoiled(where=f"{where}.*", fault=Fault.DENIED, snapshot=_all_denied(snapshot, where))
+    for changed in _workloads_denied_in_part(snapshot):
+        yield Spoiled(where="kubernetes.unread_workloads", fault=Fault.DENIED_IN_PART, snapshot=changed)
+    for name, contradict in {**CONTRADICTIONS, **AKS_CONTRADICTIONS}.items():
         changed = contradict(snapshot)
         if changed != snapshot:
             yield Spoiled(where=name, fault=Fault.CONTRADICTED, snapshot=changed)
@@ -152,9 +161,19 @@ def _changed(value: Any, path: tuple[tuple[str, bool], ...], change: Change) -> 
 
 def _all_denied(snapshot: Snapshot, where: str) -> Snapshot:
     """As a role without a single permission reads it."""
-    kind = {"aws": Aws, "kubernetes": Kubernetes}[where]
+    kind: type[Any] = {"aws": Aws, "azure": Azure, "kubernetes": Kubernetes}[where]
     denied = Unknown(Reason.DENIED, "spoiled for a test")
-    return replace(snapshot, **{where: kind(**{field.name: denied for field in fields(kind)})})
+    made = kind(**{field.name: denied for field in fields(kind) if field.name not in NOTES})
+    return replace(snapshot, **{where: made})
+
+
+def _workloads_denied_in_part(snapshot: Snapshot) -> Iterator[Snapshot]:
+    """As a role reads it that may list all kinds of workloads but one."""
+    kubernetes = known(snapshot.kubernetes)
+    workloads = items(kubernetes.workloads) if kubernetes is not None else ()
+    for kind in sorted({each.kind for each in workloads}):
+        left = tuple(each for each in workloads if each.kind != kind)
+        yield _of_kubernetes(snapshot, workloads=left, unread_workloads={kind: "denied (spoiled for a test)"})
 
 
 # Readings that contradict each other.
@@ -253,6 +272,72 @@ def _instances_of_others(snapshot: Snapshot) -> Snapshot:
     )
 
 
+def _of_azure(snapshot: Snapshot, **changes: Any) -> Snapshot:
+    azure = known(snapshot.azure)
+    return snapshot if azure is None else replace(snapshot, azure=replace(azure, **changes))
+
+
+def _azure(snapshot: Snapshot) -> Azure:
+    return known_or(snapshot.azure, Azure())
+
+
+def _roomy_in_azure(snapshot: Snapshot) -> Snapshot:
+    """Subnets of AKS of a moment at which they had room."""
+
+    def roomy(subnet: AzureSubnet) -> AzureSubnet:
+        blocks = [Block.parse(text) for text in items(subnet.prefixes)]
+        usable = sum(azure_usable_addresses(block) for block in blocks)
+        return replace(subnet, used_addresses=0, usable_addresses=usable, ip_configurations=0)
+
+    vnets = tuple(
+        replace(vnet, subnets=tuple(roomy(subnet) for subnet in items(vnet.subnets)))
+        for vnet in items(_azure(snapshot).vnets)
+    )
+    return _of_azure(snapshot, vnets=vnets) if vnets else snapshot
+
+
+def _reserved_before(snapshot: Snapshot) -> Snapshot:
+    """host-local's files of a moment at which every one was a pod's."""
+    readings = tuple(replace(each, reserved=each.live, leaked=()) for each in items(_azure(snapshot).host_local))
+    return _of_azure(snapshot, host_local=readings) if readings else snapshot
+
+
+def _sandboxes_of_all(snapshot: Snapshot) -> Snapshot:
+    """Sandboxes of another node: as many as host-local has files."""
+    readings = tuple(replace(each, live=each.reserved) for each in items(_azure(snapshot).host_local))
+    return _of_azure(snapshot, host_local=readings) if readings else snapshot
+
+
+def _few_routes(snapshot: Snapshot) -> Snapshot:
+    """Another route table: with one route."""
+    tables = tuple(replace(each, routes=items(each.routes)[:1]) for each in items(_azure(snapshot).route_tables))
+    return _of_azure(snapshot, route_tables=tables) if tables else snapshot
+
+
+OLD_REFUSALS: Final = {
+    "SubnetIsFull": ("does not have enough capacity for 4 IP addresses.", None),
+    "InsufficientSubnetSize": ("Insufficient subnet size.", "networkProfile.podCIDR"),
+    "RouteTableRouteLimitExceeded": ("cannot have more than 400 routes", None),
+}
+"""What Azure may have refused last month, for a reason that is gone."""
+
+
+def _old_refusal(code: str, message: str, target: str | None) -> Callable[[Snapshot], Snapshot]:
+    def contradict(snapshot: Snapshot) -> Snapshot:
+        error = ArmError(
+            operation="Microsoft.ContainerService/managedClusters/agentPools/write",
+            resource_id="",
+            code=code,
+            message=message,
+            target=target,
+            first_seen="2026-01-31T03:12:44Z",
+            last_seen="2026-01-31T03:12:44Z",
+        )
+        return _of_azure(snapshot, errors=(*items(_azure(snapshot).errors), error))
+
+    return contradict
+
+
 OLD_WORDS: Final = {
     "InsufficientFreeAddressesInSubnet": "InsufficientFreeAddressesInSubnet: The specified subnet does not have "
     "enough free addresses to satisfy the request.",
@@ -292,6 +377,15 @@ CONTRADICTIONS: Final[Mapping[str, Callable[[Snapshot], Snapshot]]] = {
     **{f"an old line of {code}": _old_line(text) for code, text in OLD_WORDS.items()},
 }
 """Pairs of readings that cannot both be of now, by what is wrong with one of them."""
+
+AKS_CONTRADICTIONS: Final[Mapping[str, Callable[[Snapshot], Snapshot]]] = {
+    "subnets of Azure that claim to have room": _roomy_in_azure,
+    "reservations of a moment before": _reserved_before,
+    "sandboxes of another node": _sandboxes_of_all,
+    "another route table": _few_routes,
+    **{f"an old refusal, {code}": _old_refusal(code, *said) for code, said in OLD_REFUSALS.items()},
+}
+"""The same of what Azure and the nodes of AKS say."""
 
 
 # What may come of it.

@@ -5,7 +5,7 @@ from typing import Final
 
 from headroom.diagnosis.verdict import Cause, Diagnosis, Escalation, History, Impact, Needed, Verdict
 from headroom.report.pictures import FREE, LEGEND
-from headroom.report.terminal import next_command
+from headroom.report.terminal import next_command, remedy
 from headroom.report.text import VERDICTS, clean, counted, headline, not_yet_said, of_whole
 
 MARKS: Final = {Verdict.FOUND: "❌", Verdict.HEALTHY: "✅", Verdict.NOT_IP: "⚠️", Verdict.UNDECIDED: "❔"}
@@ -30,7 +30,8 @@ def to_markdown(diagnosis: Diagnosis, *, source: str = "") -> str:
 
 def _lines(diagnosis: Diagnosis, source: str) -> Iterator[str]:
     cluster = f" · `{_code(diagnosis.cluster)}`" if diagnosis.cluster else ""
-    yield f"**Headroom: {VERDICTS[diagnosis.verdict]}**{cluster}"
+    read_at = f" · facts of {_text(diagnosis.collected_at, 40)}" if diagnosis.collected_at else ""
+    yield f"**Headroom: {VERDICTS[diagnosis.verdict]}**{cluster}{read_at}"
     yield ""
     yield f"{MARKS[diagnosis.verdict]} {_text(headline(diagnosis), 400)}"
     for cause in diagnosis.causes:
@@ -43,6 +44,8 @@ def _lines(diagnosis: Diagnosis, source: str) -> Iterator[str]:
         yield from _history(diagnosis.history)
     if diagnosis.impact is not None:
         yield from _impact(diagnosis.impact)
+    if remedy(diagnosis):
+        yield from ["", f"**Do:** {_text(remedy(diagnosis), 800)}"]
     following = next_command(diagnosis, source)
     if following:
         yield ""
@@ -99,6 +102,8 @@ def _impact(impact: Impact) -> Iterator[str]:
                 f"{of_whole(each.ready, each.desired)} | {_text(each.why, 400)} |"
             )
         yield from _more(len(impact.workloads), "further workload")
+    if impact.unread:
+        yield from ["", "Not read:", "", *(f"- {_text(each, 500)}" for each in impact.unread[:SHOWN])]
     if impact.autoscalers:
         stuck = [
             f"- {_text(each.kind)} {_text(each.name, 120)}: {_text(each.why, 500)}"

@@ -19,8 +19,9 @@ from headroom.diagnosis.readings import environment_of
 from headroom.diagnosis.verdict import Cause, Diagnosis, Factor, History, Impact, Verdict, ZoneAddresses
 from headroom.facts.snapshot import Snapshot, Source
 from headroom.planning.plan import Plan
+from headroom.report.forecast_picture import ForecastView
 from headroom.report.pictures import FREE, LEGEND, Picture, class_of, sign, subnet_picture
-from headroom.report.terminal import next_command
+from headroom.report.terminal import next_command, remedy
 from headroom.report.text import (
     SHOWN_ITEMS,
     VERDICTS,
@@ -94,6 +95,7 @@ def render_page(  # noqa: PLR0913 - the parts of a page
     *,
     snapshot: Snapshot | None = None,
     plan: Plan | None = None,
+    forecasts: Sequence[ForecastView] = (),
     differences: Sequence[str] = (),
     no_plan: str = "",
     source: str = "",
@@ -105,6 +107,7 @@ def render_page(  # noqa: PLR0913 - the parts of a page
         diagnosis: What was found.
         snapshot: The facts; without them there are no maps.
         plan: The plan; without one there is no such part.
+        forecasts: What the history of free addresses says of each zone or subnet.
         differences: What the plan changes, as unified diffs.
         no_plan: Why there is no plan.
         source: How the facts were given, such as `--cluster prod-use1`, for the command that follows.
@@ -129,6 +132,7 @@ def render_page(  # noqa: PLR0913 - the parts of a page
         settings=_settings(snapshot),
         impact=diagnosis.impact,
         plan=plan,
+        forecasts=forecasts,
         differences=[_difference(text) for text in differences if text],
         no_plan=no_plan,
         sources=_sources(snapshot),
@@ -138,6 +142,7 @@ def render_page(  # noqa: PLR0913 - the parts of a page
         free=FREE,
         version=version,
         next_command=next_command(diagnosis, source),
+        remedy=remedy(diagnosis),
         unread=[each for each in _sources(snapshot) if each.outcome],
     )
     return page

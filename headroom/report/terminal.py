@@ -4,11 +4,14 @@ Off a terminal it is plain text, one fact a line, each line beginning with its k
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
+from headroom.diagnosis.mitigation import mitigation
 from headroom.diagnosis.verdict import Cause, Diagnosis, Evidence, History, Impact, Needed, RuledOut, Verdict
 from headroom.report.pictures import LEGEND
-from headroom.report.text import VERDICTS, clean, counted, first_and_more, headline, not_yet_said, of_whole
+from headroom.report.text import VERDICTS, age, clean, counted, first_and_more, headline, not_yet_said, of_whole
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -35,22 +38,55 @@ _COLOURS: Final = {
 def next_command(diagnosis: Diagnosis, source: str) -> str:
     """The command that follows; `source` is how the facts were given, such as `--cluster prod-use1`."""
     if diagnosis.verdict is Verdict.FOUND:
-        return f"headroom plan {source}".strip()
-    if diagnosis.verdict is Verdict.UNDECIDED and diagnosis.needed:
-        return diagnosis.needed[0].command
+        # `headroom plan` writes for EKS; in Azure the remedy is told in words.
+        return "" if diagnosis.cloud == "azure" else f"headroom plan {source}".strip()
+    if diagnosis.verdict is Verdict.UNDECIDED:
+        return diagnosis.needed[0].command if diagnosis.needed else ""
+    if diagnosis.verdict is Verdict.HEALTHY and diagnosis.cloud != "azure":
+        return f"headroom forecast --cluster {quote(diagnosis.cluster or 'NAME')}"
     return ""
+
+
+def _following(diagnosis: Diagnosis, source: str) -> str:
+    """The same for somebody at a terminal; what is not addresses goes, as a page, to whoever it belongs to."""
+    if diagnosis.verdict is Verdict.NOT_IP or remedy(diagnosis):
+        return f"headroom report {source}".strip()
+    return next_command(diagnosis, source)
+
+
+def remedy(diagnosis: Diagnosis) -> str:
+    """What helps at once and for good, where no plan says it."""
+    if diagnosis.cloud != "azure" or diagnosis.verdict is not Verdict.FOUND:
+        return ""
+    advice = mitigation(diagnosis)
+    at_once = advice.immediate.removeprefix("Operator: ")
+    return f"{at_once[:1].upper()}{at_once[1:]} For good: {advice.long_term}"
+
+
+def facts_of(diagnosis: Diagnosis, now: datetime | None) -> str:
+    """Whose facts they are, of when, and how old; empty where none of it is known."""
+    parts = [clean(diagnosis.cluster)] if diagnosis.cluster else []
+    if diagnosis.collected_at:
+        parts.append(f"facts of {clean(diagnosis.collected_at, 40)}")
+        old = age(diagnosis.collected_at, now) if now is not None else ""
+        parts += [old] if old else []
+    return ", ".join(parts)
 
 
 # Plain text.
 
 
-def plain_lines(diagnosis: Diagnosis, *, source: str = "") -> Iterator[str]:
-    """The diagnosis, one fact a line, for grep."""
+def plain_lines(diagnosis: Diagnosis, *, source: str = "", now: datetime | None = None) -> Iterator[str]:
+    """The diagnosis, one fact a line, for grep.
+
+    Args:
+        diagnosis: What was found.
+        source: How the facts were given, such as `--cluster prod-use1`, for the command that follows.
+        now: The time, from which the facts have their age; ``None``: it is not told.
+    """
     yield f"verdict: {diagnosis.verdict.value}: {clean(headline(diagnosis))}"
-    if diagnosis.cluster:
-        yield f"cluster: {clean(diagnosis.cluster)}" + (
-            f", facts of {clean(diagnosis.collected_at, 40)}" if diagnosis.collected_at else ""
-        )
+    if facts_of(diagnosis, now):
+        yield f"{'cluster' if diagnosis.cluster else 'facts'}: {facts_of(diagnosis, now)}"
     yield from _plain_causes(diagnosis)
     if diagnosis.history is not None:
         yield from _plain_history(diagnosis.history)
@@ -61,7 +97,9 @@ def plain_lines(diagnosis: Diagnosis, *, source: str = "") -> Iterator[str]:
     for escalation in diagnosis.escalations:
         met = {True: "met", False: "not met", None: "unknown"}[escalation.met]
         yield f"escalation: {met}: {clean(escalation.condition)}: {clean(escalation.because)}"
-    following = next_command(diagnosis, source)
+    if remedy(diagnosis):
+        yield f"do: {remedy(diagnosis)}"
+    following = _following(diagnosis, source)
     if following:
         yield f"next: {clean(following, 1000)}"
 
@@ -103,6 +141,8 @@ def _plain_impact(impact: Impact) -> Iterator[str]:
         )
     if len(impact.workloads) > PLAIN_ROWS:
         yield f"restore: and {counted(len(impact.workloads) - PLAIN_ROWS, 'further workload')}"
+    for each_unread in impact.unread[:PLAIN_ROWS]:
+        yield f"unread: {clean(each_unread, 700)}"
     for stuck in impact.autoscalers[:PLAIN_ROWS]:
         yield f"scaling: {clean(stuck.kind)} {clean(stuck.name)}: {clean(stuck.why, 700)}"
     for relief in impact.reliefs[:PLAIN_ROWS]:
@@ -134,8 +174,15 @@ def _owner(owner: str) -> str:
 # On a terminal.
 
 
-def print_terminal(diagnosis: Diagnosis, console: "Console", *, source: str = "") -> None:
-    """The screen for somebody on call."""
+def print_terminal(diagnosis: Diagnosis, console: "Console", *, source: str = "", now: datetime | None = None) -> None:
+    """The screen for somebody on call.
+
+    Args:
+        diagnosis: What was found.
+        console: Where it is printed.
+        source: How the facts were given, such as `--cluster prod-use1`, for the command that follows.
+        now: The time, from which the facts have their age; ``None``: it is not told.
+    """
     from rich.text import Text  # noqa: PLC0415 - only where somebody looks
 
     rows: list[tuple[str, list[RenderableType]]] = []
@@ -146,16 +193,12 @@ def print_terminal(diagnosis: Diagnosis, console: "Console", *, source: str = ""
             causes += _cause_rows(cause, diagnosis, said)
         rows.append(("CAUSE", causes))
     else:
-        words: list[RenderableType] = [
-            Text.assemble((VERDICTS[diagnosis.verdict], _COLOURS[diagnosis.verdict]), f"  {clean(headline(diagnosis))}")
-        ]
-        words += [Text(_evidence(item), style="dim") for other in diagnosis.not_ip for item in other.evidence[:2]]
-        if diagnosis.ruled_out:
-            words.append(_keyed([("not it", Text(_ruled_out(diagnosis.ruled_out)))]))
-        rows.append(("VERDICT", words))
+        rows.append(("VERDICT", list(_verdict_rows(diagnosis))))
     open_readings = _open_readings(diagnosis.needed)
     if open_readings:
         rows[-1][1].append(_keyed(open_readings))
+    if facts_of(diagnosis, now):
+        rows[0][1].append(Text(facts_of(diagnosis, now), style="dim"))
     if diagnosis.history is not None and diagnosis.history.summary:
         rows.append(("HOW", [Text(clean(diagnosis.history.summary, 1200))]))
     if diagnosis.impact is not None:
@@ -163,9 +206,8 @@ def print_terminal(diagnosis: Diagnosis, console: "Console", *, source: str = ""
     met = [escalation for escalation in diagnosis.escalations if escalation.met]
     if met:
         rows.append(("CALL", [Text(f"{clean(each.condition)}: {clean(each.because)}", style="yellow") for each in met]))
-    following = next_command(diagnosis, source)
-    if following:
-        rows.append(("NEXT", [Text(clean(following, 1000), style="bold cyan")]))
+    last = (("DO", remedy(diagnosis), ""), ("NEXT", _following(diagnosis, source), "bold cyan"))
+    rows += [(label, [Text(clean(line, 1000), style=style)]) for label, line, style in last if line]
     for label, content in rows:
         console.print(_section(label, content))
         console.print()
@@ -196,6 +238,16 @@ def _keyed(pairs: Iterable[tuple[str, "Text"]]) -> "RenderableType":
     return grid
 
 
+def _verdict_rows(diagnosis: Diagnosis) -> Iterator["RenderableType"]:
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    yield Text.assemble((VERDICTS[diagnosis.verdict], _COLOURS[diagnosis.verdict]), f"  {clean(headline(diagnosis))}")
+    for other in diagnosis.not_ip:
+        yield from (Text(_evidence(item), style="dim") for item in other.evidence[:2])
+    if diagnosis.ruled_out:
+        yield _keyed([("not it", Text(_ruled_out(diagnosis.ruled_out)))])
+
+
 def _cause_rows(cause: Cause, diagnosis: Diagnosis, said: set[tuple[str, str]]) -> Iterator["RenderableType"]:
     from rich.text import Text  # noqa: PLC0415 - as above
 
@@ -210,7 +262,8 @@ def _cause_rows(cause: Cause, diagnosis: Diagnosis, said: set[tuple[str, str]]) 
             yield table
     shown = SHOWN_EVIDENCE if cause is diagnosis.causes[0] else 1
     pairs = [
-        ("evidence" if index == 0 else "", Text(_evidence(item))) for index, item in enumerate(cause.evidence[:shown])
+        ("evidence" if index == 0 else "", Text(_evidence(item)))
+        for index, item in enumerate(_various(cause.evidence)[:shown])
     ]
     if len(cause.evidence) > shown:
         pairs.append(("", Text(f"and {counted(len(cause.evidence) - shown, 'further reading')}", style="dim")))
@@ -219,6 +272,12 @@ def _cause_rows(cause: Cause, diagnosis: Diagnosis, said: set[tuple[str, str]]) 
         pairs.append(("not it", Text(_ruled_out(ruled_out))))
     if pairs:
         yield _keyed(pairs)
+
+
+def _various(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """One reading of each kind first, then the others: three subnets' figures must not hide what EC2 said."""
+    first = {item.what: item for item in reversed(evidence)}
+    return sorted(evidence, key=lambda item: first[item.what] is not item)
 
 
 def _subnet_table(history: History, of_cause: set[str]) -> "RenderableType | None":
@@ -273,6 +332,8 @@ def _hit_rows(impact: Impact) -> Iterator["RenderableType"]:
         f"{counted(impact.stuck_pods, 'pod')} stuck in {counted(len(impact.workloads), 'workload')}, behind "
         f"{counted(impact.services, 'Service')}." + (f" Restore first: {order}." if order else "")
     )
+    if impact.unread:
+        yield Text(f"Not read: {clean(' '.join(impact.unread), 700)}", style="dim")
     if impact.autoscalers:
         lines = [
             f"{clean(each.kind)} {clean(each.name, 80)} {clean(each.why, 300)}"

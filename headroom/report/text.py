@@ -1,6 +1,7 @@
 """Text of others, made fit to be shown: names, messages and log lines come from clusters and are not to be trusted."""
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from headroom.diagnosis.verdict import Diagnosis, RuledOut, Verdict
@@ -36,6 +37,29 @@ def clean(text: object, limit: int = SHOWN_CHARACTERS) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its unit: `1 pod`, `2 pods`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+_UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
+
+
+def age(read_at: str, now: datetime) -> str:
+    """How old facts are, such as `3 minutes old`; empty where nobody knows.
+
+    Args:
+        read_at: When they were read (ISO 8601).
+        now: The time, with its zone.
+    """
+    try:
+        read = datetime.fromisoformat(read_at)
+    except ValueError:
+        return ""
+    seconds = (now - (read if read.tzinfo is not None else read.replace(tzinfo=UTC))).total_seconds()
+    if seconds < 0:
+        return ""
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{counted(int(seconds // length), unit)} old"
+    return "just read"
 
 
 def of_whole(part: int | None, whole: int | None) -> str:

@@ -87,6 +87,29 @@ def test_steps_that_come_again_are_the_trend() -> None:
     assert "steps that come again" in found.reason
 
 
+def test_growth_that_began_counts_from_there_and_growth_that_ended_is_over() -> None:
+    level = [(day, 3000.0 - 40 * max(0, day - 46)) for day in range(60)]
+    found = forecast([Reading(day * DAY_SECONDS, value) for day, value in level])
+    assert found.per_day == pytest.approx(-40)
+    assert found.reason == "60 days of history, the last 14 days go another way and alone count."
+    fallen = [(day, 3000.0 - 40 * min(day, 40)) for day in range(60)]
+    found = forecast([Reading(day * DAY_SECONDS, value) for day, value in fallen])
+    assert (found.trend, found.now, found.days_until_empty) == ("none", 1400, None)
+
+
+def test_a_stair_that_is_level_for_two_weeks_has_not_turned() -> None:
+    found = forecast(history(steps=tuple((day, -300) for day in (3, 16, 30, 44))))
+    assert found.trend == "falling"
+    assert found.per_day == pytest.approx(-300 / 13.5, rel=0.25)
+    assert "another way" not in found.reason
+
+
+def test_two_times_that_somebody_added_room_are_no_growth_and_two_workloads_are() -> None:
+    added = forecast(history(level=1000, steps=((20, 1000), (40, 1000))))
+    assert (added.trend, len(added.steps)) == ("none", 2)
+    assert forecast(history(steps=((20, -500), (40, -500)))).trend == "falling"
+
+
 @pytest.mark.parametrize(
     "disturbances",
     [

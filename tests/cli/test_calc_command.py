@@ -22,7 +22,7 @@ EXAMPLES = {
     "subnet": "--nodes 30 --pods-per-node 100 --instance-type m5.8xlarge --set ENABLE_PREFIX_DELEGATION=true "
     "--set WARM_PREFIX_TARGET=1",
     "free": "--within 10.0.0.0/22 --used 10.0.1.0/24 --prefix-length 24 --count 9",
-    "blocks": "--subnet 10.0.0.0/20 --used 10.0.0.17 --used 10.9.0.0/16",
+    "blocks": "--subnet 10.0.0.0/20 --used 10.0.0.17 --used 10.0.9.0/24",
     "association": "--existing 10.0.0.0/16 --candidate 172.16.0.0/16",
     "layout": "--within 100.64.0.0/16 --zone us-east-1a --zone us-east-1b --prefix-length 18",
     "overlay": "--pod-cidr 10.244.0.0/16 --pool apps:10:300 --kubenet",

@@ -126,8 +126,26 @@ def test_custom_networking_is_a_flag_or_a_setting() -> None:
 
 def test_more_pods_than_max_pods_are_limited_and_said() -> None:
     run = calc("node", "--limits", "3,10", "--pods", "1000000000", "--max-pods", "12", "--json")
-    assert (run.code, run.data["assigned"], run.data["limitedBy"]) == (0, 12, "max-pods")
+    assert (run.code, run.data["assigned"], run.data["limitedBy"]) == (1, 12, "max-pods")
     assert "pods-above-max-pods" in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("--instance-type m5.large --pods 29 --max-pods 110", 1, "2 pods of 29 wait for an address for ever"),
+        ("--instance-type m5.large --pods 27 --max-pods 110", 0, ""),
+        ("--limits 2,3 --pods 4 --pods 5 --max-pods 110", 1, "1 pod of 5 waits"),
+        ("--instance-type m5.large --pods 12 --set MAX_ENI=1", 1, "3 pods of 12 wait"),
+        ("--instance-type m5.large --pods 28 --after-peak 29 --max-pods 110", 1, "1 pod of 28 waits"),
+        ("--instance-type m5.large --pods 5 --after-peak 27", 0, ""),
+    ],
+)
+def test_pods_that_wait_for_ever_are_a_finding(words: str, code: int, said: str) -> None:
+    run = calc("node", *words.split())
+    assert run.code == code
+    assert said in run.out
+    assert ("problem" in run.out) == (code == 1)
 
 
 def test_zero_pods_are_answered() -> None:
@@ -137,8 +155,9 @@ def test_zero_pods_are_answered() -> None:
 
 def test_settings_that_contradict_each_other_are_reckoned_and_warned_of() -> None:
     run = calc("node", "--limits", "3,10", "--pods", "12", "--set", "MINIMUM_IP_TARGET=5", "--json")
-    assert (run.code, run.data["assigned"], run.data["limitedBy"]) == (0, 5, "minimum-ip-target")
+    assert (run.code, run.data["assigned"], run.data["limitedBy"]) == (1, 5, "minimum-ip-target")
     assert "cni-minimum-without-warm" in run.err
+    assert "pods-without-address" in run.err
 
 
 def test_every_bad_option_is_told_at_once() -> None:

@@ -94,10 +94,23 @@ def test_maps_are_counted(options: str, expected: tuple[int | str, ...]) -> None
     assert tuple(found.values()) == expected
 
 
-def test_what_lies_outside_is_said_beside_the_answer() -> None:
-    run = calc(*words("blocks --subnet 10.0.0.0/24 --used 10.0.1.1 --used 0.0.0.0/0 --json"))
-    assert run.data["map"] == "#" * 16
-    assert "1 address or block lies outside" in run.err
+def test_what_is_used_in_another_subnet_is_refused_since_the_map_would_look_free() -> None:
+    options = (
+        "--used 10.0.1.1 --used 10.0.0.4 --used 10.9.0.0/16 --reserved 10.0.2.0/28 --reserved-for-prefixes 10.0.3.0/28"
+    )
+    last = (
+        ", outside of 10.0.0.0/24. Give what is in this subnet only: DescribeNetworkInterfaces takes the filter "
+        "subnet-id."
+    )
+    assert refused("blocks", *words(f"--subnet 10.0.0.0/24 {options}")) == [
+        f"--used names 10.0.1.1 and 10.9.0.0/16{last}",
+        f"--reserved names 10.0.2.0/28{last}",
+        f"--reserved-for-prefixes names 10.0.3.0/28{last}",
+    ]
+
+
+def test_a_used_block_may_be_larger_than_the_subnet() -> None:
+    assert answer("blocks", *words("--subnet 10.0.0.0/24 --used 0.0.0.0/0"))["map"] == "#" * 16
 
 
 @pytest.mark.parametrize(

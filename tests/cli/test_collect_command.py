@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from headroom.cli import main
+from headroom.collect import azure_snapshot as azure_reading
 from headroom.collect import snapshot as reading
 from headroom.facts.aws import Aws, Interface, Subnet, Vpc
 from headroom.facts.document import dump, load
@@ -176,13 +177,17 @@ def test_the_permissions_are_printed_as_files_to_hand_on() -> None:
     assert kinds == ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
 
 
+NAME_IT = "Name it: `aws eks list-clusters` or `az aks list --output table` lists them."
 NAME_A_FILE = "Name a file in a folder that exists, or - for standard output."
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "--cluster: No cluster is given. Name the EKS cluster: `aws eks list-clusters` lists them."),
+        (
+            (),
+            f"--cluster: No cluster is given. {NAME_IT}",
+        ),
         (
             ("--cluster", "x", "-o", "."),
             f"--output: . cannot be written: it is a folder. {NAME_A_FILE}",
@@ -231,3 +236,38 @@ def test_at_a_terminal_a_spinner_tells_what_is_read(answer: Answer) -> None:
 def test_equal_snapshots_give_equal_bytes(answer: Answer) -> None:
     answer(SNAPSHOT)
     assert collect("--cluster", "prod-use1", "-o", "-").out == dump(SNAPSHOT)
+
+
+def test_an_aks_cluster_needs_its_resource_group() -> None:
+    run = collect("--cloud", "aks", "--cluster", "aks-prod", "-o", "-")
+    assert (run.code, run.out) == (2, "")
+    assert run.err == (
+        "headroom collect: 1 problem\n  - --resource-group: No resource group is given for aks-prod. "
+        "Give --resource-group: `az aks list --output table` shows each cluster's.\n"
+    )
+
+
+def test_the_options_of_aks_reach_its_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def read(cluster: str, **options: Any) -> Snapshot:
+        asked.append({"cluster": cluster, **options})
+        return replace(SNAPSHOT, cloud="azure", sources=(Source(name="azure managedClusters", items=1, calls=1),))
+
+    monkeypatch.setattr(azure_reading, "collect_aks", read)
+    words = ["--cloud", "aks", "--subscription", "s", "--resource-group", "rg", "--endpoint-url", "https://arm"]
+    run = collect(*words, "--cluster", "aks-prod", "-o", "-")
+    assert "1 Azure calls (budget 12)" in run.err
+    (given,) = asked
+    assert (given["cluster"], given["subscription"], given["resource_group"]) == ("aks-prod", "s", "rg")
+    assert given["options"] == {"base_url": "https://arm", "credential_scopes": ["https://arm/.default"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins"),
+    [("azure", '{\n  "Name": "Headroom reader"'), ("rbac-aks", "# What `headroom collect --cloud aks`")],
+)
+def test_what_a_reader_of_aks_may_do_is_printed(kind: str, begins: str) -> None:
+    run = collect("--permissions", kind)
+    assert run.code == 0
+    assert run.out.startswith(begins)

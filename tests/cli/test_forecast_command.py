@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -16,9 +17,7 @@ from headroom.capacity.forecast import Reading
 from headroom.capacity.forecast import forecast as forecast_of
 from headroom.cli.forecast import forecast
 from headroom.report.chart import HEIGHT, LABEL, WIDTH, chart
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.collect.conftest import matrix, server
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -127,6 +126,52 @@ def test_bad_rows_and_bad_numbers_are_told_together(tmp_path: Path) -> None:
     assert len(told) == 4
 
 
+def test_with_facts_each_way_out_is_told_in_days_and_subnets_find_their_zone(tmp_path: Path) -> None:
+    facts = Path(__file__).parents[1] / "incidents" / "eks-healthy" / "facts.json"
+    subnets = json.loads(facts.read_text(encoding="utf-8"))["aws"]["subnets"]
+    name = next(each["subnetId"] for each in subnets if each["cidrBlock"] == "10.20.16.0/22")
+    file = history(tmp_path / "free.csv", ("", name, 90, 9), columns="")
+    result = run("--csv", file, "--facts", str(facts), "--json")
+    data = json.loads(result.output)
+    (zone,) = data["zones"]
+    assert (zone["zone"], zone["usable"]) == ("us-east-1a", 1019)
+    options = {each["name"]: each for each in data["options"]}
+    assert options["secondary-cidr"]["addresses"]["us-east-1a"] == 16_379
+    assert options["secondary-cidr"]["days"] == {"us-east-1a": pytest.approx(16_379 / 9, abs=20)}
+    text = run("--csv", file, "--facts", str(facts)).output
+    assert "16,379 in us-east-1a" in text
+    assert "unknown: no history" in text, "the other zones have none"
+
+
+def test_what_takes_a_zones_addresses_is_told_by_subnet(tmp_path: Path) -> None:
+    file = history(tmp_path / "free.csv", ("z", "a1", 500, 9), ("z", "a2", 400, 3), ("z", "a3", 300, 0))
+    data = json.loads(run("--csv", file, "--json").output)
+    assert data["zones"][0]["takenPerDay"] == pytest.approx({"a1": 9, "a2": 3}, abs=0.1)
+    assert data["subnets"][0]["takenPerDay"] == {}, "nobody counts what holds them"
+
+
+def test_from_prometheus_the_default_query_gives_subnets_and_their_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMETHEUS_TOKEN", raising=False)
+    labels = {"subnetid": "subnet-0a1", "az": "us-east-1a", "cidrblock": "10.0.0.0/22"}
+    values = [(hour * 3600.0, str(200 - hour / 24 * 4)) for hour in range(24 * 40)]
+    with server((200, matrix((labels, values)))) as (url, _):
+        result = run("--prometheus", url, "--json")
+    assert result.stderr.startswith("Reading 56 days from Prometheus: min by (subnetid, az, cidrblock)")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    assert [text.partition(" since")[0] for text in data["warnings"]] == [
+        "subnet-0a1 addresses has no value",
+        "us-east-1a addresses has no value",
+    ], "its values are of 1970"
+    assert [each["addresses"]["daysUntilEmpty"] for each in data["zones"] + data["subnets"]] == [
+        pytest.approx(10, abs=0.5)
+    ] * 2
+
+
+def test_a_query_without_a_server_is_refused() -> None:
+    assert any("is for Prometheus." in text for text in refused("--csv", "-", "--query", "up"))
+
+
 # From CloudWatch.
 
 
@@ -149,6 +194,7 @@ def publish(cloudwatch: Any, cluster: str, subnet: str, *, end: float, rate: flo
         shared = {"Dimensions": dimensions, "Timestamp": now - timedelta(hours=hour)}
         data.append({**shared, "MetricName": "FreeAddresses", "Value": free})
         data.append({**shared, "MetricName": "FreePercent", "Value": 100 * free / 1019})
+        data += [{**shared, "MetricName": "HeldAddresses", "Value": 800 - 0.75 * rate * hour / 24}] * bool(subnet)
     cloudwatch.put_metric_data(Namespace="Headroom", MetricData=data)
 
 
@@ -162,6 +208,8 @@ def test_the_published_history_of_a_cluster_is_read_by_zone_and_subnet(cloudwatc
     data = json.loads(result.stdout)
     (zone,), (subnet,) = data["zones"], data["subnets"]
     assert subnet["usable"] == 1019
+    assert zone["takenPerDay"] == {"subnet-0a1": 20}
+    assert subnet["takenPerDay"] == {"held by nodes for pods": 15, "the rest": 5}
     for place in (zone, subnet):
         assert place["addresses"]["daysUntilEmpty"] == pytest.approx(5, abs=0.5)
 

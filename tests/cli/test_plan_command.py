@@ -8,12 +8,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headroom.addresses.problems import ProblemsError
+from headroom.cli import verify as verifying
 from headroom.cli.plan import plan
 from headroom.cli.verify import verify
+from headroom.collect import pod_logs
 from headroom.facts.document import dump
-from headroom.facts.kubernetes import Kubernetes
+from headroom.facts.kubernetes import Kubernetes, Pod
+from headroom.facts.pod_logs import LogAccess
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Reason, Unknown
+from headroom.planning.plan import Check, Plan, Postcondition, plan_to_json
 from headroom.rehearsal import made
 
 STACK = "stacks/Pulumi.prod-use1-emergency.yaml"
@@ -146,3 +150,80 @@ def test_verify_is_undecided_where_nothing_can_be_read(facts: Path, tmp_path: Pa
 def test_verify_refuses_what_is_no_plan(facts: Path) -> None:
     result = CliRunner().invoke(verify, ["--facts", str(facts), "--plan", str(facts)])
     assert isinstance(result.exception, ProblemsError)
+
+
+RUNS = Pod(namespace="shop", name="web-1", node="ip-1", ip="100.64.0.9", phase="Running", ready=True)
+WAITS = Pod(namespace="shop", name="web-2", node="ip-1", phase="Pending", waiting="ContainerCreating")
+READ = LogAccess(pod="shop/web-1", address="100.64.0.9", node="ip-1", read=True)
+CLOSED = replace(READ, read=False, because="dial tcp 10.68.204.17:10250: i/o timeout")
+DENIED = replace(READ, read=Unknown(Reason.DENIED, "the API server answered 403 Forbidden"))
+
+
+def watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *readings: tuple[tuple[Pod, ...], LogAccess]
+) -> tuple[Result, int]:
+    """`headroom verify` against a cluster whose pods and logs are these, one reading after the other, then the last."""
+    made_plan = Plan(
+        cluster="prod-use1",
+        stack="prod-use1-emergency",
+        verdict="found",
+        postconditions=(
+            Postcondition(check=Check.STUCK_PODS_RUNNING, title="Pods run", patience_seconds=900),
+            Postcondition(check=Check.LOGS_READ, title="Logs come", subjects=("100.64.0.0/18",), patience_seconds=3600),
+        ),
+    )
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan_to_json(made_plan)), encoding="utf-8")
+    asked: list[tuple[str, str]] = []
+
+    def read_facts(_: object) -> Snapshot:
+        pods, _log = readings[min(len(asked), len(readings) - 1)]
+        return Snapshot(cluster="prod-use1", kubernetes=Kubernetes(pods=pods))
+
+    def logs_of(cluster: str, pods: tuple[Pod, ...], *, context: str) -> tuple[LogAccess, ...]:
+        _pods, log = readings[min(len(asked), len(readings) - 1)]
+        asked.append((cluster, context))
+        return (log,) if pods else ()
+
+    monkeypatch.setattr(verifying, "read_facts", read_facts)
+    monkeypatch.setattr(pod_logs, "logs_of", logs_of)
+    monkeypatch.setattr(verifying, "EVERY_SECONDS", 0)
+    words = ["--cluster", "prod-use1", "--context", "prod", "--plan", str(path)]
+    result = CliRunner().invoke(verify, words)
+    assert set(asked) == {("prod-use1", "prod")}
+    return result, len(asked)
+
+
+def test_verify_waits_for_a_kubelet_that_is_not_reached_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, rounds = watched(tmp_path, monkeypatch, ((RUNS,), CLOSED), ((RUNS,), CLOSED), ((RUNS,), READ))
+    assert (result.exit_code, rounds) == (0, 3)
+    told = [line.partition(" s  ")[2] for line in result.output.splitlines() if "Logs come" in line]
+    assert told == [
+        (
+            "… Logs come: The API server does not reach the kubelet of shop/web-1 on ip-1: "
+            "dial tcp 10.68.204.17:10250: i/o timeout."
+        ),
+        "✓ Logs come: Read: shop/web-1 (100.64.0.9).",
+    ]
+
+
+def test_logs_that_may_not_be_read_leave_verify_undecided_once_nothing_else_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [((RUNS, WAITS), DENIED)] * 5
+    result, rounds = watched(tmp_path, monkeypatch, *waiting, ((RUNS,), DENIED))
+    assert (result.exit_code, rounds) == (3, 6)
+    assert "rbac-verify" in result.output
+
+
+def test_limits_are_a_stack_of_their_own_and_its_names_are_checked_too(tmp_path: Path) -> None:
+    facts = Path(__file__).parents[1] / "incidents" / "eks-node-subnet-full" / "facts.json"
+    result = call("--facts", facts, "--limits", "--folder", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("stacks/*")) == [
+        "stacks/Pulumi.prod-use1-limits.yaml",
+        "stacks/policy.prod-use1-limits.json",
+    ]
+    assert "is no name of a Pulumi stack" in problems(call("--facts", facts, "--limits", "--stack", "../evil"))

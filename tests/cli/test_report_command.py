@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import sys
 from pathlib import Path
 from unittest import mock
@@ -50,7 +51,27 @@ def test_a_snapshot_becomes_a_page_with_its_plan_and_markdown_beside_it(facts: P
     assert "subnet_exhaustion" in written
     assert "100.64.0.0/16" in written, "the plan adds a secondary CIDR"
     assert f"headroom plan --facts {facts}" in written
-    assert text.read_text(encoding="utf-8").startswith("**Headroom: Cause found** · `prod-use1`\n")
+    assert text.read_text(encoding="utf-8").startswith(
+        "**Headroom: Cause found** · `prod-use1` · facts of 2026-03-03T21:14:00Z\n"
+    )
+
+
+REFUSED = (
+    '{"level":"error","ts":"2026-03-03T20:27:17Z","caller":"ipamd/ipamd.go","msg":"Failed to CreateNetworkInterface '
+    'InsufficientFreeAddressesInSubnet: The specified subnet does not have enough free addresses"}\n'
+)
+
+
+def test_a_case_a_bundle_and_logs_become_the_page_of_their_diagnosis(facts: Path, tmp_path: Path) -> None:
+    page, log, case = tmp_path / "r.html", tmp_path / "ipamd.log", tmp_path / "case.yaml"
+    log.write_text(REFUSED, encoding="utf-8")
+    line = {"origin": "ipamd_log", "text": REFUSED.strip()}
+    case.write_text(json.dumps({"lines": [line], "known": {"cloud": "aws"}}), encoding="utf-8")
+    for words in (("--case", str(case)), ("--log", str(log)), ("--bundle", str(facts), "--log", str(log))):
+        run = report(*words, "-o", str(page))
+        written = page.read_text(encoding="utf-8")
+        assert (run.code, "subnet_exhaustion" in written) == (1, True), words
+        assert "headroom plan --cluster NAME" in written, "a plan needs the facts of a whole cluster"
 
 
 def test_the_page_goes_to_stdout_on_request_and_the_plan_can_be_left_out(facts: Path) -> None:
@@ -73,8 +94,10 @@ def test_a_healthy_cluster_ends_with_0_and_an_empty_snapshot_undecided(tmp_path:
     ("arguments", "words"),
     [
         (("--facts", "nowhere.json"), "nowhere.json cannot be read"),
-        ((), "Neither --facts nor --cluster is given."),
-        (("--facts", "x", "--cluster", "y"), "--facts and --cluster are both given."),
+        ((), "Nothing is given to read."),
+        (("--facts", "x", "--cluster", "y"), "--cluster and --facts are both given."),
+        (("ipamd.log",), "ipamd.log follows no option that says what it is."),
+        (("--log", "nowhere.log"), "nowhere.log cannot be read"),
     ],
 )
 def test_bad_input_is_one_message(arguments: tuple[str, ...], words: str) -> None:
@@ -88,3 +111,17 @@ def test_a_page_that_cannot_be_written_is_said(facts: Path, tmp_path: Path) -> N
     run = report("--facts", str(facts), "-o", str(tmp_path / "no" / "r.html"))
     assert run.code == 2
     assert "cannot be written" in run.err
+
+
+def test_a_history_is_drawn_zone_by_zone_and_a_bad_one_refused(facts: Path, tmp_path: Path) -> None:
+    subnets = json.loads(facts.read_text(encoding="utf-8"))["aws"]["subnets"]
+    name = next(each["subnetId"] for each in subnets if each["zone"] == "us-east-1a")
+    rows = [f"{hour * 3600},{name},{900 - hour // 4}" for hour in range(24 * 30)]
+    history = tmp_path / "free.csv"
+    history.write_text("\n".join(["time,subnet,freeAddresses", *rows]), encoding="utf-8")
+    page = report("--facts", str(facts), "--history", str(history), "-o", "-").out
+    assert '<h3 id="forecast-1-title"><bdi>us-east-1a</bdi></h3>' in page
+    history.write_text("time,subnet\n", encoding="utf-8")
+    refused = report("--facts", str(facts), "--history", str(history), "-o", "-")
+    assert refused.code == 2
+    assert "has no column freeAddresses or free28" in refused.err

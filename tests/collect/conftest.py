@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ class ApiServerStub:
         lists: Objects by path of their collection; a path that is not there is answered 404.
         answers: Whole answers by path: bytes.
         failures: HTTP status and reason by path.
+        messages: The message of a failure by path.
         cut_short: Paths whose answers break off in the middle.
         slow: Paths that are answered only after ``released`` is set.
     """
@@ -51,6 +53,7 @@ class ApiServerStub:
     lists: dict[str, list[Object]] = field(default_factory=dict)
     answers: dict[str, bytes] = field(default_factory=dict)
     failures: dict[str, tuple[int, str]] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
     cut_short: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
     released: threading.Event = field(default_factory=threading.Event)
@@ -72,7 +75,8 @@ class ApiServerStub:
             self.released.wait(10)
         if path in self.failures:
             status, reason = self.failures[path]
-            return status, json.dumps({"kind": "Status", "reason": reason, "code": status}).encode()
+            said = {"message": self.messages[path]} if path in self.messages else {}
+            return status, json.dumps({"kind": "Status", "reason": reason, "code": status, **said}).encode()
         if path in self.answers:
             body = self.answers[path]
         elif path in self.lists:
@@ -89,17 +93,24 @@ class ApiServerStub:
 
 
 def selected(item: Object, selector: str) -> bool:
-    """Whether a field selector over the top of an object picks it."""
+    """Whether a field selector picks an object."""
     for requirement in filter(None, selector.split(",")):
         name, _, value = requirement.partition("!=")
         if _:
-            if item.get(name) == value:
+            if field_of(item, name) == value:
                 return False
         else:
             name, _, value = requirement.partition("=")
-            if item.get(name) != value:
+            if field_of(item, name) != value:
                 return False
     return True
+
+
+def field_of(item: Object, name: str) -> Any:
+    """A field by its path, such as metadata.name."""
+    for part in name.split("."):
+        item = item.get(part, {})
+    return item
 
 
 @pytest.fixture
@@ -122,6 +133,7 @@ def api() -> Iterator[ApiServerStub]:
                 "/apis/apps/v1/deployments",
                 "/apis/apps/v1/statefulsets",
                 "/apis/apps/v1/daemonsets",
+                "/apis/batch/v1/cronjobs",
                 "/apis/batch/v1/jobs",
                 "/apis/autoscaling/v2/horizontalpodautoscalers",
                 "/apis/discovery.k8s.io/v1/endpointslices",
@@ -519,3 +531,42 @@ def read(aws: World, cluster: ApiServerStub, kubeconfig: Path) -> Callable[..., 
         return collect_from(name, options.pop("client", aws.client), context, region=REGION, **options)
 
     return go
+
+
+# A Prometheus server
+
+
+@contextmanager
+def server(*answers: tuple[int, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """A server that gives these answers one after the other, the last one again; and what it was asked."""
+    asked: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, body = answers[min(len(asked), len(answers) - 1)]
+            asked.append(self)
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(raw)))
+            if code in {301, 302}:
+                self.send_header("Location", "http://127.0.0.1:1/")
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}", asked
+    finally:
+        running.shutdown()
+        running.server_close()
+        thread.join()
+
+
+def matrix(*series: tuple[dict[str, str], list[tuple[float, str]]], **more: Any) -> dict[str, Any]:
+    result = [{"metric": labels, "values": [[time, value] for time, value in values]} for labels, values in series]
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}, **more}

@@ -282,6 +282,7 @@ def test_a_bare_node_is_known_to_say_nothing() -> None:
         created_at=None,
         kubelet_version=None,
         os_image=None,
+        pod_cidr=None,
     )
 
 

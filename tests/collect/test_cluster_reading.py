@@ -18,7 +18,16 @@ from headroom.collect.budget import budget, missing
 from headroom.collect.permissions import permissions
 from headroom.facts.aws import Aws, Vpc
 from headroom.facts.document import dump, load
-from headroom.facts.kubernetes import CniDaemonSet, Event, Kubernetes, Pod, Service, Workload
+from headroom.facts.kubernetes import (
+    CniDaemonSet,
+    CniNode,
+    CronJob,
+    Event,
+    Kubernetes,
+    Pod,
+    Service,
+    Workload,
+)
 from headroom.facts.snapshot import Line, Origin
 from headroom.facts.values import Reason, Unknown, items
 from tests.collect.conftest import (
@@ -346,6 +355,7 @@ def test_the_rbac_roles_allow_what_is_read_and_nothing_else(read: Read, cluster:
     install(cluster, "karpenter.sh", "v1", nodepools=[], nodeclaims=[])
     install(cluster, "karpenter.k8s.aws", "v1", ec2nodeclasses=[])
     install(cluster, "crd.k8s.amazonaws.com", "v1alpha1", eniconfigs=[])
+    install(cluster, "vpcresources.k8s.aws", "v1alpha1", cninodes=[])
     install(cluster, "eks.amazonaws.com", "v1", nodeclasses=[])
     read(interesting=bool)
     asked = {request for path in cluster.paths() if (request := resource_of(path)) is not None}
@@ -455,12 +465,12 @@ FORBIDDEN = (403, "Forbidden", Reason.DENIED)
         ("/api/v1/events", {"events"}, (429, "TooManyRequests", Reason.THROTTLED)),
         ("/api/v1/events", {"events"}, (500, "InternalError", Reason.UNREACHABLE)),
         ("/api/v1/services", {"services"}, FORBIDDEN),
-        ("/apis/apps/v1/daemonsets", {"workloads", "cni_daemon_set", "kube_proxy_ready"}, FORBIDDEN),
-        ("/apis/apps/v1/deployments", {"workloads"}, FORBIDDEN),
+        ("/apis/apps/v1/daemonsets", {"cni_daemon_set", "kube_proxy_ready"}, FORBIDDEN),
+        ("/apis/batch/v1/cronjobs", {"cron_jobs"}, FORBIDDEN),
         ("/apis/autoscaling/v2/horizontalpodautoscalers", {"autoscalers"}, FORBIDDEN),
         ("/apis/policy/v1/poddisruptionbudgets", {"disruption_budgets"}, FORBIDDEN),
         ("/apis/scheduling.k8s.io/v1/priorityclasses", {"priority_classes"}, FORBIDDEN),
-        ("/apis", {"eni_configs", "node_pools", "node_classes", "node_claims"}, FORBIDDEN),
+        ("/apis", {"eni_configs", "cni_nodes", "node_pools", "node_classes", "node_claims"}, FORBIDDEN),
     ],
 )
 def test_a_read_that_the_api_server_refuses_makes_its_own_values_unknown(
@@ -472,6 +482,105 @@ def test_a_read_that_the_api_server_refuses_makes_its_own_values_unknown(
     assert unknown_fields(kubernetes_of(snapshot)) == dict.fromkeys(unknown, reason)
     assert any(f"answered {status} {said}" in each.outcome for each in snapshot.sources)
     assert not isinstance(aws_of(snapshot).interfaces, Unknown)
+
+
+WORKLOAD_PATHS = {
+    "DaemonSet": "/apis/apps/v1/daemonsets",
+    "Deployment": "/apis/apps/v1/deployments",
+    "Job": "/apis/batch/v1/jobs",
+    "StatefulSet": "/apis/apps/v1/statefulsets",
+}
+
+
+@pytest.mark.parametrize("kind", WORKLOAD_PATHS)
+def test_a_kind_of_workload_that_may_not_be_read_leaves_the_others_known(
+    read: Read, cluster: ApiServerStub, kind: str
+) -> None:
+    whole = kubernetes_of(read())
+    cluster.failures[WORKLOAD_PATHS[kind]] = (403, "Forbidden")
+    found = kubernetes_of(read())
+    assert items(found.workloads) == tuple(each for each in items(whole.workloads) if each.kind != kind)
+    assert found.workloads == items(found.workloads), "known, though perhaps of none"
+    assert found.unread_workloads.keys() == {kind}
+    assert found.unread_workloads[kind].startswith("denied (")
+
+
+def test_where_no_kind_of_workload_may_be_read_they_are_unknown(read: Read, cluster: ApiServerStub) -> None:
+    cluster.failures |= dict.fromkeys(WORKLOAD_PATHS.values(), (403, "Forbidden"))
+    found = kubernetes_of(read())
+    assert isinstance(found.workloads, Unknown)
+    assert found.unread_workloads == {}
+
+
+def test_cronjobs_their_runs_and_cninodes_are_read(read: Read, cluster: ApiServerStub) -> None:
+    job = {"parallelism": 3, "template": {"spec": {"priorityClassName": "batch-low", "containers": []}}}
+    cluster.lists["/apis/batch/v1/cronjobs"] = [
+        {
+            "metadata": {"namespace": "batch", "name": "report"},
+            "spec": {"schedule": "*/5 * * * *", "concurrencyPolicy": "Forbid", "jobTemplate": {"spec": job}},
+            "status": {"active": [{"name": "report-1"}], "lastScheduleTime": "2026-03-03T20:45:00Z"},
+        }
+    ]
+    cluster.lists["/apis/batch/v1/jobs"] = [
+        {
+            "metadata": {
+                "namespace": "batch",
+                "name": "report-1",
+                "ownerReferences": [{"kind": "CronJob", "name": "report", "controller": True}],
+            },
+            "spec": job,
+            "status": {},
+        }
+    ]
+    feature = {"name": "CustomNetworking", "value": "us-east-1a"}
+    trunk = {"id": "eni-1", "branches": [{"id": "eni-2", "vlanID": 1}]}
+    install(
+        cluster,
+        "vpcresources.k8s.aws",
+        "v1alpha1",
+        cninodes=[
+            {
+                "metadata": {"name": "node-a"},
+                "spec": {"features": [{"name": "SecurityGroupsForPods"}, feature]},
+                "status": {"trunkInterface": trunk},
+            }
+        ],
+    )
+    found = kubernetes_of(read())
+    assert found.cron_jobs == (
+        CronJob(
+            namespace="batch",
+            name="report",
+            schedule="*/5 * * * *",
+            concurrency_policy="Forbid",
+            parallelism=3,
+            active=1,
+            last_scheduled="2026-03-03T20:45:00Z",
+            priority_class="batch-low",
+        ),
+    )
+    assert [(each.name, each.owner) for each in items(found.workloads) if each.kind == "Job"] == [
+        ("report-1", "CronJob/report")
+    ]
+    assert found.cni_nodes == (
+        CniNode(
+            name="node-a",
+            features={"SecurityGroupsForPods": "", "CustomNetworking": "us-east-1a"},
+            trunk_interface="eni-1",
+            branch_interfaces=("eni-2",),
+        ),
+    )
+
+
+def test_an_instance_type_that_ec2_does_not_describe_leaves_the_others_known(
+    read: Read, cluster: ApiServerStub
+) -> None:
+    node = cluster.lists["/api/v1/nodes"][0]
+    other = {**node, "metadata": {**node["metadata"], "name": "node-odd"}}
+    other["metadata"]["labels"] = {**node["metadata"]["labels"], "node.kubernetes.io/instance-type": "y1.odd"}
+    cluster.lists["/api/v1/nodes"].append(other)
+    found = aws_of(read())
+    assert found.instance_types == (), "EC2 knows no such type, and that is no failure of the others"
 
 
 def test_where_the_api_servers_version_cannot_be_read_that_of_eks_stands(read: Read, cluster: ApiServerStub) -> None:

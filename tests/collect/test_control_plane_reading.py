@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from headroom.collect.kubernetes_objects import pod as pod_facts
 from headroom.collect.permissions import permissions
+from headroom.collect.pod_logs import logs_of
 from headroom.collect.session import choose_context
 from headroom.collect.snapshot import collect_from
 from headroom.facts.kubernetes import Kubernetes
-from headroom.facts.values import Unknown, items
+from headroom.facts.values import Reason, Unknown, items
 from headroom.rehearsal.control_plane import ControlPlane, start_control_plane
 from headroom.rehearsal.kube import (
     DAEMON_SETS,
@@ -27,6 +29,7 @@ from headroom.rehearsal.kube import (
     Resource,
     kube_from,
 )
+from headroom.rehearsal.node_network import NodeNetwork
 from headroom.rehearsal.scenarios.cluster import wait_for
 from headroom.rehearsal.tools import find_tools
 from tests.collect.conftest import CLUSTER, REGION, SYSTEM, World, daemon_set
@@ -68,7 +71,11 @@ LABELS = {"app": "checkout"}
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with start_control_plane(find_tools(), tmp_path_factory.mktemp("plane")) as running:
+    # The way to nodes leads nowhere: nothing of this machine's network answers for them.
+    with (
+        NodeNetwork() as nodes,
+        start_control_plane(find_tools(), tmp_path_factory.mktemp("plane"), nodes=nodes.socket) as running,
+    ):
         yield running
 
 
@@ -232,19 +239,28 @@ def install_eni_configs(client: Kube) -> None:
 @pytest.fixture(scope="module")
 def kubeconfig(plane: ControlPlane, kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig of somebody who has the printed roles and no other."""
-    kube.create(
-        ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": READER, "namespace": SYSTEM}}
-    )
     for document in yaml.safe_load_all(permissions("rbac")):
+        if not document["kind"].endswith("Binding"):
+            kube.create(ROLES[document["kind"]], document)
+    return kubeconfig_of(READER, ("rbac",), plane, kube, tmp_path_factory.mktemp("reader"))
+
+
+def kubeconfig_of(name: str, kinds: tuple[str, ...], plane: ControlPlane, kube: Kube, folder: Path) -> Path:
+    """A kubeconfig of a new account, to which the printed roles of these kinds are bound."""
+    kube.create(
+        ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": SYSTEM}}
+    )
+    for document in (each for kind in kinds for each in yaml.safe_load_all(permissions(kind))):
         if document["kind"].endswith("Binding"):
-            document["subjects"] = [{"kind": "ServiceAccount", "name": READER, "namespace": SYSTEM}]
-        kube.create(ROLES[document["kind"]], document)
-    path = ACCOUNTS.path(namespace=SYSTEM, name=READER, subresource="token")
+            document["subjects"] = [{"kind": "ServiceAccount", "name": name, "namespace": SYSTEM}]
+            document["metadata"]["name"] += f"-{name}"
+            kube.create(ROLES[document["kind"]], document)
+    path = ACCOUNTS.path(namespace=SYSTEM, name=name, subresource="token")
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     token = kube.request("POST", path, body=request)["status"]["token"]
     content = json.loads(plane.kubeconfig.read_text(encoding="utf-8"))
     content["users"][0]["user"] = {"token": token}
-    file = tmp_path_factory.mktemp("reader") / "kubeconfig"
+    file = folder / "kubeconfig"
     file.write_text(json.dumps(content), encoding="utf-8")
     return file
 
@@ -307,3 +323,20 @@ def test_the_printed_roles_read_no_secret_and_change_nothing(kubeconfig: Path) -
             reader.request(method, path, body=body)
         assert refused.value.reason == "Forbidden", path
     reader.close()
+
+
+def test_logs_need_the_verifiers_role_beside_the_readers(
+    kubeconfig: Path, plane: ControlPlane, kube: Kube, tmp_path: Path
+) -> None:
+    pods = [pod_facts(each) for each in kube.list_all(PODS, "shop") if each["spec"].get("nodeName")][:1]
+    (refused,) = items(logs_of(CLUSTER, pods, kubeconfig=str(kubeconfig)))
+    assert isinstance(refused.read, Unknown)
+    assert refused.read.reason is Reason.DENIED
+    for document in yaml.safe_load_all(permissions("rbac-verify")):
+        if not document["kind"].endswith("Binding"):
+            kube.create(ROLES[document["kind"]], document)
+    verifier = kubeconfig_of("verifier", ("rbac", "rbac-verify"), plane, kube, tmp_path)
+    (asked,) = items(logs_of(CLUSTER, pods, kubeconfig=str(verifier)))
+    # There is no kubelet: the API server may ask, and says what it met.
+    assert asked.read is False
+    assert "Bad Gateway" in asked.because

@@ -64,11 +64,20 @@ def test_a_type_without_cards_or_vcpus_is_read_too() -> None:
     )
 
 
-def test_named_types_are_asked_for_by_name() -> None:
+def test_named_types_are_asked_for_by_a_filter_so_that_an_unknown_one_spoils_no_other() -> None:
     client = Client()
     found = reader.read_limits(cast("Any", client), ["x99.huge"])
     assert found["x99.huge"].enis == 15
-    assert client.asked == [{"InstanceTypes": ["x99.huge"]}]
+    assert client.asked == [{"Filters": [{"Name": "instance-type", "Values": ["x99.huge"]}]}]
+
+
+def test_a_description_without_sense_is_left_out_alone() -> None:
+    class Broken(Client):
+        def paginate(self, **arguments: Any) -> Iterator[dict[str, Any]]:
+            del arguments
+            yield {"InstanceTypes": [{"InstanceType": "y1.odd", "NetworkInfo": {}}, NEW_TYPE]}
+
+    assert reader.read_limits(cast("Any", Broken()), ["x99.huge", "y1.odd"]).keys() == {"x99.huge"}
 
 
 def test_the_table_is_written_as_it_is_kept() -> None:

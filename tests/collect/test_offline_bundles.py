@@ -19,7 +19,7 @@ from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Verdict
 from headroom.facts.document import dump
 from headroom.facts.snapshot import Origin, Snapshot
-from headroom.facts.values import Unknown, is_known, items, known
+from headroom.facts.values import Reason, Unknown, is_known, items, known
 from tests.collect.conftest import daemon_set, pod_object
 
 Object = dict[str, Any]
@@ -513,3 +513,34 @@ def test_nothing_at_all_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProblemsError, match=r"cannot be read|holds no file"):
         read_bundle(tmp_path / name)
+
+
+# What is there in part.
+
+
+def workload(name: str, **status: Any) -> Object:
+    return {"metadata": {"name": name, "namespace": "shop"}, "spec": {"replicas": 2}, "status": status}
+
+
+def test_a_kind_of_workload_that_makes_no_sense_leaves_the_others_known(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(kubectl("Deployment", workload("web", readyReplicas=1)))
+    (tmp_path / "b.json").write_bytes(kubectl("StatefulSet", {"metadata": {"name": "db"}}))
+    kubernetes = known(read_bundle(tmp_path).kubernetes)
+    assert kubernetes is not None
+    assert [(each.kind, each.name, each.ready) for each in items(kubernetes.workloads)] == [("Deployment", "web", 1)]
+    assert kubernetes.unread_workloads.keys() == {"DaemonSet", "Job", "StatefulSet"}
+    assert kubernetes.unread_workloads["StatefulSet"].startswith("unparseable (")
+    assert kubernetes.unread_workloads["Job"] == "not collected"
+
+
+def test_a_value_of_an_answer_without_sense_is_unknown_and_nothing_else(tmp_path: Path) -> None:
+    wrong = node()
+    wrong["status"]["capacity"] = {"pods": "-1"}
+    wrong["metadata"]["creationTimestamp"] = "2026-03-99T20:00:00Z"
+    (tmp_path / "nodes.json").write_bytes(kubectl("Node", wrong))
+    kubernetes = known(read_bundle(tmp_path).kubernetes)
+    assert kubernetes is not None
+    (read,) = items(kubernetes.nodes)
+    assert read.max_pods == Unknown(Reason.UNPARSEABLE, "-1 stands where a whole number from 0 to 2,147,483,647 is due")
+    assert isinstance(read.created_at, Unknown)
+    assert (read.allocatable_pods, read.internal_ip) == (29, "10.1.0.9")

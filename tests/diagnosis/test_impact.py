@@ -15,6 +15,7 @@ from headroom.facts.kubernetes import (
     Autoscaler,
     CniPod,
     Condition,
+    CronJob,
     DisruptionBudget,
     Event,
     Kubernetes,
@@ -133,6 +134,7 @@ def test_a_violated_disruption_budget_comes_before_pressure_and_pressure_before_
                 DisruptionBudget(namespace="d", name="unread", pods=("plain-0",)),
             ),
             autoscalers=(Autoscaler(namespace="d", name="h", target="Deployment/pressed", current=1, desired=5),),
+            services=(),
         )
     )
     assert names(found) == ["budgeted", "pressed", "plain"]
@@ -424,6 +426,89 @@ def test_a_job_is_suspended_and_strange_names_are_quoted() -> None:
         "kubectl --namespace 'x; rm -rf /' patch 'job/a'\"'\"'b' --patch '{\"spec\":{\"suspend\":true}}'"
     )
     assert relief.undo.endswith('\'{"spec":{"suspend":false}}\'')
+
+
+def with_run(**changes: Any) -> Snapshot:
+    """A low-priority run of a CronJob, on the node where another workload waits."""
+    pod = Pod(namespace="d", name="r", node="n1", phase="Running", ip="10.0.0.9", owner="Job/report-1", priority=-5)
+    job = Workload(kind="Job", namespace="d", name="report-1", desired=1, ready=1, owner="CronJob/report")
+    return cluster(
+        *waiting("first", 1),
+        pod,
+        cni_daemon_set=made.exhausted().kubernetes.cni_daemon_set,  # type: ignore[union-attr] # known in a made snapshot
+        workloads=(job,),
+        **{"cron_jobs": (CronJob(namespace="d", name="report", schedule="*/5 * * * *"),), "services": (), **changes},
+    )
+
+
+IN_Z1 = Cause(root_cause=RootCause.SUBNET_EXHAUSTION, scope=Scope(zones=("z1",)))
+
+
+def test_the_run_of_a_cronjob_is_suspended_with_its_cronjob_or_the_next_run_takes_the_address() -> None:
+    (relief,) = hit(with_run(), IN_Z1).reliefs
+    assert relief.what.startswith("Suspend Job d/report-1 and its CronJob report: frees 1 addresses")
+    suspend = '--patch \'{"spec":{"suspend":true}}\''
+    assert relief.command == (
+        f"kubectl --namespace d patch cronjob/report {suspend} && kubectl --namespace d patch job/report-1 {suspend}"
+    )
+    assert relief.undo == relief.command.replace("true", "false")
+    assert "Its CronJob (*/5 * * * *) starts no further run until it is resumed." in relief.caveat
+
+
+def test_a_cronjob_that_is_suspended_already_or_was_not_read_is_left_alone() -> None:
+    for cron_jobs in ((CronJob(namespace="d", name="report", schedule="@daily", suspended=True),), UNREAD):
+        (relief,) = hit(with_run(cron_jobs=cron_jobs), IN_Z1).reliefs
+        assert relief.command.startswith("kubectl --namespace d patch job/report-1")
+        assert "CronJob" not in relief.what + relief.caveat
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("Allow", "each further run waits beside it"),
+        ("Forbid", "no further run starts before it has ended"),
+        ("Replace", "each further run takes its place, and waits too"),
+    ],
+)
+def test_a_run_that_cannot_start_says_what_becomes_of_the_next_ones(policy: str, words: str) -> None:
+    pods = waiting("x", 1, owner="Job/report-1")
+    job = Workload(kind="Job", namespace="d", name="report-1", desired=1, ready=0, owner="CronJob/report")
+    cron = CronJob(namespace="d", name="report", schedule="0 3 * * *", concurrency_policy=policy)
+    found = hit(cluster(*pods, workloads=(job,), cron_jobs=(cron,), services=()))
+    assert found.workloads[0].why == f"behind no Service; a run of CronJob report (0 3 * * *): {words}"
+
+
+# What was read in part.
+
+
+def test_a_kind_of_workload_that_was_not_read_is_said_and_the_others_keep_their_figures() -> None:
+    found = hit(
+        cluster(
+            *waiting("web", 2),
+            *waiting("db", 1, owner="StatefulSet/db"),
+            workloads=(Workload(kind="Deployment", namespace="d", name="web", desired=5, ready=3),),
+            unread_workloads={"DaemonSet": "denied (x)", "StatefulSet": "denied (kubernetes statefulsets)"},
+            services=(),
+            disruption_budgets=(),
+            autoscalers=(),
+        )
+    )
+    assert {each.name: (each.desired, each.ready) for each in found.workloads} == {"web": (5, 3), "db": (None, None)}
+    assert found.unread == ("Replicas of every StatefulSet: denied (kubernetes statefulsets).",)
+
+
+def test_without_services_nobody_is_said_to_stand_behind_none_and_only_low_priority_gives_way() -> None:
+    usual = Pod(
+        namespace="d", name="u", node="n1", phase="Running", ip="10.0.0.8", owner="Deployment/usual", priority=0
+    )
+    high = waiting("first", 1, priority=7)
+    changes = {"cni_daemon_set": made.exhausted().kubernetes.cni_daemon_set}  # type: ignore[union-attr] # known there
+    known_services = hit(cluster(*high, usual, services=(), **changes), IN_Z1)
+    assert [each.what.split()[2] for each in known_services.reliefs] == ["d/usual"]
+    found = hit(cluster(*high, usual, services=UNREAD, **changes), IN_Z1)
+    assert found.workloads[0].why == "priority 7; Services unknown"
+    assert found.reliefs == (), "somebody may call it"
+    assert "Services, and so who stands behind which: denied (pods)." in found.unread
 
 
 def test_nothing_is_proposed_where_addresses_would_not_help_or_the_settings_are_unknown(exhausted: Snapshot) -> None:

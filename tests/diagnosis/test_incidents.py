@@ -1,6 +1,7 @@
 """Incidents that were rehearsed, as facts and verdict: the diagnosis stays what it was, and a cause has a plan."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,16 @@ import pytest
 
 from headroom.diagnosis.classifier import diagnose
 from headroom.facts.document import dump, load
+from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.snapshot import Snapshot
+from headroom.facts.values import items
 from headroom.planning.plan import plan_to_json
 from headroom.planning.planner import make_plan
+from headroom.rehearsal.scenarios.incident import Played, save_played
 
 FOLDER = Path(__file__).parents[1] / "incidents"
-NAMES = sorted(path.name for path in FOLDER.iterdir())
-MOST_BYTES = 300_000
+NAMES = sorted(path.name for path in FOLDER.glob("eks-*"))
+MOST_BYTES = 700_000
 
 
 def facts_of(name: str) -> Snapshot:
@@ -27,7 +31,8 @@ def expected_of(name: str) -> dict[str, Any]:
 
 
 def test_the_incidents_cover_what_can_be_rehearsed() -> None:
-    assert {"eks-healthy", "eks-not-ip", "eks-leaked-enis", "eks-fragmented", "eks-cooldown"} <= set(NAMES)
+    known = {"eks-healthy", "eks-not-ip", "eks-leaked-enis", "eks-fragmented", "eks-cooldown", "eks-exhausted"}
+    assert known <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,3 +68,25 @@ def test_an_incident_is_kept_small_and_as_this_version_writes_it(name: str) -> N
     text = (FOLDER / name / "facts.json").read_text(encoding="utf-8")
     assert len(text) <= MOST_BYTES
     assert dump(load(text, subject=name)) == text
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "Deployment", "Job", "StatefulSet"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_kind_of_workload_that_was_not_read_changes_no_verdict(name: str, kind: str) -> None:
+    facts = facts_of(name)
+    assert isinstance(facts.kubernetes, Kubernetes)
+    left = tuple(each for each in items(facts.kubernetes.workloads) if each.kind != kind)
+    kubernetes = replace(facts.kubernetes, workloads=left, unread_workloads={kind: "denied (x)"})
+    whole, found = diagnose(facts), diagnose(replace(facts, kubernetes=kubernetes))
+    assert (found.verdict, found.causes) == (whole.verdict, whole.causes)
+    hit = found.impact.workloads if found.impact is not None else ()
+    assert all(each.desired is None for each in hit if each.kind == kind)
+    told = found.impact.unread if found.impact is not None else ()
+    assert (f"Replicas of every {kind}: denied (x)." in told) is any(each.kind == kind for each in hit)
+
+
+def test_what_a_rehearsal_saves_of_a_scenario_is_what_is_kept_here(tmp_path: Path) -> None:
+    facts = facts_of("eks-exhausted")
+    save_played(Played(snapshot=facts, diagnosis=diagnose(facts)), tmp_path / "saved")
+    for name in ("facts.json", "expected.json"):
+        assert (tmp_path / "saved" / name).read_bytes() == (FOLDER / "eks-exhausted" / name).read_bytes()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ from headroom.diagnosis.finding import MOST_EVIDENCE
 from headroom.diagnosis.reading import PAST_SECONDS, Reading
 from headroom.diagnosis.verdict import Confidence, Diagnosis, RootCause, Verdict
 from headroom.facts.aws import Aws
+from headroom.facts.document import load
 from headroom.facts.kubernetes import CniDaemonSet, CniPod, Condition, Event, Kubernetes, Pod
 from headroom.facts.snapshot import Line, Origin, PoolReading, Snapshot, Stated
 from headroom.facts.values import Reason, Unknown, items, known
 from headroom.rehearsal import made
+
+INCIDENTS = Path(__file__).parents[1] / "incidents"
 
 DENIED = Unknown(Reason.DENIED, "for a test")
 
@@ -181,6 +185,38 @@ def test_free_addresses_of_which_only_some_cool_down_prove_nothing(full_nodes: S
     assert found.verdict is Verdict.UNDECIDED
     assert names(found) == []
     assert any(needed.changes_verdict for needed in found.needed)
+
+
+def with_targets(**settings: str) -> Snapshot:
+    """The incident in which three warm interfaces a node fill the subnets, with other warm targets."""
+    snapshot = load((INCIDENTS / "eks-warm-pool" / "facts.json").read_text(encoding="utf-8"))
+    daemon_set = kubernetes_of(snapshot).cni_daemon_set
+    assert isinstance(daemon_set, CniDaemonSet)
+    assert isinstance(daemon_set.environment, dict)
+    others = {
+        name: value for name, value in daemon_set.environment.items() if not name.startswith(("WARM_", "MINIMUM"))
+    }
+    return of_kubernetes(snapshot, cni_daemon_set=replace(daemon_set, environment={**others, **settings}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "blamed"),
+    [
+        ({"WARM_ENI_TARGET": "1"}, False),
+        ({"WARM_ENI_TARGET": "3"}, True),
+        # Beside either of the targets in addresses, WARM_ENI_TARGET has no effect, whatever somebody wrote.
+        ({"WARM_ENI_TARGET": "3", "WARM_IP_TARGET": "2"}, False),
+        ({"WARM_ENI_TARGET": "3", "WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "5"}, False),
+        ({"WARM_ENI_TARGET": "0", "WARM_IP_TARGET": "9"}, False),
+        ({"WARM_IP_TARGET": "30"}, True),
+        ({"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "45"}, True),
+    ],
+)
+def test_warm_targets_are_to_blame_where_those_that_govern_hold_more_than_the_stock_ones(
+    settings: dict[str, str],
+    blamed: bool,  # noqa: FBT001 - a case
+) -> None:
+    assert ("warm_target" in names(diagnose(with_targets(**settings)))) is blamed
 
 
 # Nodes that cannot be launched.

@@ -88,6 +88,48 @@ def test_the_same_case_gives_the_same_document(case: Case) -> None:
     assert to_json(diagnosis_of(case)) == to_json(diagnosis_of(case))
 
 
+BARE = "add cmd: failed to assign an IP address to container"
+
+
+@pytest.mark.parametrize(
+    ("told", "label"),
+    [
+        ("the node reached its maximum number of ENIs", "eni_limit"),
+        ("the ENI limit is not reached", "undecided"),
+        ("the account reached its ENI limit", "undecided"),
+        ("we suspect that API calls are throttled", "undecided"),
+        ("calls to EC2 were throttled", "throttling"),
+        ("subnets have no free IPs", "subnet_exhaustion"),
+        ("is the subnet exhausted?", "undecided"),
+        ("the subnet is not exhausted", "undecided"),
+        ("plenty of free IPs in the subnet", "undecided"),
+        ("attached AmazonEKS_CNI_Policy to the node role, and it works", "iam"),
+        ("the role has AmazonEKS_CNI_Policy attached", "undecided"),
+    ],
+)
+def test_what_was_found_out_decides_and_what_is_suspected_does_not(told: str, label: str) -> None:
+    case = {"id": "told", "cloud": "aws", "lines": [{"origin": "pod_event", "text": BARE}], "known": {"note": told}}
+    assert labels(diagnosis_of(case)) == [label]
+
+
+@pytest.mark.parametrize(
+    ("range_shown", "pods", "label"),
+    [
+        ("10.244.3.1-10.244.3.254", 110, "host_local_leak"),
+        ("10.244.3.0/24", 110, "host_local_leak"),
+        ("10.244.3.0/24", 253, "overlay_node_block"),
+        ("10.244.3.1-10.244.3.254", None, "undecided"),
+    ],
+)
+def test_a_full_range_is_a_leak_where_the_pods_cannot_have_used_it_up(
+    range_shown: str, pods: int | None, label: str
+) -> None:
+    text = f"failed to allocate for range 0: no IP addresses available in range set: {range_shown}"
+    known = {} if pods is None else {"podsOnNode": pods}
+    case = {"id": "range", "cloud": "azure", "lines": [{"origin": "pod_event", "text": text}], "known": known}
+    assert labels(diagnosis_of(case)) == [label]
+
+
 def test_every_case_cites_its_source() -> None:
     for case in (*GIVEN, *COLLECTED):
         assert case["source"]

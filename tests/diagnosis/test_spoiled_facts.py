@@ -25,7 +25,7 @@ from headroom.rehearsal.scenarios.incidents import INCIDENTS
 from headroom.rehearsal.spoiled import CONTRADICTIONS, Fault, Outcome, Spoiled, outcome, spoiled
 
 FOLDER = Path(__file__).parents[1] / "incidents"
-NAMES = sorted(path.name for path in FOLDER.iterdir())
+NAMES = sorted(path.name for path in FOLDER.glob("eks-*"))
 
 
 def facts_of(name: str) -> Snapshot:

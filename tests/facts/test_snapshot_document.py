@@ -18,6 +18,7 @@ from headroom.facts.snapshot import VERSION, Line, Origin, Snapshot
 from headroom.facts.values import NOT_COLLECTED, Reason, Unknown
 from tests.facts.conftest import SNAPSHOTS
 
+MEND = 'Mend it, or write {"$unknown": "unparseable"}.'
 SCHEMA_FILE = Path(document.__file__).with_name("snapshot.schema.json")
 
 
@@ -123,10 +124,10 @@ def test_every_wrong_field_is_named_with_its_place() -> None:
     ) == [
         "clowd: clowd is no field of Snapshot.",
         "aws.subnets[0]: subnetId is missing.",
-        'aws.subnets[0].availableAddresses: "7" stands where a whole number is due.',
+        f'aws.subnets[0].availableAddresses: "7" stands where a whole number is due. {MEND}',
         "aws.subnets[1]: 5 stands where an object is due.",
         f"aws.autoMode: 'lost' is no reason for an unknown value. Known are {', '.join(Reason)}.",
-        'kubernetes.pods: {"a": 1} stands where a list is due.',
+        f'kubernetes.pods: {{"a": 1}} stands where a list is due. {MEND}',
         f'lines[0].origin: "email" is not one of them. Known are {", ".join(Origin)}.',
     ]
 

@@ -9,7 +9,7 @@ from headroom.addresses.blocks import Block, usable_addresses
 from headroom.addresses.problems import ProblemsError
 from headroom.diagnosis.verdict import Diagnosis, Verdict
 from headroom.facts.aws import Aws, CidrAssociation, Vpc
-from headroom.facts.kubernetes import CniDaemonSet, Kubernetes
+from headroom.facts.kubernetes import CniDaemonSet, EniConfig, Kubernetes
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Reason, Unknown
 from headroom.planning.plan import Check, Plan, plan_from_json, plan_to_json
@@ -90,8 +90,10 @@ def test_free_space_of_the_vpc_is_taken_before_another_cidr(exhausted: Snapshot)
 def test_leaked_interfaces_that_suffice_are_deleted_and_no_stack_is_written() -> None:
     plan = make_plan(made.leaking(), LEAKING)
     assert kept(plan) == ["delete-leaked-interfaces"]
-    assert plan.files == ()
-    assert plan.steps[0].command.startswith("printf '%s\\n' eni-")
+    assert [file.path for file in plan.files] == ["stacks/interfaces.prod-use1.txt"]
+    assert plan.steps[0].command.startswith(
+        "grep -o '^eni-[^[:space:]]*' stacks/interfaces.prod-use1.txt | xargs -n 50"
+    )
     assert Check.LEAKED_INTERFACES_GONE in [condition.check for condition in plan.postconditions]
 
 
@@ -201,7 +203,12 @@ def test_with_custom_networking_the_eniconfigs_are_a_step_and_nothing_claims_tha
     assert isinstance(daemon_set, CniDaemonSet)
     assert isinstance(daemon_set.environment, dict)
     custom = replace(daemon_set, environment={**daemon_set.environment, "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true"})
-    plan = make_plan(replace(exhausted, kubernetes=replace(kubernetes, cni_daemon_set=custom)), SHORT)
+    eni_configs = (EniConfig(name="us-east-1a", subnet_id="subnet-0a1"),)
+    with_configs = replace(kubernetes, cni_daemon_set=custom, eni_configs=eni_configs)
+    plan = make_plan(replace(exhausted, kubernetes=with_configs), SHORT)
     assert kept(plan) == ["secondary-cidr", "custom-networking"]
     assert any(step.command.startswith("kubectl patch eniconfig") for step in plan.steps)
+    without = make_plan(replace(exhausted, kubernetes=replace(with_configs, eni_configs=())), SHORT)
+    assert not any("patch eniconfig" in step.command for step in without.steps), "there is none to patch"
+    assert any("`headroom:customNetworking`" in step.what for step in without.steps)
     assert not any("nothing restarts" in sentence for sentence in plan.untouched)

@@ -147,6 +147,41 @@ def test_a_preview_is_judged_as_it_will_be_with_the_capacity_before(tmp_path: Pa
     assert result["zones"] == [zone]
 
 
+@pytest.mark.parametrize("kind", ["preview", "state"])
+def test_a_finding_of_a_preview_names_the_line_of_the_stack_file_here(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "p", "runtime": "python"}), encoding="utf-8")
+    path = small(tmp_path)
+    line = next(
+        number for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if "100.64.1.0" in text
+    )
+    small_subnet = subnet(
+        "100.64.1.0/24",
+        urn=f"urn:pulumi:prod::p::headroom:index:PodSubnets${SUBNET}::pods-us-east-1a",
+        sourcePosition="project:///components/pod_subnets.py#232",
+    )
+    step = {"op": "create", "urn": small_subnet["urn"], "newState": small_subnet}
+    document = (
+        json.dumps({"steps": [step], "changeSummary": {"create": 1}}) if kind == "preview" else state(small_subnet)
+    )
+    elsewhere = "components/pod_subnets.py:232"
+
+    def places() -> set[str]:
+        done = run("-", "--policy-config", str(POLICY), stdin=document)
+        found = [text.split() for text in done.output.splitlines() if text.startswith("violation pod-subnet-size ")]
+        return {words[2] for words in found}
+
+    monkeypatch.chdir(tmp_path)
+    assert places() == {f"Pulumi.prod.yaml:{line}"}
+    path.write_text(path.read_text(encoding="utf-8").replace("clusterName", "clusterNam"), encoding="utf-8")
+    assert places() == {elsewhere}, "a file that the program would refuse says nothing"
+    path.rename(tmp_path / "Pulumi.other.yaml")
+    assert places() == {elsewhere}
+    (tmp_path / "Pulumi.yaml").unlink()
+    assert places() == {elsewhere}
+
+
 def program(folder: Path, text: str, **config: object) -> Path:
     runtime = {"name": "python"}
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "p", "runtime": runtime}), encoding="utf-8")

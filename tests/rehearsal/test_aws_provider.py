@@ -33,6 +33,7 @@ ACL_ASSOCIATION = "aws:ec2/networkAclAssociation:NetworkAclAssociation"
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 RESERVATION = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
+NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 ADDON = "aws:eks/addon:Addon"
 
 Properties = dict[str, Any]
@@ -785,6 +786,42 @@ def test_a_failed_creation_is_kept_so_that_it_can_be_replaced(aws: Endpoint, eng
     )
 
 
+# --- the node group ------------------------------------------------------------------------------------------------
+
+
+def make_node_group(aws: Endpoint, cluster: str, subnet: str) -> None:
+    client(aws, "eks").create_nodegroup(
+        clusterName=cluster,
+        nodegroupName="services",
+        nodeRole="arn:aws:iam::123456789012:role/nodes",
+        subnets=[subnet],
+        instanceTypes=["m5.8xlarge"],
+        scalingConfig={"minSize": 1, "maxSize": 30, "desiredSize": 3},
+    )
+
+
+def test_a_node_group_that_exists_is_imported_and_its_sizes_are_handed_over_together(
+    aws: Endpoint, engine: Engine, cluster: str, subnet: str
+) -> None:
+    make_node_group(aws, cluster, subnet)
+    identifier, state, inputs = engine.read(NODE_GROUP, f"{cluster}:services")
+    assert (identifier, inputs["scalingConfig"]) == (
+        f"{cluster}:services",
+        {"minSize": 1, "maxSize": 30, "desiredSize": 3},
+    )
+    wanted = {**inputs, "scalingConfig": {"minSize": 1, "maxSize": 12, "desiredSize": 3}}
+    assert engine.diff(NODE_GROUP, state, inputs, wanted)["diffs"] == ["scalingConfig"]
+    aws.forget_calls()
+    after = engine.update(NODE_GROUP, identifier, state, inputs, wanted)
+    assert after["scalingConfig"]["maxSize"] == 12
+    assert set(aws.calls()) == {"UpdateNodegroupConfig", "DescribeNodegroup"}
+    assert engine.read(NODE_GROUP, f"{cluster}:gone", {}, wanted)[0] == ""
+    replaced = engine.diff(NODE_GROUP, after, wanted, {**wanted, "subnetIds": ["subnet-1"]})
+    assert replaced["replaces"] == ["subnetIds"]
+    with pytest.raises(grpc.RpcError, match="the stand-in makes no node group"):
+        engine.create(NODE_GROUP, wanted)
+
+
 # --- functions -----------------------------------------------------------------------------------------------------
 
 
@@ -808,6 +845,8 @@ def test_every_function_answers_with_the_names_of_the_real_sdk(  # noqa: PLR0913
     node = aws.plant([{"subnetId": subnet, "instanceType": "m5.large", "interfaces": [{"addresses": 2}]}])[0]
     interface = node["interfaces"][1]["networkInterfaceId"]
     engine.create(ADDON, addon_inputs(cluster))
+    make_node_group(aws, cluster, subnet)
+    client(aws, "secretsmanager").create_secret(Name="headroom/trigger", SecretString="token")
     table = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"][0]["RouteTableId"]
     group = ec2.create_security_group(GroupName="databases", Description="Databases", VpcId=vpc)["GroupId"]
     ec2.authorize_security_group_ingress(
@@ -834,6 +873,8 @@ def test_every_function_answers_with_the_names_of_the_real_sdk(  # noqa: PLR0913
         "aws:vpc/getSecurityGroupRule:getSecurityGroupRule": {"securityGroupRuleId": rule},
         "aws:eks/getCluster:getCluster": {"name": cluster},
         "aws:eks/getAddon:getAddon": {"clusterName": cluster, "addonName": "vpc-cni"},
+        "aws:eks/getNodeGroup:getNodeGroup": {"clusterName": cluster, "nodeGroupName": "services"},
+        "aws:secretsmanager/getSecretVersion:getSecretVersion": {"secretId": "headroom/trigger"},
         "aws:index/getCallerIdentity:getCallerIdentity": {},
         "aws:index/getRegion:getRegion": {},
     }
@@ -856,6 +897,8 @@ def test_every_function_answers_with_the_names_of_the_real_sdk(  # noqa: PLR0913
     assert answers["aws:vpc/getSecurityGroupRule:getSecurityGroupRule"]["cidrIpv4"] == "100.64.0.0/16"
     assert answers["aws:eks/getCluster:getCluster"]["vpcConfig"]["vpcId"] == vpc
     assert answers["aws:eks/getAddon:getAddon"]["addonVersion"] == "v1.19.2-eksbuild.1"
+    sizes = answers["aws:eks/getNodeGroup:getNodeGroup"]["scalingConfigs"]
+    assert sizes == [{"minSize": 1, "maxSize": 30, "desiredSize": 3}]
     assert answers["aws:index/getCallerIdentity:getCallerIdentity"]["accountId"] == aws.account
 
 

@@ -1,7 +1,9 @@
 """What simulated nodes serve, reached as a real API server reaches nodes."""
 
+import contextlib
 import random
 import socket
+import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +14,14 @@ from headroom.capacity.ipamd import Ipamd
 from headroom.capacity.limits import instance_limits
 from headroom.capacity.settings import CniSettings
 from headroom.collect.ipamd import pool_reading
-from headroom.rehearsal.control_plane import start_control_plane
+from headroom.collect.pod_logs import logs_of
+from headroom.facts.kubernetes import Pod
+from headroom.facts.values import Unknown
+from headroom.rehearsal.control_plane import ControlPlane, start_control_plane
 from headroom.rehearsal.ipamd_metrics import METRICS_PATH, METRICS_PORT, metrics
 from headroom.rehearsal.kube import NODES, PODS, ApiError, Kube
 from headroom.rehearsal.node_network import NodeNetwork
+from headroom.rehearsal.nodes import KUBELET_PORT
 from headroom.rehearsal.tools import Tools
 
 ADDRESS = "10.68.204.5"
@@ -61,6 +67,43 @@ def test_what_a_node_serves_comes_through_the_tunnel(network: NodeNetwork) -> No
 )
 def test_nothing_else_is_reached(network: NodeNetwork, request_: str, status: str) -> None:
     assert converse(network, request_).startswith(f"HTTP/1.1 {status}\r\n")
+
+
+KUBELET = CONNECT.replace(str(METRICS_PORT), str(KUBELET_PORT))
+
+
+def by_tls(network: NodeNetwork, request_: str) -> str:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(5)
+        caller.connect(str(network.socket))
+        caller.sendall(KUBELET.encode())
+        assert caller.recv(4096).startswith(b"HTTP/1.1 200 ")
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        with trusting.wrap_socket(caller) as secured:
+            secured.sendall(request_.encode())
+            return secured.recv(4096).decode()
+
+
+def test_a_kubelet_answers_by_tls_until_the_way_to_it_is_cut(network: NodeNetwork) -> None:
+    network.serve_tls(ADDRESS, KUBELET_PORT, lambda path, query: f"{path} {query['limitBytes']}")
+    answer = by_tls(network, "GET /containerLogs/shop/web-1/app?limitBytes=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 200 OK\r\n")
+    assert answer.endswith("\r\n\r\n/containerLogs/shop/web-1/app 1")
+    network.cut(ADDRESS, KUBELET_PORT)
+    assert converse(network, KUBELET).startswith("HTTP/1.1 502 Bad Gateway\r\n")
+
+
+def test_a_caller_that_speaks_no_tls_to_a_kubelet_is_hung_up_on(network: NodeNetwork) -> None:
+    network.serve_tls(ADDRESS, KUBELET_PORT, lambda *_: "never")
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(5)
+        caller.connect(str(network.socket))
+        caller.sendall(KUBELET.encode())
+        assert caller.recv(4096).startswith(b"HTTP/1.1 200 ")
+        caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert b"never" not in b"".join(iter(lambda: caller.recv(4096), b""))
 
 
 def test_its_socket_is_gone_when_it_ends() -> None:
@@ -117,7 +160,24 @@ def test_the_api_server_reaches_nodes_through_it(
         with pytest.raises(ApiError) as refused:
             kube.request("GET", path.format("lost"))
         assert refused.value.code == 503
+        network.serve_tls(ADDRESS, KUBELET_PORT, lambda path, _: "x" if path.startswith("/containerLogs/") else None)
+        kube.patch(
+            NODES, "n", {"status": {"addresses": [{"type": "InternalIP", "address": ADDRESS}]}}, subresource="status"
+        )
+        pod = Pod(namespace="default", name="reached", ip=ADDRESS, node="n")
+        assert read(plane, pod) == (True, "")
+        network.cut(ADDRESS, KUBELET_PORT)
+        reached, because = read(plane, pod)
+        assert reached is False
+        assert "Bad Gateway" in because
         kube.close()
+
+
+def read(plane: ControlPlane, pod: Pod) -> tuple[bool | Unknown, str]:
+    found = logs_of("rehearsal", [pod], kubeconfig=str(plane.kubeconfig))
+    assert isinstance(found, tuple)
+    (access,) = found
+    return access.read, access.because
 
 
 def put_pod(kube: Kube, name: str, address: str) -> None:

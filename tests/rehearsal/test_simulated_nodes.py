@@ -1,5 +1,6 @@
 """A small cluster whose subnet runs dry: recovery comes from what `up` changed, or not at all."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from headroom.capacity.cni_version import CniVersion
+from headroom.collect.kubernetes_objects import pod as pod_facts
+from headroom.collect.pod_logs import logs_of
+from headroom.facts.values import items
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS, NAMESPACES, PODS, Kube
-from headroom.rehearsal.nodes import Nodes, NodeType
+from headroom.rehearsal.nodes import KUBELET_PORT, Nodes, NodeType, container_log
 from headroom.rehearsal.scenarios import cluster as reference
 from headroom.rehearsal.scenarios.cluster import NAMESPACE, ZONES, wait_for
 from headroom.rehearsal.stack import BLOCKS, Stack, make_stack
@@ -51,6 +55,7 @@ class SmallCluster:
             vpc_id=vpc_id,
             security_groups=[self.stack.network.security_group_id],
             cluster=reference.CLUSTER,
+            network=world.node_network,
         )
         for _ in range(NODES):
             self.nodes.add(
@@ -104,5 +109,22 @@ def test_pods_stay_stuck_while_the_tag_is_missing_and_come_up_once_it_is_there(r
         cluster.wait(lambda: cluster.stuck() == 0, "the pods to come up")
         assert any(address.startswith("100.64.") for address in cluster.addresses())
         assert cluster.nodes.errors == []
+        logs_are_read_by_the_kubelets_of_their_pods_alone(running, cluster)
     finally:
         cluster.nodes.stop()
+
+
+def logs_are_read_by_the_kubelets_of_their_pods_alone(running: World, cluster: SmallCluster) -> None:
+    pods = [pod for each in cluster.kube.list_all(PODS, NAMESPACE) if isinstance((pod := pod_facts(each)).ip, str)]
+    assert running.control_plane is not None
+    read = functools.partial(logs_of, reference.CLUSTER, kubeconfig=str(running.control_plane.kubeconfig))
+    assert [each.read for each in items(read(pods))] == [True] * REPLICAS
+    here, there = cluster.nodes.nodes.values()
+    path = next(f"/containerLogs/{each.namespace}/{each.name}/web" for each in pods if each.node == here.name)
+    assert container_log(here, path, {}) == "web runs\n"
+    assert container_log(here, path, {"limitBytes": "1"}) == "w"
+    assert container_log(there, path, {}) is None
+    assert container_log(here, path.replace("/web", "/other"), {}) is None
+    assert container_log(here, "/pods", {}) is None
+    running.node_network.cut(here.address, KUBELET_PORT)
+    assert {each.node for each in items(read(pods)) if each.read is False} == {here.name}

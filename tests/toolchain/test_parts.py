@@ -14,7 +14,17 @@ from toolchain.packages import Installer, PackagesError
 from toolchain.parts import Part, PartUnavailableError, Workshop, provide
 from toolchain.processes import CommandFailedError, run
 from toolchain.progress import Progress
-from toolchain.versions import ETCD, KUBERNETES, PULUMI, dotted, go_minimum, parse_version, pulumi_minimum
+from toolchain.versions import (
+    CHECKOUT,
+    ETCD,
+    KUBERNETES,
+    PROMETHEUS,
+    PULUMI,
+    dotted,
+    go_minimum,
+    parse_version,
+    pulumi_minimum,
+)
 
 Program = Callable[[str, str], Path]
 
@@ -137,6 +147,21 @@ def test_the_control_plane_on_path_must_be_complete_and_of_one_version(program: 
         part.on_path()
     program("kube-scheduler", f"Kubernetes v{minor}.0")
     assert part.on_path()["kubernetesVersion"] == f"{minor}.0"
+
+
+def test_promtool_on_path_serves_if_it_is_of_the_same_major_version(program: Program) -> None:
+    part = parts.promtool()
+    program("promtool", "promtool, version 2.55.1 (branch: HEAD)")
+    with pytest.raises(parts.NotServedError, match=r"is 2\.55\.1, needed is 3\.x"):
+        part.on_path()
+    found = program("promtool", f"promtool, version {PROMETHEUS} (branch: HEAD)")
+    assert part.on_path() == {"promtool": str(found)}
+
+
+def test_the_module_that_is_built_is_of_the_version_that_is_fetched() -> None:
+    required = (CHECKOUT / "toolchain" / "promtool" / "go.mod").read_text("utf-8")
+    major, minor, patch = parse_version(PROMETHEUS)
+    assert f"github.com/prometheus/prometheus v0.{major}{minor:02}.{patch}" in required
 
 
 def test_go_on_path_serves_if_it_is_new_enough_and_else_the_failure_names_both_ways(

@@ -33,6 +33,39 @@ def test_a_warm_set_up_is_nothing_but_a_look(tmp_path: Path, monkeypatch: pytest
     assert not setup.is_current(), "a cache that was emptied is noticed"
 
 
+def test_what_only_the_full_test_run_needs_is_asked_for_by_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "etcd"
+    program.write_text("")
+    manifest = tmp_path / "headroom-toolchain.json"
+    written = {"signature": setup.signature(), "programs": {"etcd": str(program)}}
+    manifest.write_text(json.dumps(written))
+    monkeypatch.setattr(setup, "MANIFEST", manifest)
+    monkeypatch.setattr(environment, "present", environment.wanted)
+
+    assert setup.is_current()
+    assert not setup.is_current(tests=True)
+    manifest.write_text(json.dumps({**written, "tests": setup.tests_signature()}))
+    assert setup.is_current(tests=True)
+    monkeypatch.setattr(setup, "PROMETHEUS", "99.0.0")
+    assert setup.is_current(), "another version of promtool is nothing to a rehearsal"
+    assert not setup.is_current(tests=True)
+
+
+def test_promtool_stays_known_when_a_set_up_without_it_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = tmp_path / "headroom-toolchain.json"
+    monkeypatch.setattr(setup, "MANIFEST", manifest)
+    setup._write_manifest({"etcd": "/etcd", "promtool": "/promtool"}, tests=True)
+    setup._write_manifest({"etcd": "/etcd"}, tests=False)
+    written = json.loads(manifest.read_text())
+    assert written["programs"] == {"etcd": "/etcd", "promtool": "/promtool"}
+    assert written["tests"] == setup.tests_signature()
+    monkeypatch.setattr(setup, "PROMETHEUS", "99.0.0")
+    setup._write_manifest({"etcd": "/etcd"}, tests=False)
+    assert json.loads(manifest.read_text())["programs"] == {"etcd": "/etcd"}
+
+
 def test_another_program_on_path_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = setup.signature()
     program = tmp_path / "etcd"

@@ -1,11 +1,12 @@
 """`headroom calc blocks`."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import click
 
-from headroom.addresses.blocks import ADDRESS_BITS
-from headroom.addresses.problems import Problem, ProblemsError
+from headroom.addresses.blocks import ADDRESS_BITS, Block, format_address, listed
+from headroom.addresses.problems import ProblemsError
 from headroom.addresses.subnet_map import Reservation, State, SubnetMap, subnet_map
 from headroom.cli.calc.answer import Answer, Table, Term, answers, counted
 from headroom.cli.calc.reading import Reader
@@ -19,6 +20,9 @@ The /28 map of a subnet: what prefix delegation can still use. No EC2 API shows 
 prefixes of DescribeNetworkInterfaces as --used. One character a /28, lowest first: # used, o partly used,
 r reserved, p reserved for prefixes, - free but at the edge and never a prefix, . free.
 """
+
+_OPTIONS: Final = {"explicit": "--reserved", "prefix": "--reserved-for-prefixes"}
+"""Option by the type of a reservation."""
 
 ROW: Final = 64
 """Characters of the map in one line, for people."""
@@ -53,6 +57,8 @@ def command(
             subnet_map(block)
         except ProblemsError as error:
             reader.tell(error)
+        else:
+            _refuse_outside(reader, block, taken, reservations)
     reader.done("calc blocks")
     if block is None:  # done() has raised
         raise AssertionError(subnet)
@@ -62,16 +68,6 @@ def command(
         used_blocks=(each for each in taken if each.prefix_length < ADDRESS_BITS),
         reservations=reservations,
     )
-    if found.outside:
-        reader.warnings.append(
-            Problem(
-                rule="outside-subnet",
-                value=counted(found.outside, "address or block", "addresses or blocks"),
-                reason=f"lie{'s' if found.outside == 1 else ''} outside of {block} and "
-                f"{'was' if found.outside == 1 else 'were'} left out.",
-                next_step="Give what is in this subnet only.",
-            )
-        )
     total = len(found.map)
     return Answer(
         data={
@@ -115,6 +111,25 @@ def command(
         ],
         next_step="a full, fragmented subnet needs a new subnet, not a reservation" if not found.usable28 else "",
     )
+
+
+def _refuse_outside(reader: Reader, subnet: Block, taken: Iterable[Block], reservations: Iterable[Reservation]) -> None:
+    """Refuses what is not in the subnet: the map of another subnet's addresses would look like a free one."""
+    given = [("--used", each) for each in taken]
+    given += [(_OPTIONS[each.reservation_type], each.block) for each in reservations]
+    for option in dict.fromkeys(option for option, _ in given):
+        outside = [_text(each) for key, each in given if key == option and not subnet.overlaps(each)]
+        if outside:
+            reader.problem(
+                "outside-subnet",
+                option,
+                f"names {listed(outside)}, outside of {subnet}.",
+                "Give what is in this subnet only: DescribeNetworkInterfaces takes the filter subnet-id.",
+            )
+
+
+def _text(block: Block) -> str:
+    return format_address(block.first) if block.prefix_length == ADDRESS_BITS else str(block)
 
 
 def _rows(found: SubnetMap) -> Table:

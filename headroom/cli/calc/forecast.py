@@ -21,6 +21,9 @@ from headroom.cli.calc.reading import Reader
 WARNING_DAYS: Final = "14"
 """A subnet that is empty sooner is a finding, unless told otherwise."""
 
+EXACT_DAYS: Final = 10
+"""Fewer days are told with tenths."""
+
 LISTED_ROWS: Final = 20
 """Bad rows that are told one by one."""
 
@@ -219,7 +222,10 @@ def days_text(days: float | None) -> str:
     """Days, or hours where they are few."""
     if days is None:
         return "not foreseen"
-    return f"{days:,.1f} days" if days >= 1 else f"{days * 24:,.0f} hours"
+    if days < 1:
+        return f"{days * 24:,.0f} hours"
+    # Nobody foresees the tenth of a day that is weeks away.
+    return f"{days:,.1f} days" if days < EXACT_DAYS else f"{days:,.0f} days"
 
 
 def span_text(found: Forecast) -> str:

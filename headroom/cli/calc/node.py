@@ -15,7 +15,7 @@ from headroom.capacity.pool import node_pool
 from headroom.capacity.prefixes import DRAWS
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.simulation import Leaving
-from headroom.cli.calc.answer import Answer, Table, Term, answers, whole
+from headroom.cli.calc.answer import FINDING, Answer, Table, Term, answers, counted, whole
 from headroom.cli.calc.reading import Reader
 
 FEW_RUNS: Final = 4
@@ -23,6 +23,18 @@ FEW_RUNS: Final = 4
 
 LARGE_PEAK: Final = 1_000
 """Pods from which on a node is so large that runs are fewer, and only for the way of leaving that was asked for."""
+
+_LIMITS: Final = {
+    "instance-type": "as many as its interfaces carry",
+    "max-eni": "as many as MAX_ENI of its interfaces carry",
+    "minimum-ip-target": "which MINIMUM_IP_TARGET without WARM_IP_TARGET keeps it at",
+}
+_WAYS_OUT: Final = {
+    "instance-type": "Run fewer pods on each, take a larger instance type, or set ENABLE_PREFIX_DELEGATION=true where "
+    "it is not.",
+    "max-eni": "Raise MAX_ENI, or run fewer pods on each node.",
+    "minimum-ip-target": "Set WARM_IP_TARGET too.",
+}
 
 HELP = """
 \b
@@ -35,7 +47,8 @@ what of it idles, and what keeps it from growing. --after-peak asks what it
 still holds once the other pods of a peak have gone.
 
 Where chance decides, figures are means and "range" holds least and most (and, after a peak, "worst": the most that is
-possible, and the mean by who leaves); a pool that never comes to rest has "settles": false.
+possible, and the mean by who leaves); a pool that never comes to rest has "settles": false. Exit code 1 if pods wait
+for ever.
 """
 
 
@@ -155,7 +168,7 @@ def command(  # noqa: PLR0913 - the options
         else _after_peak(found, settings, peak, count, max_pods, who)
         for count in counts
     ]
-    reader.warnings.extend(_warnings(figures))
+    waiting = list(_waiting(figures))
     data = [each.data() for each in figures]
     return Answer(
         data=data if len(data) > 1 else data[0],
@@ -166,9 +179,11 @@ def command(  # noqa: PLR0913 - the options
                 [each.row() for each in figures],
             )
         ],
+        problems=waiting,
         warnings=reader.warnings,
         terms=list(dict.fromkeys(term for each in figures for term in _terms(found, settings, each, peak))),
         next_step="headroom calc fleet --help    the same for all nodes, and the warm targets that suit them",
+        exit_code=FINDING if waiting else 0,
     )
 
 
@@ -245,7 +260,8 @@ def _after_peak(  # noqa: PLR0913, PLR0917 - a node, two numbers of pods and who
     )
 
 
-def _warnings(figures: Sequence[_Figures]) -> Iterator[Problem]:
+def _waiting(figures: Sequence[_Figures]) -> Iterator[Problem]:
+    """Pods that never get a place or an address on such a node."""
     for each in figures:
         if each.pods > each.max_pods:
             yield Problem(
@@ -253,6 +269,16 @@ def _warnings(figures: Sequence[_Figures]) -> Iterator[Problem]:
                 value=f"{each.pods:,} pods",
                 reason=f"do not fit on a node with maxPods {each.max_pods}; it was reckoned with those.",
                 next_step="Raise --max-pods if the node's is higher.",
+            )
+        placed = min(each.pods, each.max_pods)
+        if each.assigned < placed:
+            verb = "waits" if placed - int(each.assigned) == 1 else "wait"
+            yield Problem(
+                rule="pods-without-address",
+                value=f"{counted(placed - int(each.assigned), 'pod')} of {placed:,}",
+                reason=f"{verb} for an address for ever: the node gets {int(each.assigned):,} for pods, "
+                f"{_LIMITS.get(each.limited_by or '', 'and no more')}.",
+                next_step=_WAYS_OUT.get(each.limited_by or "", "Run fewer pods on each node."),
             )
 
 

@@ -1,5 +1,7 @@
 """The node has all network interfaces that its type allows, and every address on them is in use."""
 
+import re
+
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.limits import HOST_NETWORK_PODS
 from headroom.diagnosis.cluster import Cluster, Growth
@@ -12,6 +14,14 @@ ROUTINE = ("interface-limit-reached", "no-room-for-interface")
 """What ipamd writes of a full node, whether or not a pod waits for it."""
 
 SOURCE = "amazon-vpc-cni-k8s, pkg/vpc/vpc_ip_resource_limit.go"
+_TOLD = (
+    r"\b(?:enis?|(?:network )?interfaces?)\b.{0,20}\b(?:limit|maximum|max)\b.{0,20}\b(?:reached|hit|exceeded|used up)\b"
+    r"|\b(?:reached|hit|exceeded|at) (?:the |its |their )?(?:max(?:imum)? )?(?:number of )?"
+    r"(?:enis?\b|network interfaces?\b|interfaces?\b)(?! (?:quota|of the account))"
+    r"|\bmax(?:imum)? (?:number of )?(?:enis?|network interfaces?)\b.{0,20}\breached\b"
+    r"|\ball (?:of )?(?:its |the )?(?:enis?|network interfaces?)\b.{0,20}\b(?:reached|attached|in use|used)\b"
+)
+"""What people write of a node that has all the interfaces of its type."""
 
 
 def judge(reading: Reading) -> Finding:
@@ -106,7 +116,12 @@ def _summary(reading: Reading) -> str:
 def _said(reading: Reading) -> list[Evidence]:
     """Figures that were told or logged and leave no address: as many pods as the type can give addresses."""
     limits, settings = reading.limits, reading.settings
-    if limits is None or not reading.symptoms:
+    if not reading.symptoms:
+        return []
+    told = reading.told(_TOLD) if reading.cloud in ("aws", None) else None
+    if told is not None and not re.search(r"account|region|quota", told, re.IGNORECASE):
+        return [said("network interfaces of the node", told)]
+    if limits is None:
         return []
     prefixes = settings is not None and settings.prefix_delegation and limits.supports_prefixes
     custom = settings is not None and settings.custom_networking

@@ -8,6 +8,8 @@ from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
 from headroom.facts.values import known
 
 SOURCE = "amazon-vpc-cni-k8s #2749, #3105; VPC user guide, subnet-cidr-reservation"
+_TOLD = r"(?<!not )(?<!no )\bfragment(?:ed|ation)\b|\bno (?:more |free |whole |contiguous |available )*/28"
+"""What people write of a subnet with free addresses and no whole prefix."""
 
 
 def judge(reading: Reading) -> Finding:
@@ -18,9 +20,9 @@ def judge(reading: Reading) -> Finding:
         if found is not None:
             return found
     refused = refused_prefixes(reading)
-    if not (
-        refused or (reading.symptoms and takes_prefixes(reading) and known(reading.stated.subnet_free_prefixes) == 0)
-    ):
+    told = reading.told(_TOLD) if reading.symptoms and takes_prefixes(reading) else None
+    none_free = reading.symptoms and takes_prefixes(reading) and known(reading.stated.subnet_free_prefixes) == 0
+    if not (refused or none_free or told is not None):
         return Finding(ruled_out=_ruled_out(reading))
     free = reading.free_addresses
     if free is not None and free < PREFIX_ADDRESSES:
@@ -34,6 +36,8 @@ def judge(reading: Reading) -> Finding:
         seen.append(said("free addresses of the subnet", "some, not counted"))
     if known(reading.stated.subnet_free_prefixes) == 0:
         seen.append(said("free /28 blocks of the subnet", 0))
+    if told is not None:
+        seen.append(said("subnet", told))
     return Finding(
         causes=(
             cause(

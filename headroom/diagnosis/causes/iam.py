@@ -13,6 +13,11 @@ _MISSING: Final = (
     r"(?:\biam\b|permissions?\b|polic(?:y|ies)\b|\brole\b).{0,60}"
     r"(?:\bmissing|\black|\bnot attached|n.t attached|\bdenied)"
 )
+_POLICY: Final = (
+    r"AmazonEKS_CNI_Policy.{0,40}(?:\bmissing|\bnot attached|n.t attached|\bremoved|\bdetached|\babsent)"
+    r"|\b(?:attach|add)(?:ed|ing)? .{0,30}AmazonEKS_CNI_Policy"
+)
+"""What people write whose node or aws-node had not the policy of the CNI."""
 
 
 def judge(reading: Reading) -> Finding:
@@ -34,8 +39,9 @@ def judge(reading: Reading) -> Finding:
             for node, count in sorted(counters(reading.snapshot, ERROR_CODES).items())
             if node in failing
         )
-    told = reading.said(_MISSING)
-    if told is not None and not hits and reading.supporting(RootCause.IPAMD_FAILURE, weak=True):
+    told = reading.said(_MISSING) or reading.told(_POLICY)
+    waits = reading.supporting(RootCause.IPAMD_FAILURE, weak=True) or (reading.symptoms if cluster is None else ())
+    if told is not None and not hits and waits:
         # aws-node waits for ever for an ipamd that may not call EC2, and says nothing of it.
         seen = (*seen, said("permissions of aws-node", told))
     if not hits and not seen:

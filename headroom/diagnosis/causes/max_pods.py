@@ -5,9 +5,9 @@ from collections import Counter
 
 from headroom.diagnosis.finding import Finding, cause, counted
 from headroom.diagnosis.reading import Hit, Reading
-from headroom.diagnosis.verdict import Detail, Evidence
+from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
 from headroom.facts.kubernetes import Node
-from headroom.facts.values import items, known
+from headroom.facts.values import is_known, items, known
 
 
 def judge(reading: Reading) -> Finding:
@@ -39,7 +39,7 @@ def judge(reading: Reading) -> Finding:
         and not any(event.reason == "FailedCreatePodSandBox" for event in cluster.events_of(pod))
     ]
     if not refused:
-        return Finding()
+        return Finding(ruled_out=_ruled_out(reading))
     running: Counter[str] = Counter(
         known(pod.node) or "" for pod in items(cluster.kubernetes.pods) if pod.phase not in ("Succeeded", "Failed")
     )
@@ -75,6 +75,18 @@ def judge(reading: Reading) -> Finding:
             ),
         )
     )
+
+
+def _ruled_out(reading: Reading) -> tuple[RuledOut, ...]:
+    """Of AKS: the scheduler has placed the pods that wait, whatever a node's maxPods is."""
+    aks = reading.aks
+    if aks is None or aks.cluster is None or not aks.cluster.stuck or not is_known(aks.kubernetes.events):
+        return ()
+    state = max(aks.cluster.stuck_nodes, key=lambda each: aks.pods_on(each.node.name))
+    most = aks.most_pods(state.node)
+    of = f" of maxPods {most:,}" if most is not None else ""
+    by = f"the pods that wait are placed: {aks.pods_on(state.node.name):,}{of} on {state.node.name}"
+    return (RuledOut(cause=Detail.MAX_PODS, by=by),)
 
 
 def _most_pods(node: Node) -> int | None:

@@ -1,9 +1,19 @@
 """Nodes themselves get no address: none can be launched in the subnets that they are launched in."""
 
+from headroom.diagnosis.aks import Aks, Mode, named
 from headroom.diagnosis.cluster import Cluster
-from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, counted, free_addresses
+from headroom.diagnosis.finding import (
+    AKS_REFUSALS,
+    AKS_SUBNETS,
+    SUBNET_FREE,
+    Finding,
+    cause,
+    counted,
+    free_addresses,
+    refused_evidence,
+)
 from headroom.diagnosis.reading import Hit, Reading
-from headroom.diagnosis.verdict import Detail, Evidence, Needed
+from headroom.diagnosis.verdict import Detail, Evidence, Needed, RuledOut
 from headroom.facts.values import items, known
 
 ENOUGH_FOR_ONE = 64
@@ -21,6 +31,8 @@ AZURE_SUBNET = Needed(
 
 def judge(reading: Reading) -> Finding:
     """A refused launch; live also subnets of nodes that are empty while pods wait for nodes."""
+    if reading.aks is not None:
+        return _in_azure(reading, reading.aks)
     hits = reading.supporting(Detail.NODE_SUBNET_FULL)
     free = reading.free_addresses
     wanted = max((int(text) for hit in hits if (text := hit.match.groups.get("wanted"))), default=None)
@@ -101,3 +113,64 @@ def _launches_fail(reading: Reading) -> bool:
         for condition in claim.conditions
     )
     return claims or bool(reading.supporting(Detail.NODE_SUBNET_FULL))
+
+
+# AKS.
+
+
+def _in_azure(reading: Reading, aks: Aks) -> Finding:
+    """What Azure refused for a subnet, against the nodes' subnets and what one more node takes of them."""
+    hits = tuple(hit for hit in reading.supporting(Detail.NODE_SUBNET_FULL))
+    refused = aks.refused_for_subnet()
+    empty_stores = aks.stuck_with("azure-ipam-empty") if aks.mode is Mode.NODE_SUBNET else ()
+    needs = [
+        (subnet_id, aks.free(subnet_id), need)
+        for pool in aks.pools
+        if (subnet_id := aks.node_subnet_of(pool)) is not None and (need := aks.addresses_of_a_node(pool)) is not None
+    ]
+    short = {subnet_id: (free, need) for subnet_id, free, need in needs if free is not None and free < need}
+    is_told = bool(hits or refused)
+    have_room = bool(needs) and not short and all(free is not None for _, free, _ in needs)
+    if not is_told and not (empty_stores and short):
+        if have_room:
+            subnet_id, free, _ = min(needs, key=lambda each: each[1] or 0)
+            by = f"{free:,} addresses are free in {named(subnet_id)}"
+            return Finding(ruled_out=(RuledOut(cause=Detail.NODE_SUBNET_FULL, by=by),))
+        # An empty node subnet hurts nobody while no node is wanted.
+        return Finding(needed=(AKS_REFUSALS,) if aks.unscheduled or aks.failed_pools else ())
+    if have_room and not _asked_for_more(hits, needs):
+        return Finding(needed=(AKS_SUBNETS,), contradiction=True)
+    if not short and not (aks.unscheduled or aks.failed_pools):
+        return Finding(needed=(AKS_SUBNETS,))
+    seen = [
+        Evidence(
+            what="free addresses",
+            where=named(subnet_id),
+            value=f"{free:,} free",
+            threshold=f"one more node takes {need:,}",
+            source="AKS, concepts-network-ip-address-planning",
+        )
+        for subnet_id, (free, need) in sorted(short.items())
+    ]
+    seen += [refused_evidence(error, aks, source="Azure support, error codes of AKS") for error in refused]
+    subnets = tuple(named(each) for each in (sorted(short) or aks.node_subnet_ids))
+    return Finding(
+        causes=(
+            cause(
+                reading,
+                Detail.NODE_SUBNET_FULL,
+                hits=hits,
+                seen=seen,
+                nodes=empty_stores,
+                subnets=subnets,
+                summary=f"No node can be added: {', '.join(subnets) or 'the nodes subnet'} has too few free "
+                f"addresses; {counted(len(aks.unscheduled), 'pod')} without a node.",
+            ),
+        )
+    )
+
+
+def _asked_for_more(hits: tuple[Hit, ...], needs: list[tuple[str, int | None, int]]) -> bool:
+    """Whether the request that was refused asked for more addresses than are free."""
+    wanted = max((int(text) for hit in hits if (text := hit.match.groups.get("wanted"))), default=0)
+    return wanted > max((free or 0 for _, free, _ in needs), default=0)

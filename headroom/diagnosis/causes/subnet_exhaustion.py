@@ -99,10 +99,12 @@ def _summary(cluster: Cluster, nodes: tuple[NodeState, ...], subnets: list[str])
 
 # What is written or told.
 
-_OUT_OF = r"\b(?:ran|running|run) out of (?:free |spare )?(?:ips?\b|ip addresses|addresses)"
+_OUT_OF = r"\b(?:ran|running|run) out of (?:free |spare |available |private )*(?:ips?\b|ip addresses|addresses)"
 _RAN_OUT = (
     rf"subnets?\b.{{0,60}}(?<!not )(?<!never )(?<!without )(?:{_OUT_OF}|\bexhausted|\bused up)"
     rf"|{_OUT_OF} in .{{0,40}}subnet"
+    r"|\bno (?:more |free |available |spare |left )+(?:ips?\b|ip addresses|addresses).{0,30}subnet"
+    r"|subnets?\b.{0,40}\b(?:no|zero|0) (?:more |free |available |spare )+(?:ips?\b|ip addresses|addresses)"
 )
 """What people write of a subnet that has no address left."""
 
@@ -164,7 +166,7 @@ def _told(reading: Reading) -> list[Evidence]:
     """A count of free addresses that is too small for the next step of ipamd."""
     free = reading.free_addresses
     if free is None:
-        told = reading.said(_RAN_OUT)
+        told = reading.told(_RAN_OUT)
         return [said("subnet", told)] if told is not None and not reading.free_addresses_shown else []
     wanted = _wanted(reading)
     if free >= wanted:

@@ -3,16 +3,21 @@
 from typing import Final
 
 from headroom.diagnosis.cluster import NodeState
-from headroom.diagnosis.finding import Finding, cause
+from headroom.diagnosis.finding import Finding, cause, said
 from headroom.diagnosis.reading import Reading, counters
-from headroom.diagnosis.verdict import Detail, Evidence
+from headroom.diagnosis.verdict import Detail, Evidence, RootCause
 
 ERROR_CODES: Final = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
 """EC2's codes for it (EC2 API reference, throttling), as ipamd's metrics count them."""
 
+_CALLS = r"\b(?:api|ec2|requests?|calls?)\b"
+_THROTTLED = r"(?<!not )(?<!no )(?<!without )\b(?:throttl(?:ed|ing)|rate.?limit(?:s|ed|ing)?)\b"
+_TOLD: Final = rf"{_CALLS}.{{0,60}}{_THROTTLED}|{_THROTTLED}.{{0,40}}{_CALLS}"
+"""What people write who found the account throttled."""
+
 
 def judge(reading: Reading) -> Finding:
-    """What is written of it, and what ipamd counts on nodes where pods wait."""
+    """What is written of it, what ipamd counts on nodes where pods wait, and what was told of nodes that fail."""
     hits = reading.supporting(Detail.THROTTLING)
     cluster = reading.cluster
     seen: tuple[Evidence, ...] = ()
@@ -30,6 +35,9 @@ def judge(reading: Reading) -> Finding:
             )
             for state in nodes
         )
+    if cluster is None and not hits and (told := reading.told(_TOLD)) is not None:
+        failing = reading.symptoms or reading.supporting(RootCause.IPAMD_FAILURE, weak=True)
+        seen = (said("calls of the API", told),) if failing else ()
     if not hits and not seen:
         return Finding()
     return Finding(

@@ -1,11 +1,16 @@
 """Warm targets that keep a pool from growing, or that hold more than the pods use."""
 
+from collections.abc import Collection
+from dataclasses import replace
+
+from headroom.capacity.pool import node_pool
 from headroom.capacity.settings import DEFAULT_WARM_ENI_TARGET, MANIFEST_VALUES, CniSettings, check_settings
 from headroom.diagnosis.cluster import Cluster, Growth, NodeState
 from headroom.diagnosis.completeness import missing_pods
 from headroom.diagnosis.finding import Finding, cause, said, sentence
 from headroom.diagnosis.owners import COOLDOWN, PODS, WARM
 from headroom.diagnosis.reading import Reading
+from headroom.diagnosis.readings import limits_reader
 from headroom.diagnosis.verdict import Cause, Evidence, RootCause
 from headroom.facts.values import known
 
@@ -79,15 +84,38 @@ def _is_capped(reading: Reading, addressed: int) -> bool:
     )
 
 
-def _are_raised(settings: CniSettings | None) -> bool:
-    """Whether the warm targets ask for more than the stock manifest's: one interface, or one prefix."""
+def _are_raised(settings: CniSettings | None, cluster: Cluster, subnets: Collection[str]) -> bool:
+    """Whether the warm targets that govern make nodes of the subnets hold more than the stock manifest's would.
+
+    Those are one interface, or one prefix. WARM_IP_TARGET and MINIMUM_IP_TARGET may ask for less than these, and beside
+    either of them WARM_ENI_TARGET and WARM_PREFIX_TARGET have no effect, whatever they say (amazon-vpc-cni-k8s,
+    pkg/ipamd/ipamd.go, datastoreTargetState).
+    """
     if settings is None:
         return False
     if settings.ip_targets_set:
-        return True
+        stock = replace(
+            settings,
+            warm_ip_target=0,
+            minimum_ip_target=0,
+            warm_eni_target=DEFAULT_WARM_ENI_TARGET,
+            warm_prefix_target=int(MANIFEST_VALUES["WARM_PREFIX_TARGET"]),
+        )
+        return _held(settings, cluster, subnets) > _held(stock, cluster, subnets)
     if settings.prefix_delegation:
         return settings.warm_prefix_target > int(MANIFEST_VALUES["WARM_PREFIX_TARGET"])
     return settings.warm_eni_target > DEFAULT_WARM_ENI_TARGET
+
+
+def _held(settings: CniSettings, cluster: Cluster, subnets: Collection[str]) -> int:
+    """Addresses that the nodes with interfaces in the subnets hold by the capacity model, as far as they are known."""
+    limits_of = limits_reader(cluster.snapshot)
+    held = 0
+    for use in cluster.holdings.nodes.values():
+        limits = limits_of(use.node)
+        if limits is not None and any(each.subnet_id in subnets for each in use.interfaces):
+            held += node_pool(limits, settings, use.addressed, max_pods=known(use.node.max_pods)).subnet_addresses
+    return held
 
 
 def _idle(reading: Reading, cluster: Cluster) -> tuple[Cause, ...]:
@@ -96,11 +124,9 @@ def _idle(reading: Reading, cluster: Cluster) -> tuple[Cause, ...]:
     What the stock manifest's targets hold is no setting's fault: then the subnets are too small, and `history` says how
     much is idle.
     """
-    if not _are_raised(reading.settings):
-        return ()
     short = tuple(state for state in cluster.stuck_nodes if state.growth is Growth.SUBNET)
     subnets = sorted({subnet for state in short for subnet in state.subnets})
-    if not subnets or not cluster.interfaces_known:
+    if not subnets or not cluster.interfaces_known or not _are_raised(reading.settings, cluster, subnets):
         return ()
     idle = used = 0
     for subnet in subnets:

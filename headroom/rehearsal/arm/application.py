@@ -13,6 +13,7 @@ Back door (JSON in, JSON out), all below `/headroom/`, without a token:
 - `POST logs` with an answer to log queries (see `monitor.LogAnswer`), `DELETE logs`
 - `POST metrics` with points of a metric (see `monitor.Series`), `DELETE metrics`
 - `POST usages` with `{"subscription", "location", "namespace", "usages"}`: quotas
+- `POST sizes` with a VM size as `Microsoft.Compute/skus` has it
 - `POST taken` with `{"subnet", "addresses"}`: addresses that others hold
 - `POST activity` with an entry of the activity log
 - `POST cluster` with `{"id", "kubeconfig", "custom_ip_masq"}`: what Azure does not show of a cluster
@@ -20,6 +21,7 @@ Back door (JSON in, JSON out), all below `/headroom/`, without a token:
 """
 
 import json
+import re
 import threading
 import time
 import traceback
@@ -30,7 +32,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 from urllib.parse import parse_qs, quote, unquote
 
-from headroom.rehearsal.arm import changes, clusters, frontdoor, graph, kinds, monitor, network
+from headroom.rehearsal.arm import activity, changes, clusters, frontdoor, graph, kinds, monitor, network
 from headroom.rehearsal.arm.errors import ArmError, denied, throttled
 from headroom.rehearsal.arm.faults import Fault, Faults
 from headroom.rehearsal.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, Path, key_of
@@ -43,6 +45,8 @@ StartResponse = Callable[..., Any]
 Headers = dict[str, str]
 
 BACK_DOOR: Final = "/headroom/"
+EVERY_RESOURCE: Final = "LIST Microsoft.Resources/resources"
+"""The operation of the list of all resources of a subscription."""
 
 _REASONS: Final = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content"}
 _VERBS: Final = {"GET": "read", "LIST": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
@@ -104,6 +108,7 @@ class Application:
                 *frontdoor.KINDS,
             )
         }
+        self.sizes: list[Body] = []
         self._monitor = monitor.Monitor()
         self._quota = graph.Quota()
         self._faults = Faults()
@@ -152,7 +157,11 @@ class Application:
         request.later = ArmError(400, later.code, later.message) if later else None
         with self._lock:
             changes.settle(self._world, self._kinds)
-            return self._dispatch(request)
+            try:
+                return self._dispatch(request)
+            except ArmError as error:
+                activity.note_failure(self._world, request.method, request.where, error)
+                raise
 
     # --- Azure --------------------------------------------------------------------------------------------
 
@@ -182,10 +191,13 @@ class Application:
             "/providers/microsoft.resourcegraph/resources": self._graph,
             "/metrics:getbatch": self._metrics_batch,
             "/providers/microsoft.insights/metrics": self._metrics,
+            "/providers/microsoft.compute/skus": self._skus,
             "/providers/microsoft.insights/eventtypes/management/values": self._activity,
         }
         if lower == "/subscriptions":
             return self._subscriptions
+        if request.operation == EVERY_RESOURCE:
+            return self._every_resource
         for words, found in starts.items():
             if lower.startswith(words):
                 return found
@@ -196,7 +208,15 @@ class Application:
         return Answer(200, {"value": [_subscription(*item) for item in listed]})
 
     def _activity(self, request: "Request") -> Answer:
-        return Answer(200, {"value": [] if request.empty else self._world.activity})
+        found = activity.entries(self._world, request.value("$filter"))
+        return Answer(200, {"value": [] if request.empty else found})
+
+    def _skus(self, request: "Request") -> Answer:
+        """The VM sizes that a scenario named, and those of the pools that are there."""
+        wanted = re.search(r"location\s+eq\s+'([^']+)'", request.value("$filter"), re.IGNORECASE)
+        location = kinds.place(wanted[1]) if wanted else ""
+        found = clusters.sizes(self._world, self.sizes, request.where.subscription, location)
+        return Answer(200, {"value": [] if request.empty else found})
 
     def _resource(self, request: "Request", path: Path) -> Answer:
         world = self._world
@@ -265,7 +285,19 @@ class Application:
         else:
             kind = changes.kind_of(self._kinds, path)
             found = self._in_list(path, kind.type)
-        items = [] if request.empty else [self._shown(record) for record in found]
+        return self._page(request, [] if request.empty else [self._shown(record) for record in found])
+
+    def _every_resource(self, request: "Request") -> Answer:
+        """Every resource of a subscription, without its properties (Azure REST API, Resources - List)."""
+        world = self._world
+        found = [
+            {"id": record.path.text, "name": record.path.name, "type": record.path.type}
+            for record in world.records.values()
+            if record.path.subscription == request.where.subscription and graph.in_table(record, "resources")
+        ]
+        return self._page(request, [] if request.empty else found)
+
+    def _page(self, request: "Request", items: list[Body]) -> Answer:
         first = int(request.query.get("$skiptoken", ["0"])[0])
         size = self._settings.page_size
         content: dict[str, Any] = {"value": items[first : first + size]}
@@ -453,6 +485,7 @@ class Application:
             ("POST", "metrics"): self._monitor.write,
             ("DELETE", "metrics"): lambda _: self._monitor.series.clear(),
             ("POST", "usages"): self._add_usages,
+            ("POST", "sizes"): self.sizes.append,
             ("POST", "taken"): self._take,
             ("POST", "activity"): self._world.activity.append,
             ("POST", "cluster"): self._change_cluster,
@@ -615,6 +648,8 @@ class Request:
         if lower.startswith("/operations/"):
             return "GET operations"
         where = self.where
+        if self.method == "GET" and not where.namespace and [word.casefold() for word in where.types] == ["resources"]:
+            return EVERY_RESOURCE
         if self.method == "GET" and not where.is_resource:
             return f"LIST {where.type}"
         return f"{self.method} {where.type}"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from headroom.rehearsal.arm import activity
 from headroom.rehearsal.arm.errors import ArmError
 from headroom.rehearsal.arm.ids import GROUP_TYPE, Path
 from headroom.rehearsal.arm.kinds import Kind, not_simulated
@@ -215,12 +216,14 @@ def _remove(world: World, kinds: Kinds, record: Record) -> None:
 def settle(world: World, kinds: Kinds) -> None:
     """Ends the operations whose time has come."""
     for operation in world.due():
-        operation.done = True
+        world.end(operation)
         record = world.find(operation.path.text)
         if record is None:
             continue
         kind = kind_of(kinds, operation.path)
         if operation.error is not None:
+            method = "DELETE" if operation.work == "delete" else "PUT"
+            activity.note_failure(world, method, operation.path, operation.error)
             record.properties["provisioningState"] = "Failed"
             record.version += 1
         elif operation.work == "delete":
@@ -268,8 +271,8 @@ def _judge_busy(world: World, kinds: Kinds, path: Path, kind: Kind) -> None:
     if not kind.takes_time:
         return
     root = Path.parse(path.within)
-    for operation in world.operations.values():
-        if operation.done or operation.path.within.casefold() != root.text.casefold():
+    for operation in world.pending.values():
+        if operation.path.within.casefold() != root.text.casefold():
             continue
         if kind.flat_errors:
             raise ArmError(

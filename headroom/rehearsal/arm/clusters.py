@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from headroom.addresses.azure import OVERLAY_NODE_PREFIX_LENGTH, azure_usable_addresses
+from headroom.addresses.azure import AUTHORIZED_RANGES, OVERLAY_NODE_PREFIX_LENGTH, azure_usable_addresses
 from headroom.addresses.blocks import Block, format_address
 from headroom.capacity.overlay import KUBENET_MAXIMUM_NODES
 from headroom.rehearsal.arm.errors import ArmError, denied, invalid
@@ -56,6 +56,7 @@ JOIN: Final = "Microsoft.Network/virtualNetworks/subnets/join/action"
 DEFAULT_VERSION: Final = "1.33"
 """Kubernetes version of a cluster that names none; AKS takes a recent one."""
 
+_SIZE: Final = re.compile(r"Standard_([A-Z]+)\d+(?:-\d+)?([a-z]*)(?:_(v\d+))?")
 _VCPUS: Final = re.compile(r"_[A-Z]+(\d+)", re.IGNORECASE)
 
 
@@ -101,6 +102,7 @@ class ManagedCluster(AksKind):
                 )
             judge_change(world, path, old, profile, pools, version)
         judge(world, path, profile, pools, version=version, old=before.get("networkProfile"))
+        _judge_access(properties)
         judge_quota(world, path, place(body["location"]), pools)
         properties["agentPoolProfiles"] = [{"name": pool.name, **pool.properties} for pool in pools]
 
@@ -136,8 +138,7 @@ class ManagedCluster(AksKind):
         for item in profiles:
             values = {key: value for key, value in item.items() if key != "name"}
             error = error or keep_pool(world, record, str(item["name"]), values)
-        if old is not None:
-            record.hidden["old_profile"] = (old.get("properties") or {}).get("networkProfile")
+        del old
         return error or self._missing_role(world, record)
 
     def _missing_role(self, world: World, record: Record) -> ArmError | None:
@@ -155,13 +156,14 @@ class ManagedCluster(AksKind):
         """The network of the cluster is as its profile says."""
         _keep_group(world, record)
         profile: dict[str, Any] = record.properties["networkProfile"]
-        old = record.hidden.pop("old_profile", None)
+        old = record.hidden.get("applied")
         if old and is_overlay(profile) and not is_overlay(old):
             _leave_routes(world, record)
             record.hidden["reimages"] = record.hidden.get("reimages", 0) + 1
         if profile["networkPlugin"] == "kubenet":
             _keep_routes(world, record)
         _keep_outbound(world, record, profile)
+        record.hidden["applied"] = copied(profile)
 
     def show(self, world: World, record: Record, body: Body) -> None:
         """Its pools, its addresses and its names."""
@@ -227,6 +229,16 @@ class ManagedCluster(AksKind):
                 raise ArmError(404, "NotFound", f"The rehearsal has no kubeconfig for {record.path.name}.")
             return {"kubeconfigs": [{"name": "clusterUser", "value": value}]}
         return super().action(world, record, name, body)
+
+
+def _judge_access(properties: Body) -> None:
+    ranges = (properties.get("apiServerAccessProfile") or {}).get("authorizedIPRanges") or []
+    if len(ranges) > AUTHORIZED_RANGES:
+        raise invalid(
+            f"authorizedIPRanges has {len(ranges)} entries, and {AUTHORIZED_RANGES} at most.",
+            target="apiServerAccessProfile.authorizedIPRanges",
+            flat=True,
+        )
 
 
 def _fill(path: Path, body: Body, properties: Body, old: Record | None) -> None:
@@ -406,10 +418,37 @@ def judge_quota(world: World, path: Path, location: str, pools: Sequence[Pool]) 
             )
 
 
+def sizes(world: World, named: Sequence[Body], subscription: str, location: str) -> list[Body]:
+    """VM sizes of a region, or of all: those that a scenario named, and of the pools' others what their names say."""
+    known = [item for item in named if location in {"", *(place(text) for text in item.get("locations") or ())}]
+    found = {str(item["name"]): dict(item) for item in known}
+    for pool in world.of_type(POOLS):
+        cluster = world.find(pool.path.parent)
+        size = str(pool.properties.get("vmSize") or "")
+        where = place(cluster.body["location"]) if cluster else ""
+        if size and location in {"", where} and pool.path.subscription == subscription:
+            made = {
+                "resourceType": "virtualMachines",
+                "name": size,
+                "family": _family(size),
+                "locations": [where],
+                "capabilities": [{"name": "vCPUs", "value": str(cores(pool.properties))}],
+                "restrictions": [],
+            }
+            found.setdefault(size, made)
+    return list(found.values())
+
+
 def cores(pool: Mapping[str, Any]) -> int:
     """VCPUs of a node, which its size names: `Standard_D4s_v5` has 4."""
     found = _VCPUS.search(str(pool.get("vmSize") or ""))
     return int(found[1]) if found else 1
+
+
+def _family(size: str) -> str:
+    """The quota that a size counts against: of `Standard_D4ds_v5` it is `standardDDSv5Family`."""
+    found = _SIZE.fullmatch(size)
+    return f"standard{found[1]}{found[2].upper()}{found[3] or ''}Family" if found else f"{size}Family"
 
 
 def cores_in_use(world: World, subscription: str, location: str) -> int:

@@ -188,6 +188,26 @@ class Endpoint:
         content = {"subscription": self.subscription, "location": location, "namespace": namespace, "usages": listed}
         self.back_door("POST", "usages", content)
 
+    def name_size(self, name: str, location: str, *, vcpus: int, family: str, restricted: str = "") -> None:
+        """A VM size as `Microsoft.Compute/skus` has it; `restricted` is the reason why it cannot be had there."""
+        restrictions = [{"type": "Location", "values": [location], "reasonCode": restricted}] if restricted else []
+        self.back_door(
+            "POST",
+            "sizes",
+            {
+                "resourceType": "virtualMachines",
+                "name": name,
+                "family": family,
+                "locations": [location],
+                "capabilities": [{"name": "vCPUs", "value": str(vcpus)}],
+                "restrictions": restrictions,
+            },
+        )
+
+    def note_activity(self, entry: Mapping[str, Any]) -> None:
+        """An entry of the activity log; changes that fail write their own."""
+        self.back_door("POST", "activity", dict(entry))
+
     def take_addresses(self, subnet: str, addresses: int) -> None:
         """Say how many addresses of a subnet others than AKS hold."""
         self.back_door("POST", "taken", {"subnet": subnet, "addresses": addresses})

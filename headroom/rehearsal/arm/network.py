@@ -539,12 +539,14 @@ class PublicAddress(NetworkKind):
         prefix = world.find(referred(record.properties.get("publicIPPrefix")))
         pool = Block.parse(prefix.properties["ipPrefix"]) if prefix else ADDRESSES
         try:
-            record.hidden["number"] = pool.first + world.draw(f"addresses of {pool}", pool.size)
+            # Of a prefix every address is given out, of ours not the one that looks like a network's.
+            drawn = world.draw(f"addresses of {pool}", pool.size, first=0 if prefix else 1)
+            record.hidden["number"] = pool.first + drawn
         except IndexError:
             return ArmError(
                 400,
                 "PublicIPCountLimitReached",
-                "Cannot create more than 256 public IP addresses for this subscription in this region.",
+                "Cannot create more than 255 public IP addresses for this subscription in this region.",
             )
         record.hidden["pool"] = pool
         return None

@@ -6,7 +6,8 @@ and DnsServiceIpOutOfServiceCidr (Azure support, AKS error codes), InvalidUserDe
 (bicep-registry-modules #5759), UnsupportedNetworkPluginModeWithNetworkPlugin (Azure/AKS #5662), the refusal of an
 overlay with network policies (Azure/AKS #4006), SubnetNotAssociatedWithNATGateway and
 NATGatewayNotAssociatedWithPublicIPOrIPPrefix (public notes on AKS with Bicep). For a reserved range, a load balancer
-in the subnet of a NAT gateway, and the conditions of an upgrade to overlay no source has the code: InvalidParameter.
+in the subnet of a NAT gateway, the size of a pool, and the conditions of an upgrade to overlay no source has the code:
+InvalidParameter.
 """
 
 import re
@@ -28,6 +29,7 @@ from headroom.capacity.overlay import (
     DEFAULT_SURGE,
     FLAT_DEFAULT_MAX_PODS,
     KUBENET_MAXIMUM_NODES,
+    LEAST_PODS_OF_A_POOL,
     MAX_PODS_RANGE,
     OVERLAY_MAXIMUM_NODES,
     AksPool,
@@ -369,6 +371,19 @@ def _judge_pools(pools: Sequence[Pool]) -> None:
             raise invalid(
                 f"The value of parameter agentPoolProfile.maxPods must be within {MAX_PODS_RANGE[0]} to "
                 f"{MAX_PODS_RANGE[-1]}, and is {pool.properties['maxPods']}.",
+                target="agentPoolProfile.maxPods",
+                flat=True,
+            )
+        if pool.properties.get("mode") == "System" and not pool.count:
+            raise invalid(
+                f"System pool {pool.name} must contain at least one node.",
+                target="agentPoolProfile.count",
+                flat=True,
+            )
+        room = pool.count * int(pool.properties["maxPods"])
+        if 0 < room < LEAST_PODS_OF_A_POOL:
+            raise invalid(
+                f"Pool {pool.name} has room for {room} pods, and {LEAST_PODS_OF_A_POOL} is the least.",
                 target="agentPoolProfile.maxPods",
                 flat=True,
             )

@@ -96,12 +96,15 @@ class World:
         self.children: dict[str, dict[str, None]] = {}
         self.subscriptions: dict[str, str] = {}
         self.operations: dict[str, Operation] = {}
+        self.pending: dict[str, Operation] = {}
+        """Operations that are not over."""
         self.taken: dict[str, int] = {}
         """Addresses of a subnet that others than AKS hold, by the subnet's key."""
         self.usages: dict[tuple[str, str], list[Body]] = {}
         """Quotas as a scenario sets them, by (subscription and location, namespace)."""
         self.activity: list[Body] = []
         """Entries of the activity log, oldest first."""
+        self._types: dict[str, dict[str, None]] = {}
         self._numbers = itertools.count(1)
         self._given: dict[str, set[int]] = {}
 
@@ -115,6 +118,7 @@ class World:
         """Keeps a resource."""
         self.records[record.path.key] = record
         self.children.setdefault(_above(record.path), {})[record.path.key] = None
+        self._types.setdefault(record.path.type.casefold(), {})[record.path.key] = None
 
     def remove(self, record: Record) -> None:
         """Forgets a resource and all below it."""
@@ -122,6 +126,7 @@ class World:
             self.remove(child)
         self.records.pop(record.path.key, None)
         self.children.get(_above(record.path), {}).pop(record.path.key, None)
+        self._types.get(record.path.type.casefold(), {}).pop(record.path.key, None)
 
     def below(self, identifier: str, type_: str = "") -> Iterator[Record]:
         """The children of a resource, or of a group; those of a type where one is named."""
@@ -132,8 +137,7 @@ class World:
 
     def of_type(self, type_: str) -> list[Record]:
         """Every resource of a type."""
-        wanted = type_.casefold()
-        return [record for record in self.records.values() if record.path.type.casefold() == wanted]
+        return [self.records[key] for key in self._types.get(type_.casefold(), ())]
 
     def group_of(self, path: Path) -> Record | None:
         """The resource group of a resource."""
@@ -165,20 +169,18 @@ class World:
             ends=self.now() + seconds,
             error=error,
         )
-        self.operations[operation.name] = operation
+        self.operations[operation.name] = self.pending[operation.name] = operation
         return operation
 
-    def under_way(self, path: Path) -> Operation | None:
-        """The change of a resource that is not over, if any."""
-        for operation in reversed(self.operations.values()):
-            if not operation.done and operation.path.key == path.key:
-                return operation
-        return None
+    def end(self, operation: Operation) -> None:
+        """Notes that a change is over."""
+        operation.done = True
+        self.pending.pop(operation.name, None)
 
     def due(self) -> list[Operation]:
         """Changes whose time has come, the earliest first."""
         now = self.now()
-        found = [operation for operation in self.operations.values() if not operation.done and operation.ends <= now]
+        found = [operation for operation in self.pending.values() if operation.ends <= now]
         return sorted(found, key=lambda operation: operation.ends)
 
     # --- what only happens here ---------------------------------------------------------------------------
@@ -191,14 +193,14 @@ class World:
         """A GUID that is always the same for the same thing."""
         return str(uuid.uuid5(_NAMES, what))
 
-    def draw(self, pool: str, size: int) -> int:
-        """The lowest free number below `size` of a pool.
+    def draw(self, pool: str, size: int, *, first: int = 0) -> int:
+        """The lowest free number of a pool, from `first` up to below `size`.
 
         Raises:
             IndexError: There is none left.
         """
         given = self._given.setdefault(pool, set())
-        for number in range(size):
+        for number in range(first, size):
             if number not in given:
                 given.add(number)
                 return number

@@ -28,7 +28,7 @@ from xml.sax.saxutils import escape
 import botocore.session
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from headroom.rehearsal.aws import alarms, clusters, ec2, ec2_actions, quotas, replica, seed
+from headroom.rehearsal.aws import alarms, clusters, ec2, ec2_actions, events, quotas, replica, seed
 from headroom.rehearsal.aws.addons import Addons, AddonsError, LiveEnvironment
 from headroom.rehearsal.aws.faults import Failure, Fault, Faults
 from headroom.rehearsal.aws.routes import RestRoutes
@@ -73,6 +73,10 @@ class Answer:
         return [self.body]
 
 
+REST_SERVICES = ("eks", "lambda")
+"""Services whose actions are told by method and path."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
     """A request to AWS, understood: which service and Region, which action, and what its path says."""
@@ -94,6 +98,7 @@ class Application:
         ec2_actions.install(settings)
         clusters.install()
         alarms.install()
+        events.install()
         quotas.install(lambda: self._settings)
         self._settings = settings
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -103,7 +108,8 @@ class Application:
         self._log = log
         self._log_lock = threading.Lock()
         self._addons = Addons(lambda: self._settings, environment)
-        self._routes = RestRoutes(botocore.session.get_session().get_service_model("eks"))
+        session = botocore.session.get_session()
+        self._routes = {name: RestRoutes(session.get_service_model(name)) for name in REST_SERVICES}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -155,8 +161,8 @@ class Application:
             action = str(target).rsplit(".", 1)[-1]
         elif "/operation/" in path:
             action = path.rsplit("/", 1)[-1]
-        elif service == "eks":
-            action, in_path = self._routes.match(environ["REQUEST_METHOD"], path)
+        elif service in self._routes:
+            action, in_path = self._routes[service].match(environ["REQUEST_METHOD"], path)
         else:
             text = body.decode("utf-8", errors="replace") or environ.get("QUERY_STRING", "")
             action = parse_qs(text).get("Action", [""])[0] or f"{environ['REQUEST_METHOD']} {path}"

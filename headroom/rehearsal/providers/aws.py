@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from headroom.rehearsal.providers import aws_eks, aws_functions, aws_network, aws_watch
+from headroom.rehearsal.providers import aws_eks, aws_functions, aws_network, aws_trigger, aws_watch
 from headroom.rehearsal.providers.aws_api import DEFAULT_REGION, api_error_text, client, use_endpoint
 from headroom.rehearsal.providers.common import (
     DEFAULT_PATIENCE_SECONDS,
@@ -36,7 +36,7 @@ def check_configuration(configuration: Properties) -> list[Failure]:
 PACKAGE = Package(
     name="aws",
     distribution="pulumi-aws",
-    kinds=(*aws_network.KINDS, *aws_eks.KINDS, *aws_watch.KINDS),
+    kinds=(*aws_network.KINDS, *aws_eks.KINDS, *aws_watch.KINDS, *aws_trigger.KINDS),
     functions=aws_functions.FUNCTIONS,
     check_configuration=check_configuration,
     explain=api_error_text,

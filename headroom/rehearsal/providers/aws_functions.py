@@ -468,6 +468,38 @@ def get_addon(call: Call, arguments: Properties) -> Properties:
     }
 
 
+def get_node_group(call: Call, arguments: Properties) -> Properties:
+    """One managed node group."""
+    cluster, name = arguments["clusterName"], arguments["nodeGroupName"]
+    eks = client("eks", region_of(call, arguments))
+    group = eks.describe_nodegroup(clusterName=cluster, nodegroupName=name)["nodegroup"]
+    return {
+        "region": region_of(call, arguments),
+        "amiType": group.get("amiType", ""),
+        "arn": group["nodegroupArn"],
+        "capacityType": group.get("capacityType", ""),
+        "clusterName": cluster,
+        "diskSize": group.get("diskSize", 0),
+        "id": f"{cluster}:{name}",
+        "instanceTypes": group.get("instanceTypes") or [],
+        "labels": group.get("labels") or {},
+        "launchTemplates": [],
+        "nodeGroupName": name,
+        "nodeRoleArn": group["nodeRole"],
+        "releaseVersion": group.get("releaseVersion", ""),
+        "remoteAccesses": [],
+        "resources": [],
+        "scalingConfigs": [group["scalingConfig"]],
+        "status": group["status"],
+        "subnetIds": sorted(group["subnets"]),
+        "tags": group.get("tags") or {},
+        "taints": [],
+        "updateConfigs": [],
+        "version": group.get("version", ""),
+        "warmPoolConfigs": [],
+    }
+
+
 def get_caller_identity(call: Call, arguments: Properties) -> Properties:
     """Who is calling."""
     identity = client("sts", region_of(call, arguments)).get_caller_identity()
@@ -491,6 +523,26 @@ def get_region(call: Call, arguments: Properties) -> Properties:
     }
 
 
+def get_secret_version(call: Call, arguments: Properties) -> Properties:
+    """A version of a secret of Secrets Manager."""
+    names = {"secretId": "SecretId", "versionId": "VersionId", "versionStage": "VersionStage"}
+    request = {theirs: arguments[ours] for ours, theirs in names.items() if arguments.get(ours)}
+    found = client("secretsmanager", region_of(call, arguments)).get_secret_value(**request)
+    return {
+        "arn": found["ARN"],
+        "createdDate": found["CreatedDate"].isoformat(),
+        "id": f"{arguments['secretId']}|{found['VersionId']}",
+        "region": region_of(call, arguments),
+        "secretArn": found["ARN"],
+        "secretBinary": "",
+        "secretId": arguments["secretId"],
+        "secretString": found.get("SecretString", ""),
+        "versionId": found["VersionId"],
+        "versionStage": arguments.get("versionStage", ""),
+        "versionStages": found.get("VersionStages", []),
+    }
+
+
 FUNCTIONS: dict[str, Function] = {
     "aws:ec2/getVpc:getVpc": get_vpc,
     "aws:ec2/getSubnet:getSubnet": get_subnet,
@@ -505,6 +557,8 @@ FUNCTIONS: dict[str, Function] = {
     "aws:ec2/getInstance:getInstance": get_instance,
     "aws:eks/getCluster:getCluster": get_cluster,
     "aws:eks/getAddon:getAddon": get_addon,
+    "aws:eks/getNodeGroup:getNodeGroup": get_node_group,
+    "aws:secretsmanager/getSecretVersion:getSecretVersion": get_secret_version,
     "aws:index/getCallerIdentity:getCallerIdentity": get_caller_identity,
     "aws:index/getRegion:getRegion": get_region,
 }

@@ -633,14 +633,15 @@ class EventRule(_Tagged):
     token = "aws:cloudwatch/eventRule:EventRule"  # noqa: S105  # no secret
     title = "EventBridge Rule"
     optional = frozenset({"description", "eventPattern", "scheduleExpression", "tags"})
-    optional_computed = frozenset({"name"})
-    not_simulated = frozenset({"eventBusName", "forceDestroy", "isEnabled", "namePrefix", "roleArn", "state"})
+    optional_computed = frozenset({"name", "state"})
+    not_simulated = frozenset({"eventBusName", "forceDestroy", "isEnabled", "namePrefix", "roleArn"})
     outputs = frozenset({"arn", "tagsAll"})
     replaces = frozenset({"name"})
     settings = {  # noqa: RUF012 - a table
         "description": "Description",
         "eventPattern": "EventPattern",
         "scheduleExpression": "ScheduleExpression",
+        "state": "State",
     }
 
     def put(self, call: Call, identifier: str, inputs: Properties) -> Properties:
@@ -666,22 +667,18 @@ class EventTarget(_Named):
     title = "EventBridge Target"
     named = False
     required = frozenset({"arn", "rule"})
-    optional = frozenset({"input", "retryPolicy"})
+    optional = frozenset({"deadLetterConfig", "httpTarget", "input", "inputTransformer", "retryPolicy", "roleArn"})
     optional_computed = frozenset({"targetId"})
     not_simulated = frozenset(
         {
             "appsyncTarget",
             "batchTarget",
-            "deadLetterConfig",
             "ecsTarget",
             "eventBusName",
             "forceDestroy",
-            "httpTarget",
             "inputPath",
-            "inputTransformer",
             "kinesisTarget",
             "redshiftTarget",
-            "roleArn",
             "runCommandTargets",
             "sagemakerPipelineTarget",
             "sqsTarget",
@@ -704,9 +701,18 @@ class EventTarget(_Named):
             inputs.get("retryPolicy") or {},
             {"maximumEventAgeInSeconds": "MaximumEventAgeInSeconds", "maximumRetryAttempts": "MaximumRetryAttempts"},
         )
-        target = {"Id": inputs["targetId"], "Arn": inputs["arn"], **picked(inputs, {"input": "Input"})}
+        plain = picked(inputs, {"input": "Input", "roleArn": "RoleArn"})
+        target = {"Id": inputs["targetId"], "Arn": inputs["arn"], **plain}
         if retry:
             target["RetryPolicy"] = retry
+        if inputs.get("inputTransformer"):
+            names = {"inputPaths": "InputPathsMap", "inputTemplate": "InputTemplate"}
+            target["InputTransformer"] = picked(inputs["inputTransformer"], names)
+        if inputs.get("httpTarget"):
+            names = {"headerParameters": "HeaderParameters", "queryStringParameters": "QueryStringParameters"}
+            target["HttpParameters"] = picked(inputs["httpTarget"], names)
+        if inputs.get("deadLetterConfig"):
+            target["DeadLetterConfig"] = picked(inputs["deadLetterConfig"], {"arn": "Arn"})
         answer = self.api(call, inputs).put_targets(Rule=inputs["rule"], Targets=[target])
         if answer.get("FailedEntryCount"):
             raise ProviderError(f"creating {self.title} ({identifier}): {answer['FailedEntries']}")
@@ -717,7 +723,7 @@ class EventTarget(_Named):
         del identifier
         targets = self.api(call, state).list_targets_by_rule(Rule=state["rule"])["Targets"]
         found = next((each for each in targets if each["Id"] == state["targetId"]), None)
-        return None if found is None else {"arn": found["Arn"]}
+        return None if found is None else {"arn": found["Arn"], **shown(found, {"roleArn": "RoleArn"})}
 
     def remove(self, call: Call, identifier: str, state: Properties) -> None:
         """RemoveTargets."""

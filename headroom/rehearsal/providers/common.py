@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,8 @@ class Call:
         patience: Seconds that this operation may wait for the cloud.
         is_wanted: False once the engine has cancelled, hung up or died.
         created: What a creation has made already, as id and state; see `note_created`.
+        old_inputs: In a Check: the inputs that the resource had at its last one; empty for a new one.
+        seed: In a Check: what a name that is left out is made of.
     """
 
     configuration: Properties
@@ -116,6 +118,8 @@ class Call:
     patience: float
     is_wanted: Callable[[], bool]
     created: list[tuple[str, Properties]] = field(default_factory=list)
+    old_inputs: Properties = field(default_factory=dict)
+    seed: bytes = b""
 
     def note_created(self, identifier: str, state: Properties) -> None:
         """Say that the resource exists now, whatever else its creation still does.
@@ -179,6 +183,8 @@ class ResourceKind:
     replaces: frozenset[str] = frozenset()
     """Inputs that cannot be changed in place."""
     delete_before_replace: bool = False
+    restores_ignored: bool = True
+    """Whether an update takes what is ignored from the old state; the engine puts the old inputs there before."""
     write_only: frozenset[str] = frozenset()
     """Inputs that the cloud never tells again: compared with the old inputs, not with the old state."""
 
@@ -236,6 +242,11 @@ class ResourceKind:
                 replace=name in self.replaces,
             )
         return found
+
+    def deletes_before_replace(self, change: Change) -> bool:
+        """Whether the old resource goes before its replacement comes."""
+        del change
+        return self.delete_before_replace
 
     def preview_create(self, call: Call, inputs: Properties) -> Properties:
         """The state that a creation would have: inputs as given, everything else unknown."""
@@ -405,7 +416,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.CheckResponse:
         """Judge a resource's inputs."""
         with self._answering(context, "Check", request.urn):
-            kind, call = self._kind(request.urn, context), self._call(context, request.urn)
+            kind = self._kind(request.urn, context)
+            call = replace(
+                self._call(context, request.urn), old_inputs=plain(request.olds), seed=bytes(request.randomSeed)
+            )
             inputs = plain(request.news)
             failures = kind.check(call, inputs)
             answer = struct(kind.with_defaults(call, inputs))
@@ -424,7 +438,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
             differences = kind.differences(call, change)
         return _diff_response(
-            differences, ignored=request.ignoreChanges, delete_before_replace=kind.delete_before_replace
+            differences, ignored=request.ignoreChanges, delete_before_replace=kind.deletes_before_replace(change)
         )
 
     def Create(  # noqa: N802  # gRPC names
@@ -467,7 +481,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             change = Change(
                 old_state=old_state,
                 old_inputs=plain(request.old_inputs),
-                new_inputs=with_ignored(old_state, plain(request.news), request.ignoreChanges),
+                new_inputs=with_ignored(
+                    old_state, plain(request.news), request.ignoreChanges if kind.restores_ignored else ()
+                ),
             )
             if request.preview:
                 return provider_pb2.UpdateResponse(properties=struct(kind.preview_update(call, change)))

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from headroom.addresses.blocks import Block, usable_addresses
@@ -24,6 +25,7 @@ from headroom.rehearsal.scenarios.incident import (
     make,
     pulumi,
     result_of,
+    save_played,
     until_met,
     write_plan,
 )
@@ -37,8 +39,8 @@ SCALED, BEFORE, AFTER = "checkout-api", 120, 360
 EXPECTED = Expected(causes=((RootCause.SUBNET_EXHAUSTION, None),), also=((RootCause.WARM_TARGET, None),))
 
 
-def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
-    """Plays the incident; returns what `--json` prints beside the phases."""
+def play(world: World, narrator: Narrator, clock: Clock, *, save: Path | None = None) -> dict[str, Any]:
+    """Plays the incident; returns what `--json` prints beside the phases. Facts and verdict go to `save`."""
     with narrator.phase("cluster", "A cluster like many: 30 m5.8xlarge, 1,200 pods, three /22 subnets") as phase:
         running = reference.build_cluster(world, clock, progress=lambda text: narrator.say(f"  {text} …"))
         clock.run()
@@ -79,6 +81,8 @@ def play(world: World, narrator: Narrator, clock: Clock) -> dict[str, Any]:
     with narrator.phase("destroy", "A premature destroy is refused, and nothing is deleted") as phase:
         phase.facts = _destroy(world, running, narrator)
     check_nodes(running)
+    if save is not None:
+        save_played(played, save / NAME)
     return {
         **result_of(played),
         "scenario": NAME,

@@ -11,15 +11,17 @@ from typing import Any
 import boto3
 
 from headroom.collect.budget import budget
+from headroom.collect.pod_logs import logs_of
 from headroom.collect.session import AwsClients, choose_context
 from headroom.collect.snapshot import collect_from
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.signatures import match
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause, Verdict
 from headroom.facts.document import dump
+from headroom.facts.pod_logs import LogAccess
 from headroom.facts.snapshot import Line, Origin, Snapshot
-from headroom.facts.values import known_or
-from headroom.planning.conditions import State, evaluate
+from headroom.facts.values import Unknown, known_or
+from headroom.planning.conditions import State, evaluate, pods_to_read
 from headroom.planning.plan import Plan
 from headroom.planning.planner import make_plan
 from headroom.rehearsal.clock import Clock
@@ -121,16 +123,20 @@ def play(
     """
     played = play_through(incident, world, narrator, clock)
     if save is not None:
-        folder = save / incident.name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "facts.json").write_text(dump(played.snapshot), encoding="utf-8")
-        (folder / "expected.json").write_text(_expected(played), encoding="utf-8")
+        save_played(played, save / incident.name)
     return {
         **result_of(played),
         "scenario": incident.name,
         "awsCalls": world.endpoint.calls(),
         "cannotShow": list(CANNOT_SHOW),
     }
+
+
+def save_played(played: Played, folder: Path) -> None:
+    """Writes what `tests/incidents` keeps of a scenario: its facts, and the verdict that they must come to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "facts.json").write_text(dump(played.snapshot), encoding="utf-8")
+    (folder / "expected.json").write_text(_expected(played), encoding="utf-8")
 
 
 def result_of(played: Played) -> dict[str, Any]:
@@ -357,7 +363,8 @@ def until_met(world: World, narrator: Narrator, running: Cluster, plan: Plan) ->
     while True:
         waited = clock.now() - started
         check_nodes(running)
-        found = evaluate(plan, read(world, running), waited_seconds=waited)
+        snapshot = read(world, running)
+        found = evaluate(plan, snapshot, waited_seconds=waited, logs=_logs(world, running, plan, snapshot))
         for state in found:
             line = f"{state.state.value:8} {state.condition.title}: {state.because}"
             if said.get(state.condition.check) != state.state:
@@ -370,6 +377,11 @@ def until_met(world: World, narrator: Narrator, running: Cluster, plan: Plan) ->
             failed = [f"{state.condition.title}: {state.because}" for state in found if state.state is not State.MET]
             raise RehearsalFailedError("not cured:\n" + "\n".join(failed))
         clock.sleep_until(clock.now() + LOOK_SECONDS, most=1)
+
+
+def _logs(world: World, running: Cluster, plan: Plan, snapshot: Snapshot) -> tuple[LogAccess, ...] | Unknown:
+    kubeconfig = str(world.control_plane.kubeconfig) if world.control_plane is not None else ""
+    return logs_of(running.name, pods_to_read(plan, snapshot), kubeconfig=kubeconfig)
 
 
 def _until_stuck(running: Cluster) -> int:

@@ -29,7 +29,7 @@ from headroom.rehearsal.kube import (
     Object,
     Resource,
 )
-from headroom.rehearsal.nodes import MISSING_IMAGE
+from headroom.rehearsal.nodes import KUBELET_PORT, MISSING_IMAGE
 from headroom.rehearsal.scenarios.shape import daemon_set, wait_for
 from headroom.rehearsal.scenarios.twin.original import Original, key_of
 
@@ -334,6 +334,7 @@ def _node(builder: _Builder, node: Node, owners: Iterable[_Owner]) -> None:
                 "addresses": [
                     {"type": "InternalIP", "address": known_or(node.internal_ip, _own_address(original, node))}
                 ],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
                 "nodeInfo": {
                     "kubeletVersion": known_or(node.kubelet_version, ""),
                     "osImage": known_or(node.os_image, ""),

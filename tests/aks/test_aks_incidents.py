@@ -1,0 +1,205 @@
+"""Incidents of AKS: their facts, their verdicts, what helps at once, and every source at fault in turn."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headroom.capacity.overlay import HOST_LOCAL_ADDRESSES
+from headroom.diagnosis.aks import Mode
+from headroom.diagnosis.aks_room import room_of_pools
+from headroom.diagnosis.classifier import diagnose
+from headroom.diagnosis.document import to_json
+from headroom.diagnosis.reading import Reading
+from headroom.diagnosis.verdict import Detail, Verdict
+from headroom.facts.azure import Azure
+from headroom.facts.document import dump, load
+from headroom.facts.snapshot import Snapshot
+from headroom.facts.values import items
+from headroom.rehearsal.spoiled import AKS_CONTRADICTIONS, Outcome, outcome, spoiled
+from headroom.report.markdown import to_markdown
+from tests.aks import conftest as made
+
+NAMES = sorted(made.INCIDENTS)
+
+
+def facts_of(name: str) -> Snapshot:
+    return load((made.INCIDENTS_FOLDER / name / "facts.json").read_text(encoding="utf-8"), subject=name)
+
+
+def expected_of(name: str) -> dict[str, Any]:
+    expected: dict[str, Any] = json.loads((made.INCIDENTS_FOLDER / name / "expected.json").read_text(encoding="utf-8"))
+    return expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_incident_is_kept_as_it_is_made(name: str) -> None:
+    text = (made.INCIDENTS_FOLDER / name / "facts.json").read_text(encoding="utf-8")
+    assert text == dump(made.INCIDENTS[name][0]()), "write it anew: python -m tests.aks.conftest"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_incident_has_its_verdict_its_causes_and_their_evidence(name: str) -> None:
+    diagnosis, expected = diagnose(facts_of(name)), expected_of(name)
+    assert diagnosis.verdict.value == expected["verdict"]
+    assert [cause.name for cause in diagnosis.causes] == expected["causes"]
+    for cause in diagnosis.causes:
+        assert cause.summary
+        assert all(each.what and each.where and each.value for each in cause.evidence)
+        assert any(each.threshold for each in cause.evidence), "evidence says against what it was held"
+        assert cause.scope.nodes or cause.scope.subnets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_source_at_fault_makes_the_verdict_wrong(name: str) -> None:
+    verdict, causes = Verdict(expected_of(name)["verdict"]), expected_of(name)["causes"]
+    wrong, tried = [], 0
+    for case in spoiled(made.INCIDENTS[name][0](), every_reason=False):
+        tried += 1
+        if outcome(verdict, causes, diagnose(case.snapshot)) is Outcome.WRONG:
+            wrong.append(str(case))
+    assert wrong == []
+    assert tried > 300
+
+
+def test_every_reading_of_azure_is_spoiled() -> None:
+    places = {case.where for name in NAMES for case in spoiled(made.INCIDENTS[name][0](), every_reason=False)}
+    read = [entry.name for entry in fields(Azure)]
+    unread = {"azure.cns", "azure.cns_pods", "azure.ip_masq"}  # no incident has them
+    assert {f"azure.{name}" for name in read} - unread <= places
+    assert {"azure", "azure.*", "azure.vnets[].subnets[].used_addresses", *AKS_CONTRADICTIONS} <= places
+
+
+def test_110_pods_do_not_exhaust_253_addresses() -> None:
+    """The published story took 110 of 110 pods for an exhausted /24; what fills it are reservations left behind."""
+    diagnosis = diagnose(made.kubenet_exhausted())
+    [cause] = diagnosis.causes
+    assert cause.detail is Detail.HOST_LOCAL_LEAK
+    reserved, bound = cause.evidence[:2]
+    assert (reserved.value, reserved.threshold) == (
+        "253 reserved, 104 in use",
+        f"host-local has {HOST_LOCAL_ADDRESSES} addresses there",
+    )
+    assert (bound.what, bound.value) == ("maxPods", "110 pods at most")
+    by = {each.cause: each.by for each in diagnosis.ruled_out}
+    assert by["max_pods"] == "the pods that wait are placed: 110 of maxPods 110 on aks-default-12345678-vmss000000"
+    assert by["pod_cidr_exhausted"] == "9 of 256 /24s of 10.244.0.0/16 are given to nodes"
+    assert by["route_limit"] == "9 of 400 routes are used"
+
+
+def test_without_the_nodes_files_max_pods_alone_shows_that_pods_cannot_have_filled_the_range() -> None:
+    facts = made.with_azure(made.kubenet_exhausted(), host_local=())
+    diagnosis = diagnose(facts)
+    assert [cause.name for cause in diagnosis.causes] == ["ipamd_failure/host_local_leak"]
+    assert any("/var/lib/cni/networks" in each.reading for each in diagnosis.needed)
+
+
+def test_files_that_do_not_fill_the_range_contradict_the_event_and_nothing_is_claimed() -> None:
+    readings = tuple(made.host_local(index, 97, 90) for index in range(9))
+    diagnosis = diagnose(made.with_azure(made.kubenet_exhausted(), host_local=readings))
+    assert diagnosis.verdict is Verdict.UNDECIDED
+    assert diagnosis.causes == ()
+
+
+def test_a_node_short_of_addresses_under_overlay_with_few_pods_is_no_full_block() -> None:
+    facts = made.cluster(nodes=4, pods_a_node=40, network=made.OVERLAY, most=250)
+    pod = made.waiting(0, on=1)
+    message = made.CNS_SHORT.format(sandbox="0" * 64, pod=pod.name, status="NCUpdateSuccess")
+    diagnosis = diagnose(made.with_pods(facts, [pod], [made.event(pod, "FailedCreatePodSandBox", message)]))
+    assert diagnosis.verdict is Verdict.UNDECIDED
+    by = {each.cause: each.by for each in diagnosis.ruled_out}
+    assert by["overlay_node_block"] == (
+        "44 pods on aks-default-12345678-vmss000001 cannot use up a /24 of 256 addresses"
+    )
+
+
+def test_relief_names_the_pool_the_nodes_to_add_and_the_nodes_to_drain() -> None:
+    impact = diagnose(made.kubenet_exhausted()).impact
+    assert impact is not None
+    more, drain = impact.reliefs
+    assert more.what == "Add 1 node to node pool default; each brings a range of its own."
+    where = "--resource-group rg-prod-eus2 --cluster-name aks-prod-eus2 --name default"
+    assert more.command == f"az aks nodepool scale {where} --node-count 10"
+    assert more.undo == f"az aks nodepool scale {where} --node-count 9"
+    for figure in (
+        "1,010 free in vnet-spoke/snet-aks-nodes",
+        "9 of 256 /24s",
+        "9 of 400 routes",
+        "36 of 2,000 vCPUs",
+        "36 of 1,700 vCPUs",
+    ):
+        assert figure in more.caveat
+    assert drain.what.startswith("Cordon 3 nodes and drain aks-default-12345678-vmss000000 first")
+    assert drain.command.startswith("kubectl cordon aks-default-12345678-vmss000000 ")
+    assert drain.undo.startswith("kubectl uncordon ")
+
+
+def test_relief_is_told_in_every_form_of_the_report() -> None:
+    diagnosis = diagnose(made.kubenet_exhausted())
+    [*_, told] = to_json(diagnosis)["impact"]["reliefs"]
+    assert "kubectl drain" in told["command"]
+    assert "az aks nodepool scale" in to_markdown(diagnosis)
+
+
+def test_a_pool_with_an_autoscaler_is_given_a_higher_minimum() -> None:
+    facts = made.kubenet_exhausted()
+    [pool] = items(made.azure_of(facts).pools)
+    scaled = replace(pool, autoscaling=True, minimum=3, maximum=9)
+    impact = diagnose(made.with_azure(facts, pools=(scaled,))).impact
+    assert impact is not None
+    assert impact.reliefs[0].command.endswith("--update-cluster-autoscaler --min-count 10 --max-count 10")
+    assert impact.reliefs[0].undo.endswith("--update-cluster-autoscaler --min-count 3 --max-count 9")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"quotas": ()}, "not among the quotas that were read"),
+        ({"route_tables": ()}, "route table not read"),
+        ({"vnets": ()}, "free addresses not known"),
+    ],
+)
+def test_no_node_is_proposed_where_a_bound_was_not_read(changes: dict[str, Any], said: str) -> None:
+    impact = diagnose(made.with_azure(made.kubenet_exhausted(), **changes)).impact
+    assert impact is not None
+    assert impact.reliefs[0].what == "No pool has room for 1 node; default can be given 0."
+    assert said in impact.reliefs[0].caveat
+
+
+def test_the_room_of_a_pool_is_its_tightest_bound() -> None:
+    aks = Reading(made.kubenet_exhausted()).aks
+    assert aks is not None
+    assert aks.mode is Mode.KUBENET
+    [room] = room_of_pools(aks)
+    assert {bound.name: bound.nodes for bound in room.bounds} == {
+        "node subnet": 1010,
+        "pod CIDR": 247,
+        "nodes": 391,
+        "routes": 391,
+        "quota cores": 491,
+        "quota standardDDSv5Family": 416,
+    }
+    assert room.allowed == 247
+    assert room.slots == 107
+
+
+def test_an_old_refusal_says_nothing_of_now() -> None:
+    error = replace(
+        made.refusal("SubnetIsFull", made.SUBNET_FULL, None), last_seen="2026-02-26T19:00:00Z", first_seen=made.EARLIER
+    )
+    assert diagnose(made.with_azure(made.healthy(), errors=(error,))).verdict is Verdict.HEALTHY
+
+
+def test_an_old_snapshot_without_azure_still_loads() -> None:
+    text = dump(made.healthy())
+    document = json.loads(text)
+    del document["azure"]
+    read = load(json.dumps(document))
+    assert not isinstance(read.azure, type(made.azure_of(made.healthy())))
+    assert diagnose(read).verdict is Verdict.UNDECIDED
+
+
+def test_the_folder_holds_these_incidents_and_no_others() -> None:
+    assert sorted(path.name for path in Path(made.INCIDENTS_FOLDER).glob("aks-*")) == NAMES

@@ -1,0 +1,103 @@
+"""The watch stack over days instead of weeks; and that the scenario fails where alarms come late or falsely."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from headroom.rehearsal.alarm_board import Transition
+from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.narration import Narrator
+from headroom.rehearsal.scenarios import eks_watch
+from headroom.rehearsal.scenarios.eks_watch import Ec2AsItStands, began, play
+from headroom.rehearsal.world import start_world
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headroom.rehearsal.tools import Tools
+
+DAY = 86_400.0
+
+
+@pytest.mark.control_plane
+@pytest.mark.engine
+def test_alarms_come_before_the_first_stuck_pod_and_one_opens_a_pull_request(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Days for weeks: so much growth leaves no seven days.
+    monkeypatch.setattr(eks_watch, "QUIET_DAYS", 3)
+    monkeypatch.setattr(eks_watch, "GROWTH_PER_DAY", dict.fromkeys(eks_watch.ZONES, 45.0))
+    monkeypatch.setattr(eks_watch, "LEAST_LEAD_HOURS", {"warning": 1.0, "free-critical": 1.0, "page": 1.0})
+    clock = Clock(eks_watch.START, eks_watch.SPEED)
+    narrator = Narrator(Console(file=StringIO(), width=160), simulated_now=clock.now)
+    with start_world(tmp_path, tools) as world:
+        result = play(world, narrator, clock)
+    assert result["falseAlarms"] == 0
+    assert result["leadHours"]["warning"] > result["leadHours"]["page"] >= 1
+    assert result["pullRequest"]
+    assert [phase.name for phase in narrator.phases] == [
+        "cluster",
+        "watch",
+        "quiet",
+        "growth",
+        "pull request",
+        "exhaustion",
+    ]
+
+
+# What the scenario judges by.
+
+
+def changes(*times: tuple[float, bool]) -> list[Transition]:
+    return [Transition(time=day * DAY, alarm="a", on=on) for day, on in times]
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ((), None),
+        (((1, True),), 1),
+        (((1, True), (2, False), (2.5, True)), 1),
+        (((1, True), (2, False), (4, True)), 4),
+        (((1, True), (9.5, False)), 1),
+        (((1, True), (2, False)), None),
+        (((1, True), (11, False)), 1),
+    ],
+)
+def test_a_lead_begins_with_the_alarm_that_was_on_when_it_counted(
+    times: tuple[tuple[float, bool], ...], expected: float | None
+) -> None:
+    found = began(changes(*times), "a", 10 * DAY)
+    assert found == (None if expected is None else expected * DAY)
+    assert began(changes(*times), "another", 10 * DAY) is None
+
+
+class _Client:
+    """EC2, as far as it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def get_paginator(self, name: str) -> Any:
+        self.asked.append(name)
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"Subnets": [], "ResponseMetadata": {"HTTPHeaders": {"date": "now"}}}]
+
+
+def test_ec2_is_asked_again_when_something_has_changed_and_always_has_the_rehearsals_date() -> None:
+    client, clock, state = _Client(), Clock(eks_watch.START, 1.0), ["a"]
+    ec2 = Ec2AsItStands(client, clock, lambda: tuple(state))
+    dates = []
+    for change in ("", "", "b"):
+        state.append(change) if change else None
+        clock.advance(300)
+        (page,) = ec2.get_paginator("describe_subnets").paginate()
+        dates.append(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+    assert client.asked == ["describe_subnets"] * 2
+    assert dates == [f"Mon, 05 Jan 2026 00:{minute:02}:00 GMT" for minute in (5, 10, 15)]
