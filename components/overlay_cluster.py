@@ -32,6 +32,8 @@ class OverlayClusterArgs:
 class OverlayCluster(pulumi.ComponentResource):
     """Makes the subnet, the identity with its role on it, the cluster and its pools, in this order.
 
+    The first system pool is made with the cluster and is not changed by it later: another one takes over from it.
+
     Every field of the network profile is written: the SDK would put its own defaults in for those that are left out,
     and most of them can never be changed. Cluster and subnet are protected.
     """
@@ -92,8 +94,9 @@ class OverlayCluster(pulumi.ComponentResource):
                 parent=self,
                 protect=settings.protect,
                 depends_on=[role],
-                # The autoscaler's count is its own.
-                ignore_changes=[*IGNORED, "agentPoolProfiles[*].count"],
+                # Pools that are resources of their own are read back as profiles of the cluster, and counts belong to
+                # the autoscaler: after the cluster is made, pools change as resources alone.
+                ignore_changes=[*IGNORED, "agentPoolProfiles"],
             ),
         )
         for pool in settings.pools:

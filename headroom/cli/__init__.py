@@ -8,6 +8,7 @@ import click
 from headroom.addresses.problems import ProblemsError
 
 COMMANDS = {
+    "audit-egress": "Say who allow-lists a cluster's addresses, and what to add before they change.",
     "calc": "The arithmetic of addresses: nodes, fleets, subnets, free blocks, ranges, forecasts.",
     "check": "Judge a stack by the policies, without an engine or credentials.",
     "collect": "Read a live EKS cluster into a snapshot: AWS, Kubernetes, the CNI.",

@@ -145,7 +145,9 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
     started = time.monotonic()
     with _Spinner(console, cluster) as spinner:
         if cloud == "aks":
-            from headroom.collect.azure_snapshot import collect_aks  # noqa: PLC0415 - the SDKs take half a second
+            # Imported here: the SDKs take half a second, and the line above should not wait for them.
+            from headroom.collect.azure_session import rehearsal_options  # noqa: PLC0415
+            from headroom.collect.azure_snapshot import collect_aks  # noqa: PLC0415
 
             _quieten()
             snapshot = collect_aks(
@@ -153,7 +155,7 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
                 resource_group=resource_group,
                 subscription=subscription,
                 context=context,
-                options=_options_of(endpoint_url),
+                options=rehearsal_options(endpoint_url),
                 progress=spinner.took,
                 seconds=seconds,
             )
@@ -182,13 +184,6 @@ def _quieten() -> None:
     """What the SDKs repeat or close is nothing to tell; what fails in the end is told with the sources."""
     for name in ("urllib3", "azure"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _options_of(endpoint_url: str) -> dict[str, object]:
-    """For the clients of Azure: another endpoint, and tokens for it."""
-    if not endpoint_url:
-        return {}
-    return {"base_url": endpoint_url, "credential_scopes": [f"{endpoint_url.rstrip('/')}/.default"]}
 
 
 def _means_something() -> Callable[[str], bool]:

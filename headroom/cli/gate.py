@@ -56,13 +56,14 @@ def gate(stack_file: Path, since: str, *, once: bool, every: int, endpoint_url: 
 
     Exit code 0: passed; 1: go back (the command is printed); 2: bad input; 3: undecided, the gate stays closed.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
-    from headroom.collect.azure_session import AzureClients  # noqa: PLC0415 - the SDKs take a second to load
+    from headroom.collect.azure_session import azure_clients, rehearsal_options  # noqa: PLC0415 - the SDKs load slowly
 
     shift = read_shift(stack_file)
     problems = order_problems(shift.traffic, shift.history)
     if problems:
         raise ProblemsError(problems, subject=stack_file.name)
-    watch = _Watch(shift=shift, clients=AzureClients(endpoint_url=endpoint_url), every=every, quiet=as_json)
+    clients = azure_clients(shift.traffic.subscription_id, options=rehearsal_options(endpoint_url))
+    watch = _Watch(shift=shift, clients=clients, every=every, quiet=as_json)
     started = _read_time(since) if since else watch.now()
     try:
         state = watch.look(started) if once else watch.run(started)
@@ -148,7 +149,7 @@ class _Watch:
         traffic = self.shift.traffic
         origins = self._origins()
         since = started - timedelta(minutes=traffic.gate.baseline_minutes)
-        minutes = read_minutes(self.clients.logs(), traffic, since, max(self.at, started))
+        minutes = read_minutes(self.clients.logs, traffic, since, max(self.at, started))
         return judge(traffic, started, Observation(at=self.at, minutes=minutes, origins=origins))
 
     def run(self, started: datetime) -> GateState:
@@ -172,7 +173,7 @@ class _Watch:
 
         self.at = datetime.now(UTC)
         traffic = self.shift.traffic
-        return read_origins(self.clients.front_door(traffic.subscription_id), traffic, at=self._set)
+        return read_origins(self.clients.front_door, traffic, at=self._set)
 
     def _set(self, at: datetime) -> None:
         self.at = at.astimezone(UTC)

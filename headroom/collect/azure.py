@@ -61,8 +61,8 @@ ROLE_ACTIONS: Final = (
 """What the reader's role needs (Azure RBAC, permissions of resource providers)."""
 
 CALLS: Final = (
-    "6 calls in any case",
-    "2 for each VNet of the pools' subnets",
+    "7 calls in any case",
+    "2 for each VNet of the pools' subnets; 1 more to find the one that AKS made",
     "1 for each route table, network security group, NAT gateway, public address and prefix that they name",
     "1 for each further page",
     "3 for each NAT gateway, 5 for the load balancer: one a metric",

@@ -34,6 +34,7 @@ from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.resourcegraph import ResourceGraphClient
 
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.collect.azure_endpoint import ENDPOINT, REHEARSAL_SCOPE, SCOPE, credential_for
 from headroom.collect.failures import NotReadError
 from headroom.collect.readings import count_call
 from headroom.collect.session import CONNECT_SECONDS, READ_SECONDS, SUBJECT
@@ -41,13 +42,11 @@ from headroom.facts.values import Reason, Unknown
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
+    from azure.mgmt.cdn import CdnManagementClient
+    from azure.monitor.query import LogsQueryClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-ENDPOINT: Final = "https://management.azure.com"
-SCOPE: Final = "https://management.azure.com/.default"
-"""Azure Resource Manager of Azure's public cloud, and what its tokens are asked for."""
 
 ATTEMPTS: Final = 2
 LONGEST_WAIT: Final = 5
@@ -157,6 +156,29 @@ class AzureClients:
         return self._client("graph", lambda options: ResourceGraphClient(self.credential, **options))
 
     @property
+    def front_door(self) -> "CdnManagementClient":
+        """Front Door's profiles, origin groups and origins."""
+        from azure.mgmt.cdn import CdnManagementClient  # noqa: PLC0415 - the gate alone needs it
+
+        return self._client(
+            "front door", lambda options: CdnManagementClient(self.credential, self.subscription, **options)
+        )
+
+    @property
+    def logs(self) -> "LogsQueryClient":
+        """Log Analytics, which has an endpoint of its own; a simulated Azure answers for it too."""
+        from azure.monitor.query import LogsQueryClient  # noqa: PLC0415 - the gate alone needs it
+
+        def make(options: dict[str, Any]) -> "LogsQueryClient":
+            simulated = options.pop("base_url", None)
+            options.pop("credential_scopes", None)
+            if simulated:
+                options |= {"endpoint": simulated, "credential_scopes": [REHEARSAL_SCOPE]}
+            return LogsQueryClient(self.credential, **options)
+
+        return self._client("logs", make)
+
+    @property
     def _manager(self) -> "ARMPipelineClient[Any, Any]":
         return self._client("manager", self._make_manager)
 
@@ -228,11 +250,15 @@ def azure_clients(
     wanted = subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "")
     if not wanted:
         raise ProblemsError([_no_subscription()], subject=SUBJECT)
+    options = options or {}
     if credential is None:
-        from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - it takes a third of a second
+        credential = credential_for(str(options.get("base_url") or ""))
+    return AzureClients(SharedToken(credential), wanted, options)
 
-        credential = DefaultAzureCredential(exclude_interactive_browser_credential=True)
-    return AzureClients(SharedToken(credential), wanted, options or {})
+
+def rehearsal_options(endpoint_url: str) -> dict[str, Any]:
+    """Options of clients for a simulated Azure; none for the real one, where it is empty."""
+    return {"base_url": endpoint_url, "credential_scopes": [REHEARSAL_SCOPE]} if endpoint_url else {}
 
 
 def _no_subscription() -> Problem:

@@ -86,6 +86,7 @@ class _Reader:
     def __init__(self) -> None:
         self._gathered = Gathered()
         self._azure = GatheredAzure()
+        self._on_azure = False
         self._allowance = Allowance()
         self._sources: list[Source] = []
         self._files = 0
@@ -336,6 +337,7 @@ class _Reader:
         if key == "items" and item.get("kind") == "NodeNetworkConfig":
             return self._network_config(item)
         if key == "items":
+            self._on_azure |= _is_azure_node(item)
             return int(self._gathered.take_kubernetes(item))
         self._gathered.take_aws(key, item)
         return 1
@@ -384,8 +386,7 @@ class _Reader:
         if gathered.is_aws():
             kubernetes = known(base.kubernetes)
             base = replace(base, cloud="aws", aws=gathered.aws(items(kubernetes.nodes) if kubernetes else ()))
-        if self._azure.is_azure():
-            base = replace(base, cloud="azure", aws=None, azure=_joined(base.azure, self._azure.azure()))
+        base = self._with_azure(base)
         stated = known(base.stated)
         lines = [*items(base.lines), *gathered.lines]
         for case in self._cases:
@@ -408,6 +409,18 @@ class _Reader:
         if self._files == 0 or not (self._sources or self._base):
             raise _refused(name, "holds no file that could be read.")
         return sound(found)
+
+    def _with_azure(self, base: Snapshot) -> Snapshot:
+        """What files say of Azure; where none does, its nodes say that it is a cluster of Azure."""
+        if self._azure.is_azure():
+            return replace(base, cloud="azure", aws=None, azure=_joined(base.azure, self._azure.azure()))
+        return replace(base, cloud="azure", aws=None) if self._on_azure and not known(base.cloud) else base
+
+
+def _is_azure_node(item: dict[str, Any]) -> bool:
+    """Whether an object is a node that is a VM of Azure (cloud-provider-azure, spec.providerID)."""
+    spec = item.get("spec")
+    return item.get("kind") == "Node" and isinstance(spec, dict) and str(spec.get("providerID")).startswith("azure://")
 
 
 def _joined(before: Fact[Azure], found: Azure) -> Azure:

@@ -49,6 +49,7 @@ class Gathered:
         self._found: dict[str, list[Any]] = {}
         self._broken: dict[str, Unknown] = {}
         self._labels = kubernetes_objects.Labelled()
+        self._sets = kubernetes_objects.PodSets()
         self.lines: list[Line] = []
         self.pools: list[PoolReading] = []
         self.environment: Mapping[str, str] | None = None
@@ -66,6 +67,7 @@ class Gathered:
             made = reader(item)
             if kind == "Pod":
                 self._labels.add(item["metadata"])
+                self._sets.add(item)
                 if kubernetes_objects.is_cni_pod(item):
                     self._add("CniPod", kubernetes_objects.cni_pod(item))
         except WRONG as error:
@@ -158,6 +160,9 @@ class Gathered:
             kube_proxy_ready=proxy_ready,
             eni_configs=self._all("ENIConfig"),
             cni_nodes=self._all("CNINode"),
+            namespaces=self._all("Namespace"),
+            network_policies=self._all("NetworkPolicy"),
+            pod_sets=self._pod_sets(),
             node_pools=self._all("NodePool"),
             node_classes=self._node_classes(),
             node_claims=self._all("NodeClaim"),
@@ -321,6 +326,12 @@ class Gathered:
         except WRONG as error:
             return Unknown(Reason.UNPARSEABLE, f"Service: {error!r}"[:200])
 
+    def _pod_sets(self) -> Fact[tuple[Any, ...]]:
+        policies, pods = self._all("NetworkPolicy"), self._all("Pod")
+        if isinstance(policies, Unknown) or not policies:
+            return policies  # unknown, or none
+        return pods if isinstance(pods, Unknown) else self._sets.fact()
+
     def _budgets(self) -> Fact[tuple[Any, ...]]:
         raw = self._all("PodDisruptionBudget")
         if isinstance(raw, Unknown):
@@ -391,6 +402,8 @@ _KUBERNETES: Final[Mapping[str, Callable[[Object], Any]]] = {
     "PriorityClass": kubernetes_objects.priority_class,
     "ENIConfig": kubernetes_objects.eni_config,
     "CNINode": kubernetes_objects.cni_node,
+    "Namespace": kubernetes_objects.namespace,
+    "NetworkPolicy": kubernetes_objects.network_policy,
     "NodePool": kubernetes_objects.node_pool,
     "EC2NodeClass": lambda item: kubernetes_objects.node_class(item, "EC2NodeClass"),
     "NodeClass": lambda item: kubernetes_objects.node_class(item, "NodeClass"),

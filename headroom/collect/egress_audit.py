@@ -8,7 +8,7 @@ Resource Graph and are asked of Azure Resource Manager, some at a time. Whatever
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
@@ -66,10 +66,6 @@ file for `az role definition create`."""
 _DENIED: Final = frozenset({401, 403})
 _THROTTLED: Final = 429
 _NOT_FOUND: Final = 404
-_READING: Final = ("azure subscriptions", "azure resource graph", "azure resources", "azure children")
-CALLS: Final = {
-    "azure resource graph": "resource_graph",
-}
 
 
 class Pipeline(Protocol):
@@ -273,7 +269,8 @@ def _columns() -> dict[str, tuple[str, ...]]:
 def _query() -> str:
     types = ", ".join(f"'{service.type.casefold()}'" for service in SERVICES)
     columns = ", ".join(f"{name} = properties.{'.'.join(path)}" for name, path in _columns().items())
-    return f"resources | where type in~ ({types}) | project id, name, type, location, tags, sku, {columns} | order by id asc"
+    shown = f"id, name, type, location, tags, sku, {columns}"
+    return f"resources | where type in~ ({types}) | project {shown} | order by id asc"
 
 
 def _rows(manager: Manager, subscriptions: Sequence[str]) -> tuple[Object, ...] | Unknown:
@@ -426,7 +423,7 @@ def _unknown(error: AzureError) -> Unknown:
 
 def _seconds(headers: Mapping[str, str]) -> float:
     """How long to wait, as an answer says: x-ms-user-quota-resets-after (hh:mm:ss), or Retry-After."""
-    waits = [1.0]
+    waits = []
     for name, scale in (("retry-after", 1.0), ("x-ms-retry-after-ms", 0.001)):
         try:
             waits.append(float(headers[name]) * scale)
@@ -436,7 +433,7 @@ def _seconds(headers: Mapping[str, str]) -> float:
     if len(parts) == 3 and all(part.isdigit() for part in parts):  # noqa: PLR2004 - hh:mm:ss
         hours, minutes, seconds = (int(part) for part in parts)
         waits.append(float(hours * 3600 + minutes * 60 + seconds))
-    return min(LONGEST_PAUSE, max(waits))
+    return min(LONGEST_PAUSE, max(waits, default=1.0))
 
 
 def _none(seen: object) -> Problem:

@@ -16,8 +16,11 @@ from headroom.facts.kubernetes import (
     Event,
     KarpenterNodeClass,
     Kubernetes,
+    Namespace,
+    NetworkPolicy,
     Node,
     Pod,
+    PodSet,
     Service,
     Workload,
 )
@@ -27,7 +30,7 @@ T = TypeVar("T")
 Object = Mapping[str, Any]
 
 RBAC_RULES: Final = (
-    {"apiGroups": [""], "resources": ["events", "nodes", "pods", "services"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": ["events", "namespaces", "nodes", "pods", "services"], "verbs": ["list"]},
     {"apiGroups": ["apps"], "resources": ["daemonsets", "deployments", "statefulsets"], "verbs": ["list"]},
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
     {"apiGroups": ["batch"], "resources": ["cronjobs", "jobs"], "verbs": ["list"]},
@@ -36,6 +39,7 @@ RBAC_RULES: Final = (
     {"apiGroups": ["eks.amazonaws.com"], "resources": ["nodeclasses"], "verbs": ["list"]},
     {"apiGroups": ["karpenter.k8s.aws"], "resources": ["ec2nodeclasses"], "verbs": ["list"]},
     {"apiGroups": ["karpenter.sh"], "resources": ["nodeclaims", "nodepools"], "verbs": ["list"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list"]},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["list"]},
     {"apiGroups": ["scheduling.k8s.io"], "resources": ["priorityclasses"], "verbs": ["list"]},
     {"apiGroups": ["vpcresources.k8s.aws"], "resources": ["cninodes"], "verbs": ["list"]},
@@ -62,6 +66,7 @@ class PodsRead:
     pods: tuple[Pod, ...]
     cni_pods: tuple[CniPod, ...]
     labels: facts.Labelled
+    sets: facts.PodSets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,8 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
         "endpointslices",
         lambda api: facts.ready_endpoints(api.every("/apis/discovery.k8s.io/v1/endpointslices")),
     )
+    namespaces = start("namespaces", read_namespaces)
+    policies = start("networkpolicies", read_network_policies)
     services = start("services", lambda api: api.every("/api/v1/services"))
     budgets = start("poddisruptionbudgets", lambda api: api.every("/apis/policy/v1/poddisruptionbudgets"))
     autoscalers = start(
@@ -174,6 +181,9 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
             kube_proxy_ready=sets if isinstance(sets, Unknown) else sets.kube_proxy,
             eni_configs=eni_configs.fact(),
             cni_nodes=cni_nodes.fact(),
+            namespaces=namespaces.fact(),
+            network_policies=policies.fact(),
+            pod_sets=pod_sets_of(policies.fact(), read_pods_),
             node_pools=pools.fact(),
             node_classes=_node_classes(ec2_classes.fact(), auto_classes.fact()),
             node_claims=claims.fact(),
@@ -203,14 +213,34 @@ def read_pods(api: ApiServer) -> PodsRead:
 def _read_pods(api: ApiServer) -> PodsRead:
     pods: list[Pod] = []
     cni_pods: list[CniPod] = []
-    labels = facts.Labelled()
+    labels, sets = facts.Labelled(), facts.PodSets()
     for page in api.pages("/api/v1/pods"):
         for item in page:
             pods.append(facts.pod(item))
             labels.add(item["metadata"])
+            sets.add(item)
             if facts.is_cni_pod(item):
                 cni_pods.append(facts.cni_pod(item))
-    return PodsRead(pods=tuple(pods), cni_pods=tuple(cni_pods), labels=labels)
+    return PodsRead(pods=tuple(pods), cni_pods=tuple(cni_pods), labels=labels, sets=sets)
+
+
+def read_namespaces(api: ApiServer) -> tuple[Namespace, ...]:
+    """All namespaces."""
+    return tuple(facts.namespace(each) for each in api.every("/api/v1/namespaces"))
+
+
+def read_network_policies(api: ApiServer) -> tuple[NetworkPolicy, ...]:
+    """All NetworkPolicies."""
+    return tuple(facts.network_policy(each) for each in api.every("/apis/networking.k8s.io/v1/networkpolicies"))
+
+
+def pod_sets_of(policies: Fact[tuple[NetworkPolicy, ...]], pods: PodsRead | Unknown | None) -> Fact[tuple[PodSet, ...]]:
+    """The pods by what policies see of them; none where there is no policy."""
+    if isinstance(policies, Unknown):
+        return policies
+    if not policies:
+        return ()
+    return pods.sets.fact() if isinstance(pods, PodsRead) else pods
 
 
 def read_events(api: ApiServer) -> tuple[Event, ...]:

@@ -5,6 +5,7 @@ API always sends. Labels, annotations and environments stay behind, but for the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from headroom.addresses.problems import ProblemsError
@@ -25,9 +26,18 @@ from headroom.facts.kubernetes import (
     KarpenterNodeClaim,
     KarpenterNodeClass,
     KarpenterNodePool,
+    LabelSelector,
+    Namespace,
+    NetworkPolicy,
     Node,
     Pod,
+    PodPort,
+    PodSet,
+    PolicyPeer,
+    PolicyPort,
+    PolicyRule,
     PriorityClass,
+    SelectorRequirement,
     Service,
     Workload,
 )
@@ -477,6 +487,133 @@ def node_claim(item: Object) -> KarpenterNodeClaim:
         conditions=conditions(status.get("conditions")),
         created_at=utc(metadata.get("creationTimestamp")),
     )
+
+
+# Network policies
+
+
+def namespace(item: Object) -> Namespace:
+    """A namespace."""
+    return Namespace(name=item["metadata"]["name"], labels=dict(item["metadata"].get("labels") or {}))
+
+
+def network_policy(item: Object) -> NetworkPolicy:
+    """A NetworkPolicy. The API server fills in policyTypes; a file may lack them (API reference, NetworkPolicySpec)."""
+    metadata, spec = item["metadata"], item.get("spec") or {}
+    egress = spec.get("egress") or ()
+    return NetworkPolicy(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        pods=_selector(spec.get("podSelector") or {}),
+        types=tuple(spec.get("policyTypes") or (("Ingress", "Egress") if egress else ("Ingress",))),
+        ingress=tuple(_policy_rule(each, "from") for each in spec.get("ingress") or ()),
+        egress=tuple(_policy_rule(each, "to") for each in egress),
+    )
+
+
+def _policy_rule(item: Object, peers: str) -> PolicyRule:
+    return PolicyRule(
+        peers=tuple(_policy_peer(each) for each in item.get(peers) or ()),
+        ports=tuple(_policy_port(each) for each in item.get("ports") or ()),
+    )
+
+
+def _policy_peer(item: Object) -> PolicyPeer:
+    block = item.get("ipBlock")
+    pods, namespaces = item.get("podSelector"), item.get("namespaceSelector")
+    if block is None and pods is None and namespaces is None:
+        message = "a peer of a NetworkPolicy names nobody"
+        raise ValueError(message)
+    return PolicyPeer(
+        pods=None if pods is None else _selector(pods),
+        namespaces=None if namespaces is None else _selector(namespaces),
+        block=None if block is None else _block(block["cidr"]),
+        excepted=() if block is None else tuple(_block(each) for each in block.get("except") or ()),
+    )
+
+
+def _block(text: str) -> str:
+    """A CIDR without the host bits that the API server lets pass."""
+    return str(ip_network(text, strict=False))
+
+
+def _policy_port(item: Object) -> PolicyPort:
+    port = item.get("port")
+    named = isinstance(port, str)
+    return PolicyPort(
+        protocol=item.get("protocol") or "TCP",
+        port=None if named else port,
+        name=port if named else "",
+        end_port=item.get("endPort"),
+    )
+
+
+def _selector(item: Object) -> LabelSelector:
+    return LabelSelector(
+        labels=dict(item.get("matchLabels") or {}),
+        expressions=tuple(
+            SelectorRequirement(key=each["key"], operator=each["operator"], values=tuple(each.get("values") or ()))
+            for each in item.get("matchExpressions") or ()
+        ),
+    )
+
+
+class PodSets:
+    """Pods by namespace, labels, ports and whether they have their node's address: all that a policy looks at."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, frozenset[tuple[str, str]], tuple[PodPort, ...], bool], list[str]] = {}
+
+    def add(self, item: Object) -> None:
+        """Takes a pod in, unless it has ended."""
+        if (item.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return
+        metadata, spec = item["metadata"], item["spec"]
+        labels = frozenset((metadata.get("labels") or {}).items())
+        key = (metadata["namespace"], labels, _ports(spec), bool(spec.get("hostNetwork", False)))
+        self._names.setdefault(key, []).append(metadata["name"])
+
+    def fact(self) -> tuple[PodSet, ...]:
+        """The sets, by namespace and first pod."""
+        found = (
+            PodSet(
+                namespace=namespace,
+                labels=dict(sorted(labels)),
+                ports=ports,
+                host_network=host_network,
+                pods=tuple(sorted(names)),
+            )
+            for (namespace, labels, ports, host_network), names in self._names.items()
+        )
+        return tuple(sorted(found, key=lambda each: (each.namespace, each.pods)))
+
+
+def _ports(spec: Object) -> tuple[PodPort, ...]:
+    """The ports of a pod's containers, sidecars among them, with those that readiness probes ask."""
+    found: list[PodPort] = []
+    lasting = [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
+    for container in (*lasting, *spec["containers"]):
+        asked = _readiness_port(container)
+        declared = container.get("ports") or ()
+        for each in declared:
+            name = each.get("name") or ""
+            number, protocol = each["containerPort"], each.get("protocol") or "TCP"
+            checked = protocol == "TCP" and asked in (number, name) and asked is not None
+            found.append(PodPort(port=number, name=name, protocol=protocol, checked=checked))
+        if isinstance(asked, int) and not any(each.port == asked and each.protocol == "TCP" for each in found):
+            found.append(PodPort(port=asked, checked=True))
+    return tuple(found)
+
+
+def _readiness_port(container: Object) -> int | str | None:
+    """The port of the pod that a container's readiness probe connects to."""
+    probe: Object = container.get("readinessProbe") or {}
+    for way in ("httpGet", "tcpSocket", "grpc"):
+        asked = probe.get(way)
+        if asked is not None and not asked.get("host"):  # another host is not this pod
+            port: int | str = asked["port"]
+            return port
+    return None
 
 
 # What a selector picks

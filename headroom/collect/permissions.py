@@ -9,6 +9,7 @@ FILES: Final = {
     "rbac-verify": "verifier.rbac.yaml",
     "azure": "reader.azure.json",
     "rbac-aks": "reader.aks.rbac.yaml",
+    "azure-audit": "auditor.azure.json",
 }
 
 
@@ -17,7 +18,8 @@ def permissions(kind: str) -> str:
 
     Args:
         kind: `iam` (an identity policy), `rbac` (manifests for `kubectl apply`), `rbac-verify` (those that
-            `headroom verify` needs beside them), `azure` (a role definition for `az role definition create`), or
-            `rbac-aks` (manifests that AKS needs beside those of `rbac`).
+            `headroom verify` needs beside them), `azure` (a role definition for `az role definition create`),
+            `rbac-aks` (manifests that AKS needs beside those of `rbac`), or `azure-audit` (the role definition of
+            `headroom audit-egress`).
     """
     return (files("headroom.collect") / "data" / FILES[kind]).read_text(encoding="utf-8")

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from shlex import quote
 
-from headroom.diagnosis.aks import Aks, named
+from headroom.diagnosis.aks import Aks, Mode
 from headroom.diagnosis.aks_room import PoolRoom, nodes_for, room_of_pools, slots_left
 from headroom.diagnosis.finding import counted
 from headroom.diagnosis.verdict import Cause, Detail, Relief, RootCause
-from headroom.facts.azure import resource_name
-from headroom.facts.values import known, known_or
+from headroom.facts.azure import resource_name, same_resource
+from headroom.facts.values import items, known, known_or
 
 _HELPED_BY_NODES = frozenset({Detail.HOST_LOCAL_LEAK, Detail.MAX_PODS, Detail.OVERLAY_NODE_BLOCK})
 """Causes for which pods find an address on a further node."""
@@ -50,7 +50,7 @@ def _more_nodes(aks: Aks, causes: Sequence[Cause]) -> Iterator[Relief]:
     wanted = nodes_for(max(0, waiting + moving - left), room)
     if not wanted:
         return
-    pods = f"{counted(waiting, 'pod')} that wait" + (f" and {moving:,} of a drained node" if moving else "")
+    pods = counted(waiting, "waiting pod") + (f" and {moving:,} of a drained node" if moving else "")
     need = f"{pods} need {counted(wanted, 'node')} more by their number; {left:,} slots are left on the other nodes."
     if room.allowed < wanted:
         yield Relief(
@@ -62,11 +62,12 @@ def _more_nodes(aks: Aks, causes: Sequence[Cause]) -> Iterator[Relief]:
         return
     command, undo = _scaling(aks, room, wanted)
     yield Relief(
-        what=f"Add {counted(wanted, 'node')} to node pool {room.pool.name}; each brings a range of its own.",
+        what=f"Add {counted(wanted, 'node')} to node pool {room.pool.name}"
+        + ("; each brings a /24 of its own." if aks.mode in (Mode.KUBENET, Mode.OVERLAY) else "."),
         command=command,
         undo=undo,
-        caveat=f"{need} Allowed: {room.told}. Pods that wait stay on their node until they are deleted or it is "
-        "drained.",
+        caveat=f"{need} Allowed: {room.told}."
+        + (" Waiting pods stay on their node until they are deleted or it is drained." if affected else ""),
     )
 
 
@@ -138,8 +139,9 @@ def _more_ports(aks: Aks) -> Iterator[Relief]:
         gateways = {known(subnet.nat_gateway_id) or "" for subnet in subnets if subnet is not None} - {""}
         for gateway in sorted(gateways):
             name = quote(resource_name(gateway))
-            own = next((each for each in known_or(aks.azure.nat_gateways, ()) if each.gateway_id == gateway), None)
-            ids = " ".join(map(quote, known_or(own.public_ip_ids, ()))) if own is not None else ""
+            gateways_read = items(aks.azure.nat_gateways)
+            own = next((each for each in gateways_read if same_resource(each.gateway_id, gateway)), None)
+            ids = " ".join(map(quote, items(own.public_ip_ids))) if own is not None else ""
             if not ids:
                 continue
             update = f"az network nat gateway update --ids {quote(gateway)} --public-ip-addresses {ids}"
@@ -157,8 +159,3 @@ def _cluster(aks: Aks) -> str:
 
 def _group(aks: Aks) -> str:
     return known_or(aks.azure.resource_group, "GROUP")
-
-
-def subnets_named(aks: Aks) -> tuple[str, ...]:
-    """The nodes' subnets as the portal shows them."""
-    return tuple(named(each) for each in aks.node_subnet_ids)

@@ -201,13 +201,17 @@ def _verdict(reading: Reading, causes: Sequence[Cause], others: Sequence[NotIp])
     if cluster is not None:
         if cluster.stuck:
             return Verdict.UNDECIDED
-        waits_for_nodes = reading.aks is not None and bool(cluster.unscheduled) and any(unread_of_nodes(reading.aks))
-        if others and not waits_for_nodes:
+        if others and not (cluster.unscheduled and _nodes_may_be_refused(reading)):
             return Verdict.NOT_IP
         return Verdict.UNDECIDED if cluster.unscheduled or unread(reading) else Verdict.HEALTHY
-    if others and not reading.symptoms and not unexplained(reading):
+    if others and not reading.symptoms and not unexplained(reading) and not _nodes_may_be_refused(reading):
         return Verdict.NOT_IP
     return Verdict.UNDECIDED
+
+
+def _nodes_may_be_refused(reading: Reading) -> bool:
+    """Whether a further node of AKS may find no address for all that was read: what pods wait for is a node."""
+    return reading.aks is not None and any(unread_of_nodes(reading.aks))
 
 
 def _needed(reading: Reading, verdict: Verdict, findings: Sequence[Finding]) -> tuple[Needed, ...]:

@@ -125,7 +125,7 @@ _WITH_PORTS = frozenset({"loadBalancer", "managedNATGateway", "managedNATGateway
 
 def _of_azure(aks: Aks) -> Iterator[tuple[Needed, Unknown]]:
     azure = aks.azure
-    if aks.managed is None or isinstance(aks.managed.network, Unknown):
+    if aks.managed is None or known(aks.managed.network) is None:
         yield AKS_CLUSTER, _why(aks.snapshot.azure, azure.cluster)
     elif isinstance(azure.pools, Unknown) or not aks.pools:
         yield AKS_CLUSTER, _why(azure.pools)

@@ -190,5 +190,13 @@ PodPhase: TypeAlias = Annotated[str, one_of("Pending", "Running", "Succeeded", "
 """Kubernetes API reference, PodStatus."""
 ConcurrencyPolicy: TypeAlias = Annotated[str, one_of("Allow", "Forbid", "Replace")]
 """Kubernetes API reference, CronJobSpec."""
+PolicyType: TypeAlias = Annotated[str, one_of("Ingress", "Egress")]
+"""Kubernetes API reference, NetworkPolicySpec."""
+SelectorOperator: TypeAlias = Annotated[str, one_of("In", "NotIn", "Exists", "DoesNotExist")]
+"""Kubernetes API reference, LabelSelectorRequirement."""
+Protocol: TypeAlias = Annotated[str, one_of("TCP", "UDP", "SCTP")]
+"""Kubernetes API reference, NetworkPolicyPort and ContainerPort."""
+Port: TypeAlias = Annotated[int, whole(1, 65535)]
+"""A port; 0 means nothing to a policy or a container (API validation, IsValidPortNum)."""
 ConditionStatus: TypeAlias = Annotated[str, one_of("True", "False", "Unknown")]
 """Kubernetes API reference, Condition."""

@@ -15,6 +15,10 @@ from headroom.facts.forms import (
     Pair,
     PodPhase,
     Pods,
+    PolicyType,
+    Port,
+    Protocol,
+    SelectorOperator,
     Signed,
     Time,
 )
@@ -352,6 +356,140 @@ class CniNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """A namespace and its labels: what a namespaceSelector picks it by."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorRequirement:
+    """One of a label selector's matchExpressions."""
+
+    key: str
+    operator: SelectorOperator
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSelector:
+    """A label selector: all of it must hold, so an empty one picks everything.
+
+    Attributes:
+        labels: matchLabels.
+        expressions: matchExpressions.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expressions: tuple[SelectorRequirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPort:
+    """A port of a NetworkPolicy's rule.
+
+    Attributes:
+        protocol: TCP, UDP or SCTP.
+        port: Its number; ``None``: it is named, or every port of the protocol is meant.
+        name: Its name, looked up among the container ports of the pod that the connection goes to.
+        end_port: The last port of a range that begins with `port`.
+    """
+
+    protocol: Protocol = "TCP"
+    port: Port | None = None
+    name: str = ""
+    end_port: Port | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPeer:
+    """Whom a rule of a NetworkPolicy speaks of: a block, or pods by one selector or both together.
+
+    Attributes:
+        pods: podSelector; ``None``: not given.
+        namespaces: namespaceSelector; ``None``: not given, so the policy's own namespace is meant.
+        block: ipBlock's CIDR, host bits cut off.
+        excepted: ipBlock's except.
+    """
+
+    pods: LabelSelector | None = None
+    namespaces: LabelSelector | None = None
+    block: AnyCidr | None = None
+    excepted: tuple[AnyCidr, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRule:
+    """A rule of a NetworkPolicy: any of the peers, at any of the ports.
+
+    Attributes:
+        peers: from or to; empty: everybody.
+        ports: Ports; empty: every one.
+    """
+
+    peers: tuple[PolicyPeer, ...] = ()
+    ports: tuple[PolicyPort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPolicy:
+    """A NetworkPolicy of networking.k8s.io/v1.
+
+    Attributes:
+        namespace: Its namespace.
+        name: Its name.
+        pods: The pods of its namespace that it is about.
+        types: policyTypes; the directions in which it isolates them.
+        ingress: Its rules for connections to them.
+        egress: Its rules for connections from them.
+    """
+
+    namespace: str
+    name: str
+    pods: LabelSelector = field(default_factory=LabelSelector)
+    types: tuple[PolicyType, ...] = ("Ingress",)
+    ingress: tuple[PolicyRule, ...] = ()
+    egress: tuple[PolicyRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodPort:
+    """A port of a pod's containers.
+
+    Attributes:
+        port: Its number.
+        name: Its name; empty: it has none.
+        protocol: TCP, UDP or SCTP.
+        checked: Whether a readiness probe connects to it, so that a ready pod is known to listen there.
+    """
+
+    port: Port
+    name: str = ""
+    protocol: Protocol = "TCP"
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSet:
+    """Pods of one namespace that no NetworkPolicy can tell apart: equal labels, equal ports.
+
+    Attributes:
+        namespace: Their namespace.
+        labels: Their labels.
+        ports: Ports that their containers declare, or their readiness probes ask.
+        host_network: Whether they use their node's address.
+        pods: Their names; those that have ended are left out.
+    """
+
+    namespace: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[PodPort, ...] = ()
+    host_network: bool = False
+    pods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KarpenterNodePool:
     """A NodePool of Karpenter.
 
@@ -419,6 +557,7 @@ class Kubernetes:
         cni_daemon_set: The DaemonSet aws-node; ``None``: there is none.
         cni_pods: Its pods.
         kube_proxy_ready: kube-proxy's pods that are ready and that should be, as (ready, desired).
+        pod_sets: Pods by labels and ports; empty where there is no NetworkPolicy, since nothing else asks for them.
     """
 
     version: Fact[str] = NOT_COLLECTED
@@ -437,6 +576,9 @@ class Kubernetes:
     kube_proxy_ready: Fact[Pair] = NOT_COLLECTED
     eni_configs: Fact[tuple[EniConfig, ...]] = NOT_COLLECTED
     cni_nodes: Fact[tuple[CniNode, ...]] = NOT_COLLECTED
+    namespaces: Fact[tuple[Namespace, ...]] = NOT_COLLECTED
+    network_policies: Fact[tuple[NetworkPolicy, ...]] = NOT_COLLECTED
+    pod_sets: Fact[tuple[PodSet, ...]] = NOT_COLLECTED
     node_pools: Fact[tuple[KarpenterNodePool, ...]] = NOT_COLLECTED
     node_classes: Fact[tuple[KarpenterNodeClass, ...]] = NOT_COLLECTED
     node_claims: Fact[tuple[KarpenterNodeClaim, ...]] = NOT_COLLECTED

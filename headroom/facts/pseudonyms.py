@@ -103,6 +103,10 @@ class Kind(StrEnum):
     """A subscription."""
     PREFIX = "prefix"
     """An address, a CIDR, or a service tag of Azure, which is kept."""
+    LABELS = "labels"
+    """Labels of Kubernetes, by key."""
+    LABEL_KEY = "label_key"
+    """The key of a label."""
     TEXTS = "texts"
     """Texts by a key that is kept."""
 
@@ -203,6 +207,14 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
         texts="features",
         id="trunk_interface branch_interfaces",
     ),
+    **_kinds(kubernetes.Namespace, name="name", labels="labels"),
+    **_kinds(kubernetes.SelectorRequirement, label_key="key", keep="operator", name="values"),
+    **_kinds(kubernetes.LabelSelector, labels="labels"),
+    **_kinds(kubernetes.PolicyPort, keep="protocol", name="name"),
+    **_kinds(kubernetes.PolicyPeer, address="block excepted"),
+    **_kinds(kubernetes.NetworkPolicy, keep="types", name="namespace name"),
+    **_kinds(kubernetes.PodPort, keep="protocol", name="name"),
+    **_kinds(kubernetes.PodSet, name="namespace", labels="labels", derived="pods"),
     **_kinds(kubernetes.KarpenterNodePool, keep="limits", name="name node_class"),
     **_kinds(kubernetes.KarpenterNodeClass, keep="kind", name="name", id="subnet_ids"),
     **_kinds(
@@ -442,6 +454,8 @@ class _Renamer:
             Kind.FILE: cache(self._file),
             Kind.TAINT: self._taint,
             Kind.TAGS: self._tags,
+            Kind.LABELS: self._labels,
+            Kind.LABEL_KEY: self._label_key,
             Kind.RESOURCE: cache(self._resource),
             Kind.GUID: self._guid,
             Kind.PREFIX: self._address,
@@ -766,6 +780,16 @@ class _Renamer:
             found[renamed] = value if value in _PLAIN_VALUES else self._private(value)
         return found
 
+    def _labels(self, labels: Mapping[str, str]) -> dict[str, str]:
+        return {
+            self._label_key(key): value if value in _PLAIN_VALUES else self._private(value)
+            for key, value in labels.items()
+        }
+
+    def _label_key(self, key: str) -> str:
+        prefix, slash, name = key.rpartition("/")
+        return key if not slash or prefix.endswith(_PUBLIC_DOMAINS) else f"{self._private(prefix)}.example/{name}"
+
     def _environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         found = {}
         for name, value in environment.items():
@@ -795,6 +819,8 @@ def _texts(value: Any, kind: Kind = Kind.KEEP) -> Iterator[tuple[Kind, str]]:
             yield from _texts(each, kind)
     elif isinstance(value, Mapping):
         yield from ((Kind.TEXT, str(each)) for each in value.values())
+        if kind is Kind.LABELS:
+            yield from ((Kind.NAME, each) for each in value.values() if each not in _PLAIN_VALUES)
         if kind is Kind.TAGS:
             yield from ((Kind.NAME, each) for each in _names_in_tags(value))
     elif is_dataclass(value):

@@ -9,6 +9,7 @@ property names are those of the Azure REST API specifications (azure-rest-api-sp
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from typing import Any, Final
 
 from headroom.addresses.azure import AUTHORIZED_RANGES
@@ -528,8 +529,8 @@ def _cluster(service: Service, parent: Parent, context: Context) -> Iterator[All
         full = f"takes {AUTHORIZED_RANGES} ranges at most, and would have {len(every)}"
         return Addition(
             entries=_cidrs(spans),
-            command=f"az aks update --subscription {words[1]} --resource-group {words[3]} --name {words[-1]} "
-            f"--api-server-authorized-ip-ranges {','.join(every)}",
+            command=f"az aks update --subscription {quote(words[1])} --resource-group {quote(words[3])} "
+            f"--name {quote(words[-1])} --api-server-authorized-ip-ranges {quote(','.join(every))}",
             refused=full if len(every) > AUTHORIZED_RANGES else "",
         )
 

@@ -356,6 +356,8 @@ def _compare(allow_list: AllowList, caller: Caller, own: Sequence[Entry]) -> Fin
         return Finding(list=allow_list, verdict=Verdict.NOT_LISTED)
     locked_out = nodes_own and not any(_names(own, span) for span in caller.old)
     because = _lacks(missing, entries, nodes_own=locked_out)
+    if allow_list.same_region and not caller.regions:
+        because += f"; if the clusters are in {allow_list.location} it does nothing (give --region)"
     return Finding(list=allow_list, verdict=Verdict.OLD_ONLY, missing=missing, because=because)
 
 

@@ -12,38 +12,9 @@ from headroom.facts.kubernetes import Kubernetes, Pod
 from headroom.facts.pod_logs import LogAccess
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import NOT_COLLECTED, Reason, Unknown, items, known_or
+from headroom.planning.aks_conditions import AKS_CHECKS
+from headroom.planning.condition_state import LISTED, ConditionState, State, decided, some, undecided
 from headroom.planning.plan import Check, Plan, Postcondition
-
-LISTED = 5
-"""Things that a sentence names before it counts the rest."""
-
-
-class State(StrEnum):
-    """Whether a condition holds."""
-
-    MET = "met"
-    WAITING = "waiting"
-    """Not yet, and it may still come."""
-    FAILED = "failed"
-    """It does not hold, and waiting does not change that."""
-    UNKNOWN = "unknown"
-    """What it needs could not be read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionState:
-    """A condition and how it stands.
-
-    Attributes:
-        condition: The condition.
-        state: How it stands.
-        because: The reading, in one sentence.
-    """
-
-    condition: Postcondition
-    state: State
-    because: str
-
 
 def evaluate(
     plan: Plan,
@@ -311,4 +282,5 @@ _CHECKS: Mapping[Check, Callable[[Postcondition, Snapshot], ConditionState]] = {
     Check.CNI_READY: _cni_ready,
     Check.STUCK_PODS_RUNNING: _stuck_pods_running,
     Check.NO_NEW_FAILURES: _no_new_failures,
+    **AKS_CHECKS,
 }

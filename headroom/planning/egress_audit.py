@@ -1,19 +1,16 @@
 """The audit of who allow-lists a cluster's addresses: what was found, and what has to change in which order."""
 
-import json
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from headroom.planning.allow_list_inventory import Inventory, open_entries
-from headroom.planning.allow_list_services import BY_TYPE, CLUSTER, SERVICES, Parent, context_of, lists_of
-from headroom.planning.allow_lists import Addition, AllowList, Caller, Entry, Finding, Request, Span, Verdict, judge
+from headroom.planning.allow_list_services import CLUSTER, SERVICES, Parent, context_of, lists_of
+from headroom.planning.allow_lists import Addition, AllowList, Caller, Entry, Finding, Span, Verdict, judge
 from headroom.planning.audit_record import AuditRecord, Named, TypeCoverage
 
-ENDPOINT: Final = "https://management.azure.com"
 OLD_ADDRESSES: Final = "oldAddresses"
 """What is undecided when no list has an old address: perhaps nobody filters, perhaps it is another address."""
 SUBSCRIPTIONS: Final = "subscriptions"
@@ -131,7 +128,7 @@ def audit(reading: Reading, caller: Caller, inventory: Inventory) -> Audit:
     return Audit(
         caller=caller,
         findings=tuple(findings),
-        changes=tuple(sorted((_change(each, caller) for each in wanting), key=lambda change: not change.first)),
+        changes=_together(sorted((_change(each, caller) for each in wanting), key=lambda change: not change.first)),
         removals=tuple(
             (each.list, gone)
             for each in findings
@@ -140,24 +137,6 @@ def audit(reading: Reading, caller: Caller, inventory: Inventory) -> Audit:
         undecided=tuple(dict.fromkeys(undecided)),
         reading=reading,
     )
-
-
-def command_of(request: Request) -> str:
-    """A call as a command of the Azure CLI."""
-    body = json.dumps(request.body, separators=(",", ":"), ensure_ascii=False)
-    url = f"{ENDPOINT}{request.path}?api-version={request.api_version}"
-    return f"az rest --method {request.method.lower()} --url {shlex.quote(url)} --body {shlex.quote(body)}"
-
-
-def commands_of(addition: Addition) -> tuple[str, ...]:
-    """The commands that add addresses; none where it is done by hand."""
-    return (addition.command,) if addition.command else tuple(command_of(each) for each in addition.requests)
-
-
-def label_of(type_: str) -> str:
-    """What a type is called."""
-    service = BY_TYPE.get(type_.casefold())
-    return service.label if service else type_
 
 
 def _order(finding: Finding) -> tuple[int, bool, str, str, str]:
@@ -183,6 +162,40 @@ def _change(finding: Finding, caller: Caller) -> Change:
         remove_later=gone,
         keep=tuple(entry for entry in finding.holds if entry not in gone),
     )
+
+
+def _together(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Changes of one resource by one call: each sends it as a whole, so that the second would undo the first."""
+    bodies: dict[tuple[str, str], Any] = {}
+    for change in changes:
+        for request in change.addition.requests:
+            key = (request.method, request.path)
+            bodies[key] = _merged(bodies[key], request.body) if key in bodies else request.body
+    made, told = [], dict[tuple[str, str], str]()
+    for change in changes:
+        addition, place = change.addition, change.finding.list.place
+        left = tuple(each for each in addition.requests if (each.method, each.path) not in told)
+        if addition.requests and not left:
+            first = told[addition.requests[0].method, addition.requests[0].path]
+            addition = replace(addition, requests=(), by_hand=f"nothing: the command for {first} adds it too")
+        else:
+            left = tuple(replace(each, body=bodies[each.method, each.path]) for each in left)
+            told |= {(each.method, each.path): place for each in left}
+            addition = replace(addition, requests=left)
+        made.append(replace(change, addition=addition))
+    return tuple(made)
+
+
+def _merged(one: Any, other: Any) -> Any:
+    """Two bodies that were made of the same resource by appending to lists of it."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        both = {name: _merged(one[name], other[name]) for name in one if name in other}
+        return {**one, **other, **both}
+    if isinstance(one, list) and isinstance(other, list):
+        if len(one) == len(other):
+            return [_merged(*pair) for pair in zip(one, other, strict=True)]
+        return max(one, other, key=len)
+    return one
 
 
 def _removable(finding: Finding, caller: Caller) -> tuple[Entry, ...]:

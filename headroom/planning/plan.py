@@ -81,6 +81,19 @@ class Check(StrEnum):
     STUCK_PODS_RUNNING = "stuck_pods_running"
     NO_NEW_FAILURES = "no_new_failures"
     LOGS_READ = "logs_read"
+    # Of AKS.
+    OVERLAY_MODE = "overlay_mode"
+    NODES_IN_POD_CIDR = "nodes_in_pod_cidr"
+    POLICY_ENGINE = "policy_engine"
+    ROUTE_TABLE_DETACHED = "route_table_detached"
+    SUBNETS_KEPT = "subnets_kept"
+    GATEWAY_ATTACHED = "gateway_attached"
+    EGRESS_ADDRESS = "egress_address"
+    OUTBOUND_TYPE = "outbound_type"
+    NODE_POOL_READY = "node_pool_ready"
+    RANGES_FREED = "ranges_freed"
+    CONNECTIONS_SUCCEED = "connections_succeed"
+    NODES_ROUTED = "nodes_routed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

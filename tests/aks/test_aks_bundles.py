@@ -152,6 +152,36 @@ def test_an_object_of_another_form_makes_its_list_unknown(tmp_path: Path) -> Non
     assert isinstance(azure_of(bundle(tmp_path, a=AKS_SHOW, b=broken)).route_tables, Unknown)
 
 
+def test_without_an_output_of_azure_its_nodes_say_what_cloud_it_is(tmp_path: Path) -> None:
+    node = {
+        "kind": "Node",
+        "metadata": {"name": "aks-default-1-vmss000000", "creationTimestamp": "2026-02-20T09:00:00Z"},
+        "spec": {"providerID": "azure:///subscriptions/s/…/vmss/0", "podCIDR": "10.244.0.0/24"},
+        "status": {"capacity": {"pods": "110"}, "allocatable": {"pods": "110"}, "conditions": []},
+    }
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "checkout-1", "namespace": "prod", "creationTimestamp": "2026-02-26T21:12:00Z"},
+        "spec": {"nodeName": "aks-default-1-vmss000000", "containers": [{"name": "a"}]},
+        "status": {"phase": "Pending"},
+    }
+    event = {
+        "kind": "Event",
+        "metadata": {"name": "e", "namespace": "prod"},
+        "involvedObject": {"kind": "Pod", "namespace": "prod", "name": "checkout-1"},
+        "reason": "FailedCreatePodSandBox",
+        "message": FULL,
+        "type": "Warning",
+        "count": 3,
+        "lastTimestamp": "2026-02-26T21:18:00Z",
+    }
+    snapshot = bundle(tmp_path, a={"items": [node, pod, event]})
+    assert snapshot.cloud == "azure"
+    found = diagnose(snapshot)
+    assert [cause.name for cause in found.causes] == ["ipamd_failure/host_local_leak"]
+    assert any(each.command.startswith("kubectl debug node/") for each in found.needed)
+
+
 def test_the_activity_log_is_read_with_its_errors(tmp_path: Path) -> None:
     said = {"error": {"code": "InsufficientSubnetSize", "message": "Too small.", "target": "networkProfile.podCIDR"}}
     entry = {

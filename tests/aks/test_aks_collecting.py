@@ -130,6 +130,8 @@ def cluster(api: ApiServerStub) -> ApiServerStub:
         "/apis/apps/v1/statefulsets",
         "/apis/batch/v1/jobs",
         "/apis/batch/v1/cronjobs",
+        "/apis/networking.k8s.io/v1/networkpolicies",
+        "/api/v1/namespaces",
         "/apis/policy/v1/poddisruptionbudgets",
         "/apis/autoscaling/v2/horizontalpodautoscalers",
         "/apis/scheduling.k8s.io/v1/priorityclasses",

@@ -1,6 +1,7 @@
 """Incidents of AKS: their facts, their verdicts, what helps at once, and every source at fault in turn."""
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.document import to_json
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.verdict import Detail, Verdict
-from headroom.facts.azure import Azure
+from headroom.facts.azure import Azure, NatGateway
 from headroom.facts.document import dump, load
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import items
@@ -119,7 +120,7 @@ def test_relief_names_the_pool_the_nodes_to_add_and_the_nodes_to_drain() -> None
     impact = diagnose(made.kubenet_exhausted()).impact
     assert impact is not None
     more, drain = impact.reliefs
-    assert more.what == "Add 1 node to node pool default; each brings a range of its own."
+    assert more.what == "Add 1 node to node pool default; each brings a /24 of its own."
     where = "--resource-group rg-prod-eus2 --cluster-name aks-prod-eus2 --name default"
     assert more.command == f"az aks nodepool scale {where} --node-count 10"
     assert more.undo == f"az aks nodepool scale {where} --node-count 9"
@@ -141,6 +142,48 @@ def test_relief_is_told_in_every_form_of_the_report() -> None:
     [*_, told] = to_json(diagnosis)["impact"]["reliefs"]
     assert "kubectl drain" in told["command"]
     assert "az aks nodepool scale" in to_markdown(diagnosis)
+
+
+def test_relief_of_full_nodes_is_a_further_node_and_no_drain() -> None:
+    impact = diagnose(made.max_pods()).impact
+    assert impact is not None
+    [more] = impact.reliefs
+    assert more.command.endswith("--node-count 10")
+    assert more.caveat.startswith("12 waiting pods need 1 node more by their number; 0 slots are left")
+
+
+@pytest.mark.parametrize("make", [made.node_subnet_full, made.pod_cidr_exhausted, made.route_limit])
+def test_no_node_is_proposed_where_none_can_come(make: Callable[[], Snapshot]) -> None:
+    impact = diagnose(make()).impact
+    assert impact is not None
+    assert impact.stuck_pods > 0
+    assert impact.reliefs == ()
+
+
+def test_relief_of_used_up_ports_is_a_further_address_and_says_what_else_it_changes() -> None:
+    impact = diagnose(made.snat()).impact
+    assert impact is not None
+    [more] = impact.reliefs
+    assert more.command.endswith("--load-balancer-managed-outbound-ip-count 2")
+    assert more.undo.endswith("--load-balancer-managed-outbound-ip-count 1")
+    assert "Allow-lists elsewhere do not know the new address" in more.caveat
+
+
+def test_a_nat_gateway_of_the_users_is_given_one_more_address_beside_those_that_it_has() -> None:
+    gateway = f"{made.GROUP}/Microsoft.Network/natGateways/nat-egress"
+    address = f"{made.GROUP}/Microsoft.Network/publicIPAddresses/pip-egress"
+    behind = made.subnet(made.NODE_SUBNET, "10.20.4.0/22", used=9, usable=1019, nat_gateway_id=gateway.upper())
+    network = replace(made.OVERLAY, outbound_type="userAssignedNATGateway", load_balancer=None)
+    facts = made.with_azure(
+        made.cluster(network=network, node_subnet=behind),
+        nat_gateways=(NatGateway(gateway_id=gateway, name="nat-egress", public_ip_ids=(address,)),),
+        egress=(replace(made.egress(7), resource_id=gateway, kind="natGateway"),),
+    )
+    impact = diagnose(facts).impact
+    assert impact is not None
+    [more] = impact.reliefs
+    assert more.command.endswith(f"--public-ip-addresses {address} NEW_PUBLIC_IP_ID")
+    assert more.undo.endswith(f"--public-ip-addresses {address}")
 
 
 def test_a_pool_with_an_autoscaler_is_given_a_higher_minimum() -> None:

@@ -126,6 +126,7 @@ def api() -> Iterator[ApiServerStub]:
         lists={
             path: []
             for path in (
+                "/api/v1/namespaces",
                 "/api/v1/nodes",
                 "/api/v1/pods",
                 "/api/v1/events",
@@ -137,6 +138,7 @@ def api() -> Iterator[ApiServerStub]:
                 "/apis/batch/v1/jobs",
                 "/apis/autoscaling/v2/horizontalpodautoscalers",
                 "/apis/discovery.k8s.io/v1/endpointslices",
+                "/apis/networking.k8s.io/v1/networkpolicies",
                 "/apis/policy/v1/poddisruptionbudgets",
                 "/apis/scheduling.k8s.io/v1/priorityclasses",
             )

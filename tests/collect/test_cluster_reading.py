@@ -467,6 +467,8 @@ FORBIDDEN = (403, "Forbidden", Reason.DENIED)
         ("/api/v1/services", {"services"}, FORBIDDEN),
         ("/apis/apps/v1/daemonsets", {"cni_daemon_set", "kube_proxy_ready"}, FORBIDDEN),
         ("/apis/batch/v1/cronjobs", {"cron_jobs"}, FORBIDDEN),
+        ("/api/v1/namespaces", {"namespaces"}, FORBIDDEN),
+        ("/apis/networking.k8s.io/v1/networkpolicies", {"network_policies", "pod_sets"}, FORBIDDEN),
         ("/apis/autoscaling/v2/horizontalpodautoscalers", {"autoscalers"}, FORBIDDEN),
         ("/apis/policy/v1/poddisruptionbudgets", {"disruption_budgets"}, FORBIDDEN),
         ("/apis/scheduling.k8s.io/v1/priorityclasses", {"priority_classes"}, FORBIDDEN),

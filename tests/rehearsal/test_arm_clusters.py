@@ -426,3 +426,20 @@ def test_a_move_to_overlay_that_failed_is_finished_by_the_next_put(azure: Azure,
     assert azure.network.subnets.get(azure.group, "vnet", "nodes").route_table is not None
     assert azure.make_cluster("it", overlay).provisioning_state == "Succeeded"
     assert azure.network.subnets.get(azure.group, "vnet", "nodes").route_table is None
+
+
+def test_nodes_beyond_the_routes_of_a_table_have_none(azure: Azure) -> None:
+    azure.vnet()
+    others = [
+        {"name": f"r{n}", "properties": {"addressPrefix": f"10.{n // 250}.{n % 250}.0/24", "nextHopType": "None"}}
+        for n in range(398)
+    ]
+    table = azure.add(TABLES, "full", location="eastus", properties={"routes": others})
+    nodes = azure.subnet("nodes", "10.20.0.0/24", routeTable={"id": table})
+    body = azure.cluster_body({"vnetSubnetID": nodes}, **KUBENET)
+
+    azure.make_cluster("it", with_identity(azure, body, nodes))
+
+    names = [route.name for route in azure.network.route_tables.get(azure.group, "full").routes]
+    assert len(names) == 400
+    assert names[-2:] == ["aks-system-vmss000000", "aks-system-vmss000001"]

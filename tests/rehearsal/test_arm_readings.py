@@ -1,7 +1,10 @@
 """What collectors ask the simulated Azure: Resource Graph, Log Analytics, metrics, quotas; and faults of all kinds."""
 
 import json
+import re
+import textwrap
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from azure.mgmt.resourcegraph import ResourceGraphClient
 from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult, LogsQueryResult
 from azure.monitor.querymetrics import MetricsClient
 
+from headroom.rehearsal import arm as arm_package
 from headroom.rehearsal.arm.application import EXPIRED_TOKEN
 from headroom.rehearsal.arm.endpoint import BackDoorRefusedError, RehearsalCredential
 from tests.rehearsal.conftest import Azure
@@ -38,6 +42,17 @@ def stores(azure: Azure, count: int) -> list[str]:
         }
         for number in range(count)
     )
+
+
+def test_the_way_to_it_that_its_docstring_shows_works(tmp_path: Path) -> None:
+    shown = textwrap.dedent("".join(re.findall(r"(?m)^(?: {4}.*)?\n", arm_package.__doc__ or ""))).strip()
+    asked = "        subnets = list(network.virtual_networks.list_all())"
+    found: dict[str, Any] = {"folder": tmp_path}
+
+    exec(f"{shown}\n{textwrap.indent(asked.strip(), '    ')}", found)  # noqa: S102  # our own docstring
+
+    assert found["subnets"] == []
+    assert isinstance(found["logs"], LogsQueryClient)
 
 
 # --- Resource Graph -------------------------------------------------------------------------------------------

@@ -5,12 +5,14 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # no stubs in the lock
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from headroom.rehearsal.arm.endpoint import Endpoint
 from headroom.rehearsal.providers.azure_api import use_endpoint
 from headroom.rehearsal.providers.azure_native import PACKAGE
-from headroom.rehearsal.providers.azure_shapes import followed
+from headroom.rehearsal.providers.azure_shapes import CHILD, Shape, followed, to_body, to_properties
 from headroom.rehearsal.providers.common import Provider, serve
 from headroom.rehearsal.providers.values import UNKNOWN, plain, struct
 from tests.rehearsal.conftest import Azure
@@ -306,6 +308,22 @@ def test_followed_keeps_what_a_program_wrote() -> None:
     after = {"a": 2, "list": [{"x": 9, "given": 5}], "default": 3, "new": 4}
 
     assert followed({"a": 1, "list": [{"x": 1}], "gone": 2}, before, after) == {"a": 2, "list": [{"x": 9}], "new": 4}
+
+
+_NAMES = st.sampled_from(["location", "tags", "sku", "priority", "count", "odataType", "weight"])
+_VALUES = st.recursive(
+    st.one_of(st.booleans(), st.integers(), st.text(max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_NAMES, inner, max_size=3)),
+    max_leaves=6,
+)
+_ROUTES = st.fixed_dictionaries({"routes": st.lists(st.dictionaries(st.sampled_from(["name", "hop"]), st.text()))})
+
+
+@given(st.dictionaries(_NAMES, _VALUES), _ROUTES)
+def test_a_body_comes_back_as_the_properties_that_it_was_made_of(inputs: Properties, routes: Properties) -> None:
+    shape = Shape(beside=frozenset({"location", "tags", "sku"}), inside={"routes": CHILD})
+
+    assert to_properties(to_body({**inputs, **routes}, shape), shape) == {**inputs, **routes}
 
 
 def test_routes_that_the_program_leaves_out_stay_on_update(engine: Engine, azure: Azure) -> None:

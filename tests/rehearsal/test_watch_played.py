@@ -29,8 +29,8 @@ def test_alarms_come_before_the_first_stuck_pod_and_one_opens_a_pull_request(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Days for weeks: so much growth leaves no seven days.
-    monkeypatch.setattr(eks_watch, "QUIET_DAYS", 3)
-    monkeypatch.setattr(eks_watch, "GROWTH_PER_DAY", dict.fromkeys(eks_watch.ZONES, 45.0))
+    monkeypatch.setattr(eks_watch, "QUIET_DAYS", 1)
+    monkeypatch.setattr(eks_watch, "GROWTH_PER_DAY", dict.fromkeys(eks_watch.ZONES, 60.0))
     monkeypatch.setattr(eks_watch, "LEAST_LEAD_HOURS", {"warning": 1.0, "free-critical": 1.0, "page": 1.0})
     clock = Clock(eks_watch.START, eks_watch.SPEED)
     narrator = Narrator(Console(file=StringIO(), width=160), simulated_now=clock.now)

@@ -23,7 +23,7 @@ def judge(reading: Reading) -> Finding:
     ruled_out: tuple[RuledOut, ...] = ()
     nodes = tuple[NodeState, ...]()
     needed: tuple[Needed, ...] = ()
-    if cluster is not None and cluster.stuck:
+    if cluster is not None and cluster.stuck and reading.aks is None:  # AKS has no aws-node
         pods = cluster.kubernetes.cni_pods
         if is_known(pods) and _has_aws_node(reading):
             whole = cni_pods_are_whole(cluster.kubernetes)

@@ -15,7 +15,8 @@ is and what to trust:
 azure-mgmt-core's ARMPipelineClient; `monitor_options()` have `endpoint` in place of `base_url`, for LogsQueryClient
 and MetricsClient. `credential()` gives a token that nobody has to sign in for. Code that is to run against Azure and
 here takes the credential and such a mapping as arguments, and neither names nor imports this package.
-`environment()` are variables for other processes (SSL_CERT_FILE, REQUESTS_CA_BUNDLE).
+`environment()` are variables for other processes (SSL_CERT_FILE, REQUESTS_CA_BUNDLE). The real Pulumi engine over it
+is `headroom.rehearsal.azure_world.start_azure_world`.
 
 What is there is put in by the SDKs, by `add_resources` (whole resources, 5,000 in one request), and by what only a
 scenario can know: `answer_logs`, `write_metric`, `set_usages`, `take_addresses`, `split`. `order` orders faults

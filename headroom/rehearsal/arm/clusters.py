@@ -529,7 +529,10 @@ def _keep_routes(world: World, cluster: Record) -> None:
         f"aks-{pool.path.name}-vmss{number:06x}" for pool in pools for number in range(int(pool.properties["count"]))
     ]
     first = subnet_blocks(subnets[0])[0].first + 4 if subnets else 0
-    for index, node in enumerate(nodes[: min(KUBENET_MAXIMUM_NODES, pods.count_of(OVERLAY_NODE_PREFIX_LENGTH))]):
+    # A table takes as many routes as kubenet has nodes at most; those of others count (AKS documentation,
+    # configure-kubenet). A node without a route is there, and its pods cannot be reached.
+    room = max(0, KUBENET_MAXIMUM_NODES - len(list(world.below(table.path.text, ROUTES))))
+    for index, node in enumerate(nodes[: min(room, pods.count_of(OVERLAY_NODE_PREFIX_LENGTH))]):
         route = Record(
             path=Path.parse(f"{table.path.text}/routes/{node}"),
             body={

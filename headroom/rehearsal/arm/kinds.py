@@ -154,7 +154,7 @@ def place(location: str) -> str:
     return "".join(str(location).split()).casefold()
 
 
-def prefix_lengths(body: Mapping[str, Any]) -> list[str]:
+def prefixes_of(body: Mapping[str, Any]) -> list[str]:
     """The address prefixes of a subnet, whichever way they are written."""
     properties = body.get("properties") or {}
     many = properties.get("addressPrefixes") or []

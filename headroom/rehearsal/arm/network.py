@@ -5,8 +5,8 @@ A PUT replaces the whole resource: a subnet that is PUT without `routeTable` has
 CannotDeleteNatGatewayAssociatedToSubnet (Copilot-Studio-with-Azure-AI-Search #62), PublicIPAddressCannotBeDeleted
 (azurerm #6052), InUseSubnetCannotBeDeleted (nav-arm-templates #161), NetcfgSubnetRangeOutsideVnet (AKS labs).
 
-Not simulated: the limit of 400 routes of a table, which no source has an error for; a Basic load balancer or address
-in the subnet of a NAT gateway.
+Not simulated: a refusal of the 401st route of a table, which no source has an error for (the routes of kubenet's
+nodes end there); a Basic load balancer or address in the subnet of a NAT gateway.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from headroom.addresses.blocks import Block, format_address
 from headroom.addresses.problems import ProblemsError
 from headroom.rehearsal.arm.errors import ArmError, invalid, reference_missing
 from headroom.rehearsal.arm.ids import Path, key_of, referred
-from headroom.rehearsal.arm.kinds import Kind, place, prefix_lengths, whole
+from headroom.rehearsal.arm.kinds import Kind, place, prefixes_of, whole
 from headroom.rehearsal.arm.world import Body, Record, World
 
 ADDRESSES: Final = Block.parse("198.51.100.0/24")
@@ -96,7 +96,7 @@ def vnet_blocks(vnet: Record) -> list[Block]:
 
 def subnet_blocks(subnet: Record) -> list[Block]:
     """The prefixes of a subnet."""
-    return [Block.parse(prefix) for prefix in prefix_lengths(subnet.body)]
+    return [Block.parse(prefix) for prefix in prefixes_of(subnet.body)]
 
 
 class VirtualNetwork(NetworkKind):
@@ -146,11 +146,11 @@ class Subnet(NetworkKind):
         if vnet is None:
             raise ArmError(404, "ParentResourceNotFound", f"The parent resource '{path.parent}' was not found.")
         blocks = self._judge_prefixes(world, path, body, vnet)
-        if old is not None and [str(block) for block in blocks] != prefix_lengths(old.body) and used(world, old):
+        if old is not None and [str(block) for block in blocks] != prefixes_of(old.body) and used(world, old):
             raise ArmError(
                 400,
                 "InUsePrefixCannotBeDeleted",
-                f"IpPrefix {', '.join(prefix_lengths(old.body))} on Subnet {path.name} has active allocations and "
+                f"IpPrefix {', '.join(prefixes_of(old.body))} on Subnet {path.name} has active allocations and "
                 "cannot be deleted.",
             )
         for name, type_ in (
@@ -174,7 +174,7 @@ class Subnet(NetworkKind):
             properties["defaultOutboundAccess"] = False
 
     def _judge_prefixes(self, world: World, path: Path, body: Body, vnet: Record) -> list[Block]:
-        prefixes = prefix_lengths(body)
+        prefixes = prefixes_of(body)
         if not prefixes:
             message = f"Subnet '{path.name}' has no address prefix."
             raise ArmError(400, "NoAddressPrefixOrPoolProvided", message)

@@ -147,7 +147,7 @@ class ArmKind(ResourceKind):
     def preview_update(self, call: Call, change: Change) -> Properties:
         """The same; but a name and a location stay."""
         state = self.preview_create(call, change.new_inputs)
-        stable = {name: change.old_state[name] for name in ("name", "location") if name in change.old_state}
+        stable: Properties = {name: change.old_state[name] for name in ("name", "location") if name in change.old_state}
         return {**state, **stable}
 
     @property

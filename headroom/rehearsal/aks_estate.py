@@ -1,0 +1,245 @@
+"""Azure as a team has it before the incident: a VNet, a cluster with kubenet, a database, a Front Door.
+
+Names and ranges are those of a published post-mortem ("The night our AKS cluster ran out of pod IPs"), but where Azure
+would refuse them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from azure.mgmt.cdn import CdnManagementClient
+from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.network import NetworkManagementClient
+
+from headroom.rehearsal.arm.endpoint import Endpoint
+
+LOCATION: Final = "eastus2"
+GROUP: Final = "rg-prod-eus2"
+VNET: Final = "vnet-spoke"
+VNET_CIDR: Final = "10.20.0.0/16"
+NODE_SUBNET: Final = "snet-aks-nodes"
+NODE_CIDR: Final = "10.20.4.0/22"
+SECURITY_GROUP: Final = "nsg-aks-nodes"
+OLD_CLUSTER: Final = "aks-prod-eus2"
+POD_CIDR: Final = "10.244.0.0/16"
+VERSION: Final = "1.33"
+SERVICE_CIDR: Final = "10.0.0.0/16"
+DNS_SERVICE: Final = "10.0.0.10"
+VM_SIZE: Final = "Standard_D4ds_v5"
+DATABASE: Final = "sql-billing-eus2"
+VAULT: Final = "kv-prod-eus2"
+STORAGE: Final = "stprodeus2"
+FRONT_DOOR: Final = "fd-checkout-prod"
+ORIGIN_GROUP: Final = "checkout"
+OLD_ORIGIN: Final = "aks-kubenet"
+NEW_ORIGIN: Final = "aks-overlay"
+ACTION_GROUP: Final = "on-call"
+WORKSPACE: Final = "11111111-1111-1111-1111-111111111111"
+CORES: Final = (40, 300)
+"""vCPUs of the region that others use, and that it may use in all."""
+FAMILY: Final = "standardDDSv5Family"
+
+
+@dataclass(frozen=True)
+class Estate:
+    """The simulated Azure of a scenario, and the real SDKs that speak to it."""
+
+    arm: Endpoint
+    group: str = GROUP
+    _cache: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def group_id(self) -> str:
+        """The resource group."""
+        return f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
+
+    def id_of(self, type_: str, *names: str) -> str:
+        """The id of a resource of the group, such as `id_of("Microsoft.Network/virtualNetworks/subnets", …)`."""
+        namespace, *words = type_.split("/")
+        pairs = "/".join(f"{word}/{name}" for word, name in zip(words, names, strict=True))
+        return f"{self.group_id}/providers/{namespace}/{pairs}"
+
+    @property
+    def vnet_id(self) -> str:
+        """The VNet."""
+        return self.id_of("Microsoft.Network/virtualNetworks", VNET)
+
+    def subnet_id(self, name: str = NODE_SUBNET) -> str:
+        """A subnet of the VNet."""
+        return self.id_of("Microsoft.Network/virtualNetworks/subnets", VNET, name)
+
+    def cluster_id(self, name: str = OLD_CLUSTER) -> str:
+        """A cluster."""
+        return self.id_of("Microsoft.ContainerService/managedClusters", name)
+
+    @property
+    def origin_group_id(self) -> str:
+        """The origin group of the shop."""
+        return self.id_of("Microsoft.Cdn/profiles/originGroups", FRONT_DOOR, ORIGIN_GROUP)
+
+    @cached_property
+    def network(self) -> NetworkManagementClient:
+        """Networks."""
+        return NetworkManagementClient(self.arm.credential(), self.arm.subscription, **self.arm.options())
+
+    @cached_property
+    def containers(self) -> ContainerServiceClient:
+        """AKS."""
+        return ContainerServiceClient(self.arm.credential(), self.arm.subscription, **self.arm.options())
+
+    @cached_property
+    def cdn(self) -> CdnManagementClient:
+        """Front Door."""
+        return CdnManagementClient(self.arm.credential(), self.arm.subscription, **self.arm.options())
+
+    def add(self, type_: str, *names: str, **body: Any) -> str:
+        """Puts a resource as somebody did long ago; gives its id."""
+        identifier = self.id_of(type_, *names)
+        self.arm.add_resources([{"id": identifier, **body}])
+        return identifier
+
+    def subnet(self, name: str = NODE_SUBNET) -> dict[str, Any]:
+        """A subnet's properties, as Azure shows them now."""
+        return dict(self.network.subnets.get(self.group, VNET, name).as_dict())
+
+    def outbound_address(self, cluster: str) -> str:
+        """The public address with which a cluster's pods are seen; empty where there is no way out.
+
+        A NAT gateway on the nodes' subnet comes before the load balancer, whatever the cluster's outbound type says
+        (Azure NAT Gateway documentation, nat-overview).
+        """
+        found = self.containers.managed_clusters.get(self.group, cluster)
+        profile: Any = found.network_profile
+        pools: Any = found.agent_pool_profiles
+        subnet_id = pools[0].vnet_subnet_id
+        gateway = self.subnet(subnet_id.rpartition("/")[2])["properties"].get("natGateway")
+        if gateway:
+            nat: Any = self.network.nat_gateways.get(self.group, gateway["id"].rpartition("/")[2])
+            return self._address_of(nat.public_ip_addresses[0].id)
+        balancer = profile.load_balancer_profile
+        if balancer is not None and balancer.effective_outbound_i_ps:
+            return self._address_of(balancer.effective_outbound_i_ps[0].id)
+        return ""
+
+    def _address_of(self, identifier: str) -> str:
+        words = identifier.split("/")
+        return str(self.network.public_ip_addresses.get(words[4], words[-1]).ip_address)
+
+
+def kubenet_profile(**changes: Any) -> dict[str, Any]:
+    """The network profile of a cluster with kubenet; `None` leaves a field out."""
+    profile = {
+        "networkPlugin": "kubenet",
+        "podCidr": POD_CIDR,
+        "serviceCidr": SERVICE_CIDR,
+        "dnsServiceIP": DNS_SERVICE,
+        "outboundType": "loadBalancer",
+        "loadBalancerSku": "standard",
+        **changes,
+    }
+    return {key: value for key, value in profile.items() if value is not None}
+
+
+def pool(name: str, count: int, **changes: Any) -> dict[str, Any]:
+    """A node pool of kubenet's size."""
+    return {
+        "name": name,
+        "mode": "User",
+        "count": count,
+        "vmSize": VM_SIZE,
+        "maxPods": 110,
+        "osType": "Linux",
+        "osSKU": "Ubuntu",
+        "availabilityZones": ["1", "2", "3"],
+        **changes,
+    }
+
+
+def make_network(estate: Estate, *, node_cidr: str = NODE_CIDR) -> None:
+    """The resource group, the VNet and the nodes' subnet with a security group and a service endpoint."""
+    arm = estate.arm
+    arm.add_resources([{"id": estate.group_id, "location": LOCATION}])
+    estate.add("Microsoft.Insights/actionGroups", ACTION_GROUP, location="global", properties={})
+    rules = estate.add("Microsoft.Network/networkSecurityGroups", SECURITY_GROUP, location=LOCATION, properties={})
+    space = {"addressSpace": {"addressPrefixes": [VNET_CIDR]}}
+    estate.add("Microsoft.Network/virtualNetworks", VNET, location=LOCATION, properties=space)
+    properties = {
+        "addressPrefix": node_cidr,
+        "networkSecurityGroup": {"id": rules},
+        "serviceEndpoints": [{"service": "Microsoft.Storage", "locations": [LOCATION]}],
+    }
+    estate.add("Microsoft.Network/virtualNetworks/subnets", VNET, NODE_SUBNET, properties=properties)
+    arm.set_usages(LOCATION, "Microsoft.Compute", {"cores": CORES, FAMILY: CORES})
+    arm.name_size(VM_SIZE, LOCATION, vcpus=4, family=FAMILY)
+
+
+def make_cluster(
+    estate: Estate,
+    *pools: Mapping[str, Any],
+    name: str = OLD_CLUSTER,
+    version: str = VERSION,
+    identity: Mapping[str, Any] | None = None,
+    **profile: Any,
+) -> str:
+    """A cluster as `az aks create` made it years ago, in the nodes' subnet; gives its id."""
+    subnet = estate.subnet_id()
+    return estate.add(
+        "Microsoft.ContainerService/managedClusters",
+        name,
+        location=LOCATION,
+        identity=dict(identity or {"type": "SystemAssigned"}),
+        properties={
+            "dnsPrefix": name,
+            "kubernetesVersion": version,
+            "networkProfile": kubenet_profile(**profile),
+            "agentPoolProfiles": [{"vnetSubnetID": subnet, **each} for each in pools],
+        },
+    )
+
+
+def make_consumers(estate: Estate, address: str) -> None:
+    """Those who know the cluster by its address: a database, a vault, and a storage account whose rule does nothing."""
+    estate.add("Microsoft.Sql/servers", DATABASE, location=LOCATION, properties={"publicNetworkAccess": "Enabled"})
+    rule = {"startIpAddress": address, "endIpAddress": address}
+    estate.add("Microsoft.Sql/servers/firewallRules", DATABASE, "aks-egress", properties=rule)
+    rules = {"defaultAction": "Deny", "ipRules": [{"value": f"{address}/32"}], "virtualNetworkRules": []}
+    vault = {"networkAcls": rules, "publicNetworkAccess": "Enabled"}
+    estate.add("Microsoft.KeyVault/vaults", VAULT, location=LOCATION, properties=vault)
+    account = {"networkAcls": {**rules, "ipRules": [{"value": address}]}}
+    estate.add(
+        "Microsoft.Storage/storageAccounts", STORAGE, location=LOCATION, kind="StorageV2", properties=account
+    )
+
+
+def make_front_door(estate: Estate) -> None:
+    """A Front Door as most are: one origin at the default weight, and a latency sensitivity of nothing."""
+    profile = "Microsoft.Cdn/profiles"
+    estate.add(profile, FRONT_DOOR, location="global", sku={"name": "Standard_AzureFrontDoor"}, properties={})
+    settings = {
+        "loadBalancingSettings": {
+            "sampleSize": 4,
+            "successfulSamplesRequired": 3,
+            "additionalLatencyInMilliseconds": 0,
+        },
+        "healthProbeSettings": {
+            "probePath": "/healthz",
+            "probeProtocol": "Https",
+            "probeRequestType": "HEAD",
+            "probeIntervalInSeconds": 30,
+        },
+        "sessionAffinityState": "Disabled",
+    }
+    group = estate.add(f"{profile}/originGroups", FRONT_DOOR, ORIGIN_GROUP, properties=settings)
+    origin = {
+        "hostName": "kubenet.checkout.example.com",
+        "originHostHeader": "checkout.example.com",
+        "weight": 1000,
+        "priority": 1,
+        "enabledState": "Enabled",
+    }
+    estate.add(f"{profile}/originGroups/origins", FRONT_DOOR, ORIGIN_GROUP, OLD_ORIGIN, properties=origin)
+    estate.add(f"{profile}/afdEndpoints", FRONT_DOOR, "shop", location="global", properties={})
+    route = {"originGroup": {"id": group}, "patternsToMatch": ["/*"]}
+    estate.add(f"{profile}/afdEndpoints/routes", FRONT_DOOR, "shop", "all", properties=route)
