@@ -11,14 +11,11 @@ from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.audit_record import clear_for, file_name, read_record
 from headroom.planning.egress import Egress, read_egress
 from stacks.azure_lookups import look_up, read_subnet
-from stacks.azure_settings import required_location
+from stacks.azure_settings import required_location, stacks_folder
 from stacks.settings import ConfigReader
 
 NAME: Final = "egress"
 """Logical name of the component: it never changes."""
-
-FOLDER: Final = Path(__file__).parent
-"""Where the stack files are, and the audit's record beside them."""
 
 
 def deploy() -> None:
@@ -36,7 +33,7 @@ def deploy() -> None:
         for subnet in gateway.subnets.values()
         if egress.attach
     }
-    audited = audited_addresses(pulumi.get_stack(), egress, FOLDER) if egress.attach else frozenset()
+    audited = audited_addresses(pulumi.get_stack(), egress, stacks_folder()) if egress.attach else frozenset()
     addresses = read_addresses(egress) if egress.attach else frozenset()
     made = StableEgress(
         NAME, StableEgressArgs(egress=egress, location=location, live=live, addresses=addresses, audited=audited)

@@ -13,13 +13,11 @@ from headroom.planning.retirement import Retirement, phase_problems, read_retire
 from headroom.planning.traffic import Traffic, read_traffic, retirement_problems
 from stacks.aks_traffic import read_gate
 from stacks.azure_lookups import look_up, read_subnet
+from stacks.azure_settings import stacks_folder
 from stacks.settings import NAMESPACE, ConfigReader
 
 NAME: Final = "retired"
 """Logical name of the component: it never changes."""
-
-FOLDER: Final = Path(__file__).parent
-"""Where the stack files are, and the gate's history beside them."""
 
 
 def deploy() -> None:
@@ -31,8 +29,8 @@ def deploy() -> None:
     """
     retirement = read_settings(ConfigReader())
     if retirement.phase != "keep":
-        traffic = traffic_of(retirement.traffic_stack, FOLDER)
-        history = read_gate(retirement.traffic_stack, FOLDER)
+        traffic = traffic_of(retirement.traffic_stack, stacks_folder())
+        history = read_gate(retirement.traffic_stack, stacks_folder())
         problems = retirement_problems(traffic, history, datetime.now(UTC), retirement.rollback_days)
         if problems:
             raise ProblemsError(problems)

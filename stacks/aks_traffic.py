@@ -9,13 +9,11 @@ from components.traffic_shift import TrafficShift, TrafficShiftArgs
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.gate_history import file_name, read_history
 from headroom.planning.traffic import GateRecord, Traffic, order_problems, read_traffic
+from stacks.azure_settings import stacks_folder
 from stacks.settings import ConfigReader
 
 NAME: Final = "shift"
 """Logical name of the component: it never changes."""
-
-FOLDER: Final = Path(__file__).parent
-"""Where the stack files are, and the gate's history beside them."""
 
 
 def deploy() -> None:
@@ -25,7 +23,7 @@ def deploy() -> None:
         ProblemsError: Everything that is wrong with the configuration, or a step that comes before the gate passed.
     """
     traffic = read_settings(ConfigReader())
-    history = read_gate(pulumi.get_stack(), FOLDER)
+    history = read_gate(pulumi.get_stack(), stacks_folder())
     problems = order_problems(traffic, history)
     if problems:
         raise ProblemsError(problems)

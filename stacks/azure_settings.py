@@ -1,5 +1,7 @@
 """What every stack on Azure reads."""
 
+from pathlib import Path
+
 import pulumi
 
 from headroom.addresses.problems import Problem
@@ -20,3 +22,10 @@ def required_location(config: ConfigReader) -> str:
             )
         )
     return location
+
+
+def stacks_folder() -> Path:
+    """Where the stack files are, and beside them what the gate and the audit have recorded."""
+    root = pulumi.get_root_directory()
+    # Without an engine, as in `headroom check`, nobody says where the project is: it is this one.
+    return (Path(root) if root else Path(__file__).parents[1]) / "stacks"

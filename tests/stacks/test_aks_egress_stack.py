@@ -55,7 +55,7 @@ LIVE: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the audit's record is, instead of beside the stack files."""
-    monkeypatch.setattr(aks_egress, "FOLDER", tmp_path)
+    monkeypatch.setattr(aks_egress, "stacks_folder", lambda: tmp_path)
     return tmp_path
 
 

@@ -40,7 +40,7 @@ LIVE = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the traffic stack's file and its gate's history are."""
-    monkeypatch.setattr(aks_retire, "FOLDER", tmp_path)
+    monkeypatch.setattr(aks_retire, "stacks_folder", lambda: tmp_path)
     text = (CHECKOUT / "stacks" / "Pulumi.example-aks-traffic.yaml").read_text(encoding="utf-8")
     (tmp_path / f"Pulumi.{TRAFFIC}.yaml").write_text(text.replace("headroom:step: 0", "headroom:step: 100"))
     gated(tmp_path, 100, timedelta(days=10))

@@ -34,7 +34,7 @@ AT = datetime(2026, 3, 7, 12, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the gate's history is, instead of beside the stack files."""
-    monkeypatch.setattr(aks_traffic, "FOLDER", tmp_path)
+    monkeypatch.setattr(aks_traffic, "stacks_folder", lambda: tmp_path)
     return tmp_path
 
 
