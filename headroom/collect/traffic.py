@@ -118,7 +118,7 @@ def _origins(client: OriginsClient, traffic: Traffic, at: Callable[[datetime], N
         traffic.resource_group, traffic.profile, traffic.origin_group, raw_response_hook=seen
     )
     return {
-        str(origin.name): OriginState(enabled=str(origin.enabled_state) != "Disabled", weight=int(origin.weight))
+        str(origin.name): OriginState(enabled=origin.enabled_state != "Disabled", weight=int(origin.weight))
         for origin in listed
     }
 

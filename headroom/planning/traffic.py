@@ -60,6 +60,7 @@ ROLLBACK_WINDOW_DAYS: Final = 9
 SHARE_MISS: Final = Fraction(1, 200)
 """By how much the share of a step's whole-numbered weights may miss it."""
 
+_DIGITS: Final = re.compile(r"[0-9]{1,3}")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.()-]{0,89}")
 """Resource groups have up to 90 characters, and what Front Door names fewer (Azure naming rules)."""
@@ -334,6 +335,8 @@ def read_traffic(config: Mapping[str, Any]) -> Traffic:
     group = _group(problems, config.get("originGroup"))
     steps = _steps(problems, config.get("steps", list(DEFAULT_STEPS)))
     step = config.get("step", 0)
+    # `pulumi config set`, and `pulumi up --config`, write numbers as texts.
+    step = int(step) if isinstance(step, str) and _DIGITS.fullmatch(step) else step
     if isinstance(step, bool) or not isinstance(step, int) or step not in (0, *steps):
         _wrong(problems, "step", shown(str(step)), "is none of the steps.", f"Write one of {listed((0, *steps))}.")
         step = 0

@@ -204,6 +204,14 @@ def test_another_hand_at_the_weights_stops_it(world: World) -> None:
     assert "overlay stands at weight 3, the stack says weight 1" in said
 
 
+def test_an_origin_that_was_disabled_stops_it(world: World) -> None:
+    changed = world.requests(0.1)
+    world.weights(overlay=(1, "Disabled"))
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 1, said
+    assert "overlay stands at disabled, the stack says weight 1" in said
+
+
 def test_a_step_that_was_skipped_is_refused_before_anything_is_read(world: World) -> None:
     world.configure(50)
     world.arm.forget_calls()

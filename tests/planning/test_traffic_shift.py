@@ -70,6 +70,10 @@ def test_the_default_steps_are_exact_and_none_takes_a_weight_of_0(
     assert traffic.share() == Fraction(step, 100)
 
 
+def test_a_step_that_pulumi_config_wrote_is_a_text_and_counts() -> None:
+    assert read_traffic(config(step="25")).step == 25
+
+
 @given(st.sets(st.integers(1, 99), min_size=1, max_size=6).map(sorted))
 def test_each_step_is_one_operation(steps: list[int]) -> None:
     try:
