@@ -121,7 +121,7 @@ def main() -> None:
     Raises:
         RuntimeError: The two programs do not declare the same, so that nothing can be compared.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     folder = Path(tempfile.mkdtemp(prefix="headroom-benchmark-"))
     try:
         with start_world(folder / "world", find_tools(), kubernetes=False) as world:
@@ -139,12 +139,21 @@ def main() -> None:
                 "bare, policies": Runs(lambda: bare.must("preview", "--stack", "bare", *policies)),
                 "headroom, policies": Runs(lambda: stack.pulumi("preview", *policies)),
             }
-            for _ in range(ROUNDS):
-                for runs in table.values():
-                    runs.again()
+            measure(table)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    title = f"preview of {ours.total()} resources"
+    show(f"preview of {ours.total()} resources", table)
+
+
+def measure(table: dict[str, Runs]) -> None:
+    """Runs every line of a table in turn, `ROUNDS` times."""
+    for _ in range(ROUNDS):
+        for runs in table.values():
+            runs.again()
+
+
+def show(title: str, table: dict[str, Runs]) -> None:
+    """Prints a table, its ratios to the line `bare`."""
     seconds, cpu = min(table["bare"].seconds), min(table["bare"].cpu)
     print(f"{title:24} {'best s':>8} {'ratio':>6} {'median s':>9} {'CPU s':>7} {'ratio':>6}   ", end="")
     print(f"(best of {ROUNDS}; target {TARGET})")
@@ -153,6 +162,11 @@ def main() -> None:
             f"{name:24} {min(runs.seconds):8.2f} {min(runs.seconds) / seconds:6.2f} "
             f"{statistics.median(runs.seconds):9.2f} {min(runs.cpu):7.2f} {min(runs.cpu) / cpu:6.2f}"
         )
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of what others leave behind, so that it can wait for them and count their time."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeVar
 from headroom.addresses.blocks import Block, parse_address
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.overlay import AksPool, Surge
+from headroom.planning import overlay_cluster
 from policies.findings import Undecided, read
 from policies.nodes import whole_number
 from policies.resources import (
@@ -22,14 +23,8 @@ T = TypeVar("T")
 
 CLUSTER_TYPES: Final = (AKS_CLUSTER, AKS_AGENT_POOL)
 
-SDK_DEFAULTS: Final[Mapping[str, str]] = {
-    "podCidr": "10.244.0.0/16",
-    "serviceCidr": "10.0.0.0/16",
-    "dnsServiceIP": "10.0.0.10",
-    "outboundType": "loadBalancer",
-}
-"""What `ContainerServiceNetworkProfileArgs` puts into a network profile where the program says nothing
-(pulumi-azure-native 3.29.0, containerservice/_inputs.py); AKS takes the same."""
+SDK_DEFAULTS: Final = overlay_cluster.SDK_DEFAULTS
+"""What the SDK puts into a network profile where the program says nothing."""
 
 OVERLAY_BY_DEFAULT_SINCE: Final = (1, 30)
 """Kubernetes version from which a cluster without networkPlugin gets Azure CNI Overlay; kubenet before

@@ -16,7 +16,7 @@ from pulumi.runtime.proto import analyzer_pb2, plugin_pb2
 
 from policies.configuration import EXCEPTIONS, EXCEPTIONS_KEY, Enforcement, RuleConfig, with_node_zones
 from policies.pack import PACK_NAME, RULES, VERSION, Judgement, judge_rule
-from policies.resources import Resource, Resources, canonical_type, plain
+from policies.resources import Resource, Resources, canonical_type, plain, settled
 
 _LEVELS: Final[Mapping[str, Any]] = {
     "advisory": analyzer_pb2.ADVISORY,
@@ -124,7 +124,7 @@ def _resource(message: Any, *, parent: str, written: Any = None) -> Resource:
         name=message.name,
         urn=message.urn,
         # As `documents` has it: what the program says wins, what only the provider knows is added.
-        properties={**properties, **(inputs or {})},
+        properties=settled(message.type, properties, inputs or {}) if inputs is not None else properties,
         parent=parent,
         protect=message.options.protect,
         ignore_changes=tuple(message.options.ignoreChanges),

@@ -119,6 +119,23 @@ class Place:
     lines: Mapping[str, int] = field(default_factory=dict)
 
 
+LEFT_EMPTY: Final[Mapping[str, frozenset[str]]] = {
+    NAT_GATEWAY: frozenset({"publicIpAddresses", "publicIpPrefixes"}),
+    AKS_CLUSTER: frozenset({"nodeProvisioningProfile"}),
+    AKS_AGENT_POOL: frozenset({"podSubnetID"}),
+    VNET_SUBNET: frozenset({"addressPrefixes", "natGateway", "networkSecurityGroup", "routeTable"}),
+}
+"""Properties that Azure leaves as they are, which is empty, where the program does not write them. A preview calls
+them unknown, as it does everything that an answer can have (pulumi-azure-native, converter.PreviewOutputs)."""
+
+
+def settled(type_: str, outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a resource: what the program says, then what only the provider knows."""
+    empty = LEFT_EMPTY.get(canonical_type(type_), frozenset())
+    known = {name: value for name, value in outputs.items() if name not in empty or value is not UNKNOWN}
+    return {**known, **inputs}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """One resource of a stack.

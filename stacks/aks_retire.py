@@ -1,6 +1,5 @@
 """The stack that ends the old cluster: pools to zero, route table off, then the cluster, each a reviewed change."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from headroom.planning.retirement import Retirement, phase_problems, read_retire
 from headroom.planning.traffic import Traffic, read_traffic, retirement_problems
 from stacks.aks_traffic import read_gate
 from stacks.azure_lookups import look_up, read_subnet
-from stacks.azure_settings import stacks_folder
+from stacks.azure_settings import now, stacks_folder
 from stacks.settings import NAMESPACE, ConfigReader
 
 NAME: Final = "retired"
@@ -31,7 +30,7 @@ def deploy() -> None:
     if retirement.phase != "keep":
         traffic = traffic_of(retirement.traffic_stack, stacks_folder())
         history = read_gate(retirement.traffic_stack, stacks_folder())
-        problems = retirement_problems(traffic, history, datetime.now(UTC), retirement.rollback_days)
+        problems = retirement_problems(traffic, history, now(), retirement.rollback_days)
         if problems:
             raise ProblemsError(problems)
     pools = {} if retirement.reached("delete") else {name: read_pool(retirement, name) for name in retirement.pools}

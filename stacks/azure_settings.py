@@ -1,5 +1,7 @@
 """What every stack on Azure reads."""
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pulumi
@@ -29,3 +31,9 @@ def stacks_folder() -> Path:
     root = pulumi.get_root_directory()
     # Without an engine, as in `headroom check`, nobody says where the project is: it is this one.
     return (Path(root) if root else Path(__file__).parents[1]) / "stacks"
+
+
+def now() -> datetime:
+    """The time; where a rehearsal's simulated Azure is named, the simulated time that it gives."""
+    simulated = os.environ.get("HEADROOM_REHEARSAL_NOW") if os.environ.get("HEADROOM_REHEARSAL_ARM") else None
+    return datetime.fromisoformat(simulated) if simulated else datetime.now(UTC)

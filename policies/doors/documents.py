@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from headroom.addresses.problems import Problem, ProblemsError
-from policies.resources import Place, Resource, plain
+from policies.resources import Place, Resource, plain, settled
 
 GOING: Final = frozenset({"delete", "delete-replaced", "discard", "discard-replaced", "remove-pending-replace"})
 """Steps after which a resource is no longer there (pulumi/pulumi, sdk/go/common/display/step_op.go)."""
@@ -75,7 +75,7 @@ def _resource(state: Mapping[str, Any], before: Mapping[str, Any] | None) -> Res
     inputs, outputs = _mapping(state.get("inputs")), _mapping(state.get("outputs"))
     ignored = state.get("ignoreChanges")
     # What the program says wins; what only the provider knows is added, as in the engine's own view.
-    properties = {**outputs, **inputs}
+    properties = settled(str(state.get("type", "")), outputs, inputs)
     dependencies = state.get("propertyDependencies") or {}
     return Resource(
         type=str(state.get("type", "")),

@@ -1,0 +1,157 @@
+"""Previews of the AKS stacks with policies, beside bare programs that declare the same resources.
+
+Measured and shown as `benchmarks/preview.py` does for the emergency stack; the target is the same.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from preview import Runs, adopt_orphans, declared, measure, show
+
+from headroom.rehearsal.azure_world import AzureWorld, start_azure_world
+from headroom.rehearsal.engine import CHECKOUT, Engine
+from headroom.rehearsal.tools import find_tools
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+VNET = "/subscriptions/{}/resourceGroups/rg-prod-eus2/providers/Microsoft.Network/virtualNetworks/vnet-spoke"
+
+EGRESS = """\
+import pulumi
+from pulumi_azure_native import monitor, network
+
+group, place = "rg-prod-eus2", "eastus2"
+kept = pulumi.ResourceOptions(protect=True, retain_on_delete=True)
+address = network.PublicIPAddress(
+    "address",
+    resource_group_name=group,
+    public_ip_address_name="nat-1",
+    location=place,
+    sku=network.PublicIPAddressSkuArgs(name="Standard"),
+    public_ip_allocation_method="Static",
+    zones=["1"],
+    opts=kept,
+)
+nat = network.NatGateway(
+    "nat",
+    resource_group_name=group,
+    nat_gateway_name="nat",
+    location=place,
+    sku=network.NatGatewaySkuArgs(name="Standard"),
+    zones=["1"],
+    public_ip_addresses=[network.SubResourceArgs(id=address.id)],
+    opts=pulumi.ResourceOptions(protect=True),
+)
+for name, metric in (("snat", "SNATConnectionCount"), ("datapath", "DatapathAvailability")):
+    monitor.MetricAlert(
+        name,
+        resource_group_name=group,
+        rule_name=name,
+        location="global",
+        severity=1,
+        enabled=True,
+        scopes=[nat.id],
+        evaluation_frequency="PT1M",
+        window_size="PT5M",
+        criteria=monitor.MetricAlertSingleResourceMultipleMetricCriteriaArgs(
+            odata_type="Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria",
+            all_of=[
+                monitor.MetricCriteriaArgs(
+                    criterion_type="StaticThresholdCriterion",
+                    name=name,
+                    metric_name=metric,
+                    time_aggregation="Total",
+                    operator="GreaterThan",
+                    threshold=0,
+                )
+            ],
+        ),
+    )
+"""
+
+TRAFFIC = """\
+import pulumi
+from pulumi_azure_native import cdn
+
+names = {"resource_group_name": "rg-prod-eus2", "profile_name": "fd-checkout-prod", "origin_group_name": "checkout"}
+group = cdn.AFDOriginGroup(
+    "group",
+    **names,
+    session_affinity_state="Disabled",
+    load_balancing_settings=cdn.LoadBalancingSettingsParametersArgs(additional_latency_in_milliseconds=1000),
+    health_probe_settings=cdn.HealthProbeParametersArgs(probe_path="/healthz"),
+    opts=pulumi.ResourceOptions(protect=True),
+)
+for name, weight in (("aks-kubenet", 9), ("aks-overlay", 1)):
+    cdn.AFDOrigin(
+        name,
+        **names,
+        origin_name=name,
+        host_name=f"{name}.example.com",
+        weight=weight,
+        priority=1,
+        enabled_state="Enabled",
+        opts=pulumi.ResourceOptions(protect=True, depends_on=[group]),
+    )
+"""
+
+PROGRAMS = {"aks-egress": EGRESS, "aks-traffic": TRAFFIC}
+
+
+def bare_engine(world: AzureWorld, folder: Path, text: str) -> Engine:
+    """A project with a bare program."""
+    program = folder / "program"
+    program.mkdir(parents=True)
+    description = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8"))
+    description.pop("config")
+    (program / "Pulumi.yaml").write_text(yaml.safe_dump(description), encoding="utf-8")
+    (program / "__main__.py").write_text(text, encoding="utf-8")
+    engine = Engine(folder, world.engine.environment, program=program)
+    engine.init("bare", {"azure-native:location": "eastus2"})
+    return engine
+
+
+def config_of(name: str, subscription: str) -> dict[str, Any]:
+    """The configuration of an example stack file, in the simulated subscription."""
+    text = (CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml").read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(text.replace(NOBODY, subscription))["config"]
+    return config
+
+
+def main() -> None:
+    """Prints a table for each stack.
+
+    Raises:
+        RuntimeError: Two programs do not declare the same, so that nothing can be compared.
+    """
+    adopt_orphans()
+    folder = Path(tempfile.mkdtemp(prefix="headroom-benchmark-"))
+    policies = ("--policy-pack", str(CHECKOUT / "policies"))
+    try:
+        with start_azure_world(folder / "world", find_tools()) as world:
+            vnet = VNET.format(world.arm.subscription)
+            space = {"addressSpace": {"addressPrefixes": ["10.20.0.0/16"]}}
+            world.arm.add_resources([{"id": vnet, "location": "eastus2", "properties": space}])
+            ours = world.engine
+            for name, text in PROGRAMS.items():
+                ours.init(name, config_of(name, world.arm.subscription))
+                bare = bare_engine(world, folder / name, text)
+                mine, theirs = declared(ours, name), declared(bare, "bare")
+                if mine != theirs:
+                    raise RuntimeError(f"{name} declares {dict(mine)}, the bare program {dict(theirs)}")
+                stack = ("preview", "--stack", name)
+                table = {
+                    "bare": Runs(lambda engine=bare: engine.must("preview", "--stack", "bare")),
+                    "headroom": Runs(lambda arguments=stack: ours.must(*arguments)),
+                    "headroom, policies": Runs(lambda arguments=stack: ours.must(*arguments, *policies)),
+                }
+                measure(table)
+                show(f"{name}, {mine.total()} resources", table)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
