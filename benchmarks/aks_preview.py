@@ -100,7 +100,7 @@ for name, weight in (("aks-kubenet", 9), ("aks-overlay", 1)):
 PROGRAMS = {"aks-egress": EGRESS, "aks-traffic": TRAFFIC}
 
 
-def bare_engine(world: AzureWorld, folder: Path, text: str) -> Engine:
+def bare_engine(world: AzureWorld, folder: Path, name: str, text: str) -> Engine:
     """A project with a bare program."""
     program = folder / "program"
     program.mkdir(parents=True)
@@ -109,7 +109,7 @@ def bare_engine(world: AzureWorld, folder: Path, text: str) -> Engine:
     (program / "Pulumi.yaml").write_text(yaml.safe_dump(description), encoding="utf-8")
     (program / "__main__.py").write_text(text, encoding="utf-8")
     engine = Engine(folder, world.engine.environment, program=program)
-    engine.init("bare", {"azure-native:location": "eastus2"})
+    engine.init(name, {"azure-native:location": "eastus2"})
     return engine
 
 
@@ -137,13 +137,13 @@ def main() -> None:
             ours = world.engine
             for name, text in PROGRAMS.items():
                 ours.init(name, config_of(name, world.arm.subscription))
-                bare = bare_engine(world, folder / name, text)
-                mine, theirs = declared(ours, name), declared(bare, "bare")
+                bare = bare_engine(world, folder / name, f"bare-{name}", text)
+                mine, theirs = declared(ours, name), declared(bare, f"bare-{name}")
                 if mine != theirs:
                     raise RuntimeError(f"{name} declares {dict(mine)}, the bare program {dict(theirs)}")
                 stack = ("preview", "--stack", name)
                 table = {
-                    "bare": Runs(lambda engine=bare: engine.must("preview", "--stack", "bare")),
+                    "bare": Runs(lambda engine=bare, stack=f"bare-{name}": engine.must("preview", "--stack", stack)),
                     "headroom": Runs(lambda arguments=stack: ours.must(*arguments)),
                     "headroom, policies": Runs(lambda arguments=stack: ours.must(*arguments, *policies)),
                 }

@@ -93,7 +93,7 @@ class NodeSimulation:
         self.ipamd.start(self.now)
         # Pods come once the node is ready.
         self._begin = self.now = self.ipamd.busy_until
-        self._seen = (-1, -1)
+        self._seen_running = self._seen_pending = -1
         self._seen_held: Held | None = None
         self._observe()
 
@@ -234,11 +234,11 @@ class NodeSimulation:
     def _observe(self) -> None:
         """Notes the time if anything has changed."""
         held = self.ipamd.held
-        seen = (len(self.running), len(self.pending))
+        running, pending = len(self.running), len(self.pending)
         if held is not self._seen_held and held != self._seen_held:
             self.peak_subnet_addresses = max(self.peak_subnet_addresses, held.subnet_addresses)
-        elif seen == self._seen:
+        elif running == self._seen_running and pending == self._seen_pending:
             return
-        self._seen, self._seen_held = seen, held
+        self._seen_running, self._seen_pending, self._seen_held = running, pending, held
         # EC2 shows a change once it has done its work.
         self.last_change = max(self.now, self.ipamd.busy_until)

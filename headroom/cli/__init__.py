@@ -16,6 +16,7 @@ COMMANDS = {
     "forecast": "When zones and subnets run dry: from CloudWatch, or from a file.",
     "gate": "Watch a step of a traffic shift, and say whether the next one may come.",
     "plan": "Write the smallest change that cures it, as files for review.",
+    "probes": "Show that each NetworkPolicy denies what it should, by probes that must fail.",
     "rehearse": "Play an incident on this machine, with no cloud account, and see it cured.",
     "report": "Write a diagnosis as one HTML page, and as Markdown.",
     "respond": "Answer an alarm of the watch stack: a pull request with diagnosis and plan, as files.",

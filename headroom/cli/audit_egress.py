@@ -1,6 +1,7 @@
 """`headroom audit-egress`: who allow-lists a cluster's addresses, and what has to change before they do."""
 
 import json
+import logging
 import os
 import sys
 from collections import Counter
@@ -15,13 +16,16 @@ import yaml
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.cli.calc.answer import FINDING, UNDECIDED, Answer, Table, answers
+from headroom.facts.azure import resource_name
 from headroom.planning.allow_list_inventory import Inventory, example, read_inventory
+from headroom.planning.allow_list_services import SERVICES
 from headroom.planning.allow_lists import Caller, Finding, Span, Verdict, read_addresses
 from headroom.planning.audit_record import AuditVerdict, Named, write_record
-from headroom.planning.egress_audit import Audit, audit
+from headroom.planning.egress_audit import KINDS_UNDECIDED, Audit, audit
 from headroom.planning.egress_changes import commands_of, label_of, script, where
+from headroom.planning.emergency_keys import near
 from headroom.planning.live_check import JOB, check_echo, job_manifest, read_seen
-from headroom.report.text import SHOWN_ITEMS, first_and_more
+from headroom.report.text import SHOWN_ITEMS, clean, first_and_more
 
 if TYPE_CHECKING:
     from headroom.collect.egress_addresses import ClusterEgress
@@ -42,6 +46,8 @@ SUBJECT: Final = "headroom audit-egress"
 SHOWN: Final = (Verdict.OLD_ONLY, Verdict.UNKNOWN, Verdict.BOTH, Verdict.NEW_ONLY)
 """Verdicts whose lists are rows of the table; of the others those that have the old address."""
 ROWS: Final = 40
+CELL: Final = 100
+"""Characters of a cell at most; --json has everything."""
 _WORDS: Final = {
     Verdict.OLD_ONLY: "OLD ONLY",
     Verdict.UNKNOWN: "unknown",
@@ -113,6 +119,7 @@ def audit_egress(
     new, also_wrong = read_addresses(options.new, "--new")
     problems += wrong + also_wrong
     problems += _missing(options, seen)
+    problems += _not_known(options.accept_unread)
     if problems:
         raise ProblemsError(problems, subject=SUBJECT)
     if seen:
@@ -136,6 +143,22 @@ def _missing(options: _Options, seen: Sequence[Path]) -> list[Problem]:
     return problems
 
 
+def _not_known(accepted: Sequence[str]) -> list[Problem]:
+    """What nobody can answer for, since the audit does not look at it."""
+    known = {each.casefold(): each for each in (*(service.type for service in SERVICES), *KINDS_UNDECIDED)}
+    return [
+        Problem(
+            rule="accept-unread",
+            key="--accept-unread",
+            value=each[:80],
+            reason="is no type that the audit looks at.",
+            next_step=near(each, tuple(known.values())),
+        )
+        for each in accepted
+        if each.casefold() not in known
+    ]
+
+
 def _subscription(options: _Options) -> str:
     """The one that clusters given by name are in: the first that is given, else as the environment says."""
     found = next(iter(options.subscription), "")
@@ -143,10 +166,13 @@ def _subscription(options: _Options) -> str:
 
 
 def _audit(options: _Options, old: tuple[Span, ...], new: tuple[Span, ...]) -> Answer:
+    inventory = _inventory(options.inventory)
+    # azure-identity tells of every way to sign in that it tried; what is missing is told once, below.
+    logging.getLogger("azure").setLevel(logging.ERROR)
+    click.echo("Reading lists of addresses from Azure …", err=True)
     from headroom.collect.azure_pipeline import arm_pipeline  # noqa: PLC0415 - the SDKs take a while to load
     from headroom.collect.egress_audit import Manager, read_lists  # noqa: PLC0415 - the same
 
-    inventory = _inventory(options.inventory)
     pipeline = arm_pipeline(options.endpoint_url)
     try:
         clusters = _clusters(Manager(pipeline), options)
@@ -278,7 +304,7 @@ def _tables(found: Audit, undecided: Sequence[Named], *, every: bool) -> list[Ta
             (
                 number,
                 ", ".join(change.addition.entries),
-                where(change.finding.list),
+                clean(where(change.finding.list), CELL),
                 _how(change.addition.refused, change.addition.by_hand, commands=len(commands_of(change.addition)))
                 + (" BEFORE anything else: nodes are locked out otherwise" if change.first else ""),
             )
@@ -288,7 +314,10 @@ def _tables(found: Audit, undecided: Sequence[Named], *, every: bool) -> list[Ta
     )
     unread = Table(
         ("undecided", "where", "why"),
-        [(label_of(each.type), each.place, each.because) for each in undecided[:ROWS]],
+        [
+            (label_of(each.type), "-" if each.place == each.type else _short(each.place), clean(each.because, 2 * CELL))
+            for each in undecided[:ROWS]
+        ],
         title=f"Undecided, the first {ROWS} of {len(undecided):,}" if len(undecided) > ROWS else "Undecided",
     )
     covered = Table(
@@ -306,8 +335,21 @@ def _tables(found: Audit, undecided: Sequence[Named], *, every: bool) -> list[Ta
 def _row(finding: Finding) -> tuple[str, str, str, str, str, str]:
     of = finding.list
     has = first_and_more([entry.name or entry.text for entry in finding.holds], SHOWN_ITEMS)
-    because = finding.because or of.note
-    return _WORDS[finding.verdict], label_of(of.type), of.name, of.place, has or "-", because or "-"
+    because = "; ".join(each for each in (finding.because, of.note if finding.missing else "") if each)
+    return (
+        _WORDS[finding.verdict],
+        label_of(of.type),
+        clean(of.name, CELL),
+        clean(of.place, CELL),
+        has or "-",
+        clean(because, 2 * CELL) or "-",
+    )
+
+
+def _short(place: str) -> str:
+    """An ARM id and a list as the resource's name and the list."""
+    identifier, _, rest = place.partition(" ")
+    return clean(f"{resource_name(identifier)} {rest}".strip() if identifier.startswith("/") else place, CELL)
 
 
 def _how(refused: str, by_hand: str, *, commands: int) -> str:
@@ -321,7 +363,10 @@ def _how(refused: str, by_hand: str, *, commands: int) -> str:
 def _next(found: Audit, verdict: AuditVerdict, undecided: Sequence[Named], options: _Options) -> str:
     again = "run this again"
     if verdict is AuditVerdict.OLD_ONLY:
-        return f"--plan changes.sh writes the changes; review them, make them, and {again}"
+        plan = (
+            f"review {options.plan}" if options.plan else "the same with --plan changes.sh writes the changes: review"
+        )
+        return f"{plan}, make them, and {again}; both addresses stay until the rollback window is over"
     if verdict is AuditVerdict.CLEAR:
         if options.record is None:
             return "the same with --record stacks/audit.STACK.json, for the aks-egress stack"

@@ -53,7 +53,7 @@ SHOWN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; - is standard output.")
 @click.option(
     "--permissions",
-    type=click.Choice(["iam", "rbac", "rbac-verify", "azure", "rbac-aks"]),
+    type=click.Choice(["iam", "rbac", "rbac-verify", "rbac-probes", "azure", "rbac-aks"]),
     help="Print what a reader, or `headroom verify`, may do, and nothing else.",
 )
 def collect(  # noqa: PLR0913 - one argument for each option

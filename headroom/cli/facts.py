@@ -24,7 +24,7 @@ MOST_BYTES = 2 * 1024**3
 class FactsFrom:
     """Where the facts come from: `file`, or the cluster `cluster` with the ways to reach it.
 
-    `cloud` is `eks` or `aks`; `subscription` and `resource_group` are an AKS cluster's.
+    `cloud` is `eks` or `aks`; `subscription` and `resource_group` are an AKS cluster's. `quiet` reads without a word.
     """
 
     file: Path | None = None
@@ -36,6 +36,7 @@ class FactsFrom:
     cloud: str = "eks"
     subscription: str = ""
     resource_group: str = ""
+    quiet: bool = False
 
 
 def takes_facts(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,6 +107,7 @@ def read_facts(source: FactsFrom) -> Snapshot:
         profile=source.profile,
         context=source.context,
         endpoint_url=source.endpoint_url,
+        quiet=source.quiet,
         cloud=source.cloud,
         subscription=source.subscription,
         resource_group=source.resource_group,

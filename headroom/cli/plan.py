@@ -6,8 +6,9 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import click
@@ -17,6 +18,7 @@ from headroom.cli.facts import FactsFrom, diagnosed, read_facts, read_text, take
 from headroom.diagnosis.verdict import Diagnosis, Verdict
 from headroom.facts.forms import ADDRESSES_OF_IPV4
 from headroom.facts.snapshot import Snapshot
+from headroom.planning.aks_choices import read_choices
 from headroom.planning.plan import Plan, PlannedFile, Step, plan_from_json, plan_to_json
 from headroom.planning.planner import make_plan, recheck
 
@@ -37,15 +39,19 @@ WIDTH: Final = 100
 @click.option("--history", type=click.Path(path_type=Path), help="CSV of free addresses (time,zone,free): tells days.")
 @click.option("--ahead", is_flag=True, help="Plan more room for a healthy cluster too, before anything hangs.")
 @click.option("--limits", is_flag=True, help="Plan the stack that keeps node groups within their subnets instead.")
+@click.option("--set", "chosen", multiple=True, metavar="KEY=VALUE", help="AKS: way, podCidr, origin and others.")
+@click.option("--node-price", type=float, metavar="DOLLARS", help="AKS: what a node costs an hour.")
 @click.option("--recheck", "again", type=click.Path(path_type=Path), help="Only tell whether this plan still holds.")
 @click.option("--dry-run", is_flag=True, help="Write nothing.")
 @click.option("--force", is_flag=True, help="Write over files that say something else.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(  # noqa: PLR0913 - one argument for each option
+def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
     source: FactsFrom,
     stack: str,
     folder: Path,
     history: Path | None,
+    chosen: tuple[str, ...],
+    node_price: float | None,
     again: Path | None,
     *,
     ahead: bool,
@@ -60,6 +66,7 @@ def plan(  # noqa: PLR0913 - one argument for each option
     headroom plan --cluster prod-use1                the stack file, its policy configuration, the plan
     headroom plan --cluster prod-use1 --recheck stacks/plan.prod-use1-emergency.json
     headroom plan --cluster prod-use1 --limits       node groups grow no further than their subnets
+    headroom plan --cloud aks --cluster aks-prod --node-price 0.27 --set way=blue-green
 
     Nothing is applied but by `pulumi up`. Exit code 0: planned, or the plan still holds; 1: the facts have changed
     since; 2: bad input, or nothing to plan; 3: undecided.
@@ -67,6 +74,7 @@ def plan(  # noqa: PLR0913 - one argument for each option
     if again is not None:
         _recheck(again, read_facts(source))
         return
+    choices = read_choices(chosen, node_price)
     growth = _growth(history) if history is not None else {}
     snapshot = read_facts(source)
     if limits:
@@ -76,7 +84,7 @@ def plan(  # noqa: PLR0913 - one argument for each option
     if diagnosis.verdict is Verdict.UNDECIDED:
         click.echo(_undecided(diagnosis), err=True)
         sys.exit(UNDECIDED)
-    made = make_plan(snapshot, diagnosis, stack=stack, growth_per_day=growth, ahead=ahead)
+    made = make_plan(snapshot, diagnosis, stack=stack, growth_per_day=growth, ahead=ahead, choices=choices)
     files = written_files(made)
     document = files[-1].text
     differences = _write(files, folder, dry_run=dry_run, force=force)
@@ -136,7 +144,8 @@ def read_plan(path: Path) -> Plan:
 
 
 def _recheck(path: Path, snapshot: Any) -> None:
-    problems = recheck(read_plan(path), snapshot)
+    made = read_plan(path)
+    problems = recheck(made, snapshot, diagnosed(snapshot) if made.verdict == Verdict.FOUND else None)
     if not problems:
         click.echo(f"{path} still holds: everything that it rests on is as it was.")
         return
@@ -242,14 +251,15 @@ def _print(made: Plan, differences: list[str], written: list[str]) -> None:
     console = Console(highlight=False)
     plain = not sys.stdout.isatty()
     for heading, lines in (
-        (f"PLAN   {made.cluster}: {', '.join(made.causes)}", _kept(made)),
+        (f"PLAN   {made.cluster}: {', '.join(made.causes)}", [*_kept(made), *_facts_at(made)]),
+        # What was weighed comes first: the end of it all is what stays on the screen, and that is what to do.
+        ("NOT TAKEN", _rejected(made)),
         ("DIFF", [(text, _DIFF_STYLES.get(text[:1], "")) for part in differences for text in part.splitlines()]),
+        ("WROTE", [(path, "") for path in written]),
         ("DECIDE", [(f"? {decision}", "yellow") for decision in made.decisions]),
         ("NEXT", _numbered(made.steps)),
         ("NOT TOUCHED", [(sentence, "") for sentence in made.untouched]),
         ("GO BACK", _numbered(made.rollback)),
-        ("NOT TAKEN", _rejected(made)),
-        ("WROTE", [(path, "") for path in written]),
     ):
         if not lines:
             continue
@@ -257,10 +267,17 @@ def _print(made: Plan, differences: list[str], written: list[str]) -> None:
         for text, style in lines:
             # A command or a line of a file that is broken in two is another one once it is pasted.
             whole = plain or heading in ("DIFF", "WROTE") or style == _COMMAND
-            console.print(Text(f"  {text}", style=style), soft_wrap=whole)
+            line = f"  {text}" if whole else fill(text, console.width - 1, **_HANGING)
+            console.print(Text(line, style=style), soft_wrap=whole)
         console.print()
 
 
+_HANGING: Final[Any] = {
+    "initial_indent": "  ",
+    "subsequent_indent": "    ",
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}
 _COMMAND: Final = "cyan"
 _DIFF_STYLES: Final = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -275,6 +292,22 @@ def _kept(made: Plan) -> list[tuple[str, str]]:
         for option in made.options
         if option.kept
     ]
+
+
+def _facts_at(made: Plan) -> list[tuple[str, str]]:
+    """How old the facts are that the plan rests on, and what holds it to those of the day on which it is applied."""
+    from headroom.report.text import age  # noqa: PLC0415 - only where somebody looks
+
+    if not made.facts_at:
+        return []
+    old = age(made.facts_at, datetime.now(UTC))
+    told = f"Facts of {made.facts_at}{f', {old}' if old else ''}."
+    if made.foundations.get("cloud") == "azure":
+        return [(told, "dim")]
+    region = made.foundations.get("region")
+    again = f"  headroom plan --recheck {plan_path(made)} --cluster {made.cluster}"
+    again += f" --region {region}" if region else ""
+    return [(f"{told} To see that they still hold, before it is applied:", "dim"), (again, _COMMAND)]
 
 
 def _rejected(made: Plan) -> list[tuple[str, str]]:

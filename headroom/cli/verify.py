@@ -4,7 +4,10 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -84,14 +87,24 @@ def to_json(made: Plan, found: Sequence[ConditionState]) -> dict[str, object]:
 
 def _watch(made: Plan, source: FactsFrom, *, once: bool, quiet: bool) -> tuple[ConditionState, ...]:
     """Reads and judges until it is proven either way; prints each condition when its state changes."""
+    from rich.console import Console  # noqa: PLC0415 - not for --help
+
+    waiting = Console(stderr=True, quiet=quiet, highlight=False)
     started = time.monotonic()
     told: dict[str, str] = {}
-    unread = 0
+    unread = rounds = 0
+    found: tuple[ConditionState, ...] = ()
     while True:
-        snapshot: Snapshot = read_facts(source)
-        _check_cluster(made, snapshot)
-        waited = time.monotonic() - started
-        found = evaluate(made, snapshot, waited_seconds=0 if once else waited, logs=_logs(made, snapshot, source))
+        # What is read is told the first time only: later lines are those of conditions that changed.
+        reading = replace(source, quiet=quiet or rounds > 0)
+        with waiting.status(_progress(found)) if rounds else nullcontext():
+            if rounds:
+                time.sleep(EVERY_SECONDS)
+            snapshot: Snapshot = read_facts(reading)
+            _check_cluster(made, snapshot)
+            waited = time.monotonic() - started
+            found = evaluate(made, snapshot, waited_seconds=0 if once else waited, logs=_logs(made, snapshot, source))
+        rounds += 1
         if not quiet:
             _tell(found, told, waited)
         states = {state.state for state in found}
@@ -99,8 +112,31 @@ def _watch(made: Plan, source: FactsFrom, *, once: bool, quiet: bool) -> tuple[C
         # What waits can still fail, which decides more than a reading that is missing.
         undecided = unread >= UNKNOWN_ROUNDS and State.WAITING not in states
         if once or State.FAILED in states or states == {State.MET} or undecided:
+            if not quiet:
+                click.echo(_closing(made, found, None if once else waited))
             return found
-        time.sleep(EVERY_SECONDS)
+
+
+def _progress(found: Sequence[ConditionState]) -> str:
+    met = sum(each.state is State.MET for each in found)
+    return f"{met} of {len(found)} hold; looking again every {EVERY_SECONDS} s"
+
+
+def _closing(made: Plan, found: Sequence[ConditionState], waited: float | None) -> str:
+    """What it comes to, which condition holds it up, and the next command."""
+    state = worst(found)
+    after = f" after {waited:.0f} s" if waited is not None else ""
+    held_up = "; ".join(each.condition.title for each in found if each.state is state)
+    is_aks = made.foundations.get("cloud") == "azure"
+    follows = "diagnose" if state is not State.MET else "" if is_aks else "forecast"
+    following = f"\nnext: headroom {follows} --cluster {quote(made.cluster)}" if follows and not is_aks else ""
+    told = {
+        State.MET: f"All {len(found)} hold{after}.",
+        State.WAITING: f"Not yet{after}: {held_up}.",
+        State.FAILED: f"Does not hold{after}: {held_up}.",
+        State.UNKNOWN: f"Could not be read: {held_up}.",
+    }
+    return f"{told[state]}{following}"
 
 
 def _logs(made: Plan, snapshot: "Snapshot", source: FactsFrom) -> "tuple[LogAccess, ...] | Unknown":
@@ -134,7 +170,9 @@ def _check_cluster(made: Plan, snapshot: "Snapshot") -> None:
 def _tell(found: Sequence[ConditionState], told: dict[str, str], waited: float) -> None:
     for state in found:
         shown = f"{MARKS[state.state]} {state.condition.title}: {state.because}"
-        if told.get(state.condition.check) == shown:
+        # What is met is not told again because a figure of it went on.
+        mark = MARKS[State.MET] if state.state is State.MET else shown
+        if told.get(state.condition.check) == mark:
             continue
-        told[state.condition.check] = shown
+        told[state.condition.check] = mark
         click.echo(click.style(f"{waited:6.0f} s  ", dim=True) + click.style(shown, fg=STYLES[state.state]))

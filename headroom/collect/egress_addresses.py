@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.collect.egress_audit import SUBJECT, Manager
+from headroom.collect.egress_audit import SUBJECT, Manager, check_credentials
 from headroom.facts.values import Unknown
 
 Object = Mapping[str, Any]
@@ -111,6 +111,7 @@ def _address(manager: Manager, address_id: str, name: str = "ipAddress") -> str:
 
 def _read(manager: Manager, resource_id: str, api_version: str) -> Object:
     found = manager.get(resource_id, api_version)
+    check_credentials(found)
     if found is None or isinstance(found, Unknown):
         raise _refused(resource_id, f"could not be read: {found or 'there is none'}.")
     return found

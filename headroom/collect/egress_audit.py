@@ -20,9 +20,9 @@ from azure.core.rest import HttpRequest
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.readings import Progress, Readings, batches, side_by_side
 from headroom.facts.values import Reason, Unknown
-from headroom.planning.allow_list_services import BY_TYPE, SERVICES, Parent, Service
+from headroom.planning.allow_list_services import BY_TYPE, PRIVATE_ENDPOINTS, SERVICES, Parent, Service
 from headroom.planning.audit_record import Named, TypeCoverage
-from headroom.planning.egress_audit import SUBSCRIPTIONS, Reading
+from headroom.planning.egress_audit import GRAPH, SUBSCRIPTIONS, Reading
 
 Object = Mapping[str, Any]
 
@@ -66,6 +66,21 @@ file for `az role definition create`."""
 _DENIED: Final = frozenset({401, 403})
 _THROTTLED: Final = 429
 _NOT_FOUND: Final = 404
+
+
+NO_CREDENTIALS: Final = "no usable credentials"
+
+
+def check_credentials(found: object) -> None:
+    """Ends the reading where nobody is signed in: nothing else would be found out.
+
+    Raises:
+        ProblemsError: There are no credentials.
+    """
+    if isinstance(found, Unknown) and found.detail == NO_CREDENTIALS:
+        step = "Sign in with `az login`, or set AZURE_CLIENT_ID and its companions, as azure-identity finds them."
+        problem = Problem(rule="credentials", value="No credentials", reason="for Azure are usable.", next_step=step)
+        raise ProblemsError([problem], subject=SUBJECT)
 
 
 class Pipeline(Protocol):
@@ -204,6 +219,7 @@ def read_lists(
     readings = Readings(seconds=seconds, progress=progress)
     began = time.monotonic()
     seen = readings.start("azure subscriptions", lambda: _subscriptions(manager)).fact()
+    check_credentials(seen)
     unseen: list[Named] = []
     wanted = list(dict.fromkeys(each.casefold() for each in subscriptions))
     if isinstance(seen, Unknown):
@@ -221,7 +237,7 @@ def read_lists(
     listed = readings.start("azure resources", lambda: _listed(manager, wanted))
     found, cross = rows.fact(), listed.fact()
     if isinstance(found, Unknown):
-        unseen.append(Named(type=GRAPH_PATH.rpartition("/providers/")[2], place="Resource Graph", because=str(found)))
+        unseen.append(Named(type=GRAPH, place="Resource Graph", because=str(found)))
     held = _held_against(found, cross, wanted, unseen)
     asked = readings.start("azure lists", lambda: _read(manager, held))
     read = asked.fact()
@@ -262,7 +278,7 @@ def _subscriptions(manager: Manager) -> frozenset[str] | Unknown:
 
 def _columns() -> dict[str, tuple[str, ...]]:
     """Name of a column and its path, for every property that a list needs."""
-    paths = sorted({column for service in SERVICES for column in service.columns})
+    paths = sorted({PRIVATE_ENDPOINTS} | {column for service in SERVICES for column in service.columns})
     return {path.replace(".", "_"): tuple(path.split(".")) for path in paths}
 
 
@@ -411,7 +427,7 @@ def _coverage(type_: str, found: int, failed: Sequence[Unknown], sources: Mappin
 def _unknown(error: AzureError) -> Unknown:
     """Why a call failed; never its whole message, which may name people and policies."""
     if isinstance(error, ClientAuthenticationError) and error.status_code is None:
-        return Unknown(Reason.DENIED, f"no usable credentials: {type(error).__name__}")
+        return Unknown(Reason.DENIED, NO_CREDENTIALS)
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         code = getattr(error.error, "code", None) or ""
         detail = f"Azure answered {error.status_code} {code}".strip()

@@ -538,12 +538,11 @@ def _block(text: str) -> str:
 
 
 def _policy_port(item: Object) -> PolicyPort:
-    port = item.get("port")
-    named = isinstance(port, str)
+    port: int | str | None = item.get("port")
     return PolicyPort(
         protocol=item.get("protocol") or "TCP",
-        port=None if named else port,
-        name=port if named else "",
+        port=None if isinstance(port, str) else port,
+        name=port if isinstance(port, str) else "",
         end_port=item.get("endPort"),
     )
 

@@ -7,6 +7,7 @@ FILES: Final = {
     "iam": "reader.iam.json",
     "rbac": "reader.rbac.yaml",
     "rbac-verify": "verifier.rbac.yaml",
+    "rbac-probes": "prober.rbac.yaml",
     "azure": "reader.azure.json",
     "rbac-aks": "reader.aks.rbac.yaml",
     "azure-audit": "auditor.azure.json",
@@ -18,8 +19,8 @@ def permissions(kind: str) -> str:
 
     Args:
         kind: `iam` (an identity policy), `rbac` (manifests for `kubectl apply`), `rbac-verify` (those that
-            `headroom verify` needs beside them), `azure` (a role definition for `az role definition create`),
-            `rbac-aks` (manifests that AKS needs beside those of `rbac`), or `azure-audit` (the role definition of
-            `headroom audit-egress`).
+            `headroom verify` needs beside them), `rbac-probes` (those of `headroom probes --run`), `azure` (a role
+            definition for `az role definition create`), `rbac-aks` (manifests that AKS needs beside those of `rbac`),
+            or `azure-audit` (the role definition of `headroom audit-egress`).
     """
     return (files("headroom.collect") / "data" / FILES[kind]).read_text(encoding="utf-8")

@@ -68,6 +68,8 @@ class NodeState:
         growth: Whether its pool can grow.
         subnets: The subnets that it may take addresses from, by id; empty where they are not known.
         wanted: Addresses that its next step asks of one subnet at once.
+        subnets_short: Of a node at its limit, whether its subnets could not give another interface its addresses
+            either; ``None``: not known, or the node is not at its limit.
         prefixes: Whether it takes prefixes.
         pool: What its ipamd says.
         cni_pod: Its aws-node; ``None``: it has none, or aws-node's pods were not read.
@@ -83,6 +85,7 @@ class NodeState:
     growth: Growth
     subnets: tuple[str, ...]
     wanted: int
+    subnets_short: bool | None
     prefixes: bool
     pool: PoolReading | None
     cni_pod: CniPod | None
@@ -104,6 +107,8 @@ class _Reach:
     growth: Growth
     subnets: tuple[str, ...] = ()
     wanted: int = 1
+    short: bool | None = None
+    """At the limit: whether the subnets have not the addresses of another interface; ``None``: not known."""
 
 
 class Cluster:
@@ -284,6 +289,7 @@ class Cluster:
             growth=reach.growth,
             subnets=reach.subnets,
             wanted=reach.wanted,
+            subnets_short=reach.short,
             prefixes=prefixes,
             pool=pool,
             cni_pod=cni_pod,
@@ -338,7 +344,7 @@ class Cluster:
         ]
         room_for_another = len(attached) < most
         if not open_interfaces and not room_for_another:
-            return _Reach(Growth.LIMIT)
+            return self._reach_at_limit(use, attached, limits, prefixes=prefixes)
         if not self.subnets_known or self.settings is None:
             return _Reach(Growth.UNKNOWN)
         candidates = self._candidates(use, attached) if room_for_another else ()
@@ -359,6 +365,24 @@ class Cluster:
         if reach.growth in (Growth.SUBNET, Growth.FRAGMENTED) and len(counts) < len(subnets):
             reach = _Reach(Growth.UNKNOWN, subnets, reach.wanted)
         return _Reach(reach.growth, subnets, reach.wanted)
+
+    def _reach_at_limit(
+        self, use: NodeUse, attached: tuple[Interface, ...], limits: InstanceLimits, *, prefixes: bool
+    ) -> _Reach:
+        """A node that can take no more, and whether its subnets could give it more if it could."""
+        candidates = self._candidates(use, attached) if self.subnets_known else None
+        if not candidates or self.settings is None:
+            return _Reach(Growth.LIMIT)
+        counts = {each: free for each in candidates if (free := self.free(each)) is not None}
+        if prefixes:
+            reach = self._prefix_reach((), candidates, counts)
+        else:
+            reach = _address_reach((), candidates, counts, asked_at_once(limits, self.settings))
+        if reach.growth is not Growth.SUBNET:
+            return _Reach(Growth.LIMIT, short=False)
+        if len(counts) < len(candidates):
+            return _Reach(Growth.LIMIT)
+        return _Reach(Growth.LIMIT, candidates, reach.wanted, short=True)
 
     def _reach_unseen(self, node: Node, pool: PoolReading | None) -> _Reach:
         """What can be said of a node whose interfaces were not read: by ipamd's figures, or by empty subnets."""

@@ -62,7 +62,7 @@ def _content(evidence: Evidence) -> str:
     if evidence.value:
         parts.append(evidence.value)
     if evidence.threshold:
-        parts.append(f"against {evidence.threshold}")
+        parts.append(f"threshold: {evidence.threshold}")
     if evidence.where:
         parts.append(f"at {evidence.where}")
     if evidence.count > 1:

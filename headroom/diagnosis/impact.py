@@ -50,6 +50,8 @@ SYSTEM_NAMESPACE: Final = "kube-system"
 
 SCALABLE: Final = ("Deployment", "StatefulSet")
 
+_BEFORE_A_NODE: Final = frozenset({Detail.MAX_PODS, Detail.NODE_SUBNET_FULL})
+"""Causes whose pods wait for a node: no node fails to give them an address."""
 _WITHOUT_NODES: Final = frozenset({Detail.NODE_SUBNET_FULL, Detail.POD_CIDR_EXHAUSTED, Detail.ROUTE_LIMIT})
 """Causes for which no further node comes, or comes to nothing."""
 
@@ -631,7 +633,8 @@ def escalations(snapshot: Snapshot, causes: Sequence[Cause], *, aks: Aks | None 
 
     Args:
         snapshot: The facts.
-        causes: What was found; a node in the scope of a cause counts as one where allocation fails.
+        causes: What was found; a node in the scope of a cause counts as one where allocation fails, unless the
+            pods of the cause never came to a node.
         aks: The same as AKS has it; ``None``: it is no cluster of AKS.
     """
     holdings = Holdings(snapshot)
@@ -705,7 +708,7 @@ def _failures_everywhere(snapshot: Snapshot, causes: Sequence[Cause], holdings: 
     if not holdings.nodes:
         return Escalation(condition=condition, met=None, because=f"Nodes: {_unread(kubernetes.nodes)}.")
     failing = {name for name, use in holdings.nodes.items() if use.waiting}
-    failing |= {node for cause in causes for node in cause.scope.nodes}
+    failing |= {node for cause in causes if cause.detail not in _BEFORE_A_NODE for node in cause.scope.nodes}
     failing |= {known_or(event.node, "") for event in items(kubernetes.events) if _is_address_failure(event)}
     failing &= holdings.nodes.keys()
     total = len(holdings.nodes)

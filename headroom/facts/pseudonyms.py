@@ -212,6 +212,7 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
     **_kinds(kubernetes.LabelSelector, labels="labels"),
     **_kinds(kubernetes.PolicyPort, keep="protocol", name="name"),
     **_kinds(kubernetes.PolicyPeer, address="block excepted"),
+    **_kinds(kubernetes.PolicyRule),
     **_kinds(kubernetes.NetworkPolicy, keep="types", name="namespace name"),
     **_kinds(kubernetes.PodPort, keep="protocol", name="name"),
     **_kinds(kubernetes.PodSet, name="namespace", labels="labels", derived="pods"),

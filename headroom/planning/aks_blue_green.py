@@ -22,7 +22,7 @@ from headroom.addresses.blocks import Block, format_address, listed, parse_addre
 from headroom.addresses.free import best_fit, first_fit
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.overlay import MAX_PODS_RANGE, OVERLAY_MAXIMUM_NODES
-from headroom.facts.azure import AgentPool, resource_name
+from headroom.facts.azure import AgentPool, ManagedCluster
 from headroom.facts.values import Unknown, items, known, known_or
 from headroom.planning import egress, overlay_cluster, traffic
 from headroom.planning.aks_choices import ORIGIN_ID, Choices
@@ -59,7 +59,7 @@ NO_WORKSPACE: Final = "00000000-0000-0000-0000-000000000000"
 _POD_SPACE: Final = tuple(map(Block.parse, ("100.64.0.0/10", "10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12")))
 """Where a pod range is looked for: what the AKS documentation allows, first the one that fewest networks use
 (concepts-network-azure-cni-overlay; RFC 6598)."""
-_SERVICE_RANGES: Final = tuple(map(Block.parse, ("172.16.0.0/16", "10.0.0.0/16", "10.96.0.0/16", "192.168.0.0/16")))
+_SERVICE_RANGES: Final = tuple(map(Block.parse, ("172.16.0.0/16", "10.96.0.0/16", "192.168.0.0/16")))
 _TENTH: Final = 10
 """What AKS itself takes for DNS: .10 of the service range."""
 _ENGINES: Final[Mapping[str, tuple[str, str]]] = {
@@ -111,7 +111,6 @@ class Design:
     gateway_id: str = ""
     policy: str = ""
     rules: tuple[NeededRule, ...] = ()
-    rules_group: str = ""
     cost: WindowCost | None = None
     nodes: int = 0
     notes: tuple[str, ...] = ()
@@ -173,7 +172,6 @@ def design(situation: AksSituation, choices: Choices, base: str) -> Design:
         gateway_id=made.gateway_id,
         policy=made.engine[0],
         rules=() if isinstance(rules, Unknown) else rules,
-        rules_group=made.security_group,
         cost=window_cost(
             days=WINDOW_DAYS,
             nodes=running,
@@ -192,11 +190,36 @@ def design(situation: AksSituation, choices: Choices, base: str) -> Design:
 
 def _unread(situation: AksSituation) -> Iterator[str]:
     """What a stack file would rest on and was not read."""
-    network, managed = situation.network, situation.managed
+    managed = situation.managed
     if managed is None:
         yield f"The cluster was not read: {situation.azure.cluster}."
         return
-    for what, fact in (
+    facts = [*_cluster_facts(situation, managed), *_network_facts(situation)]
+    yield from (f"Not read: {what}: {fact}." for what, fact in facts if isinstance(fact, Unknown))
+    for what, text in (
+        ("version of Kubernetes", known(managed.current_kubernetes_version) or known(managed.kubernetes_version)),
+        ("subscription", situation.subscription),
+        ("resource group", situation.group),
+        ("region", situation.location),
+    ):
+        if not text:
+            yield f"Not read: the {what}."
+    yield from (f"Not read: {what}." for what in unread_networks(situation))
+    pools = situation.azure.pools
+    if isinstance(pools, Unknown) or not situation.pools:
+        yield f"Not read: the node pools: {pools if isinstance(pools, Unknown) else 'there is none'}."
+    for pool in situation.pools:
+        for what, fact in _pool_facts(pool):
+            if isinstance(fact, Unknown):
+                yield f"Not read: {what} of node pool {pool.name}: {fact}."
+    if situation.pools and situation.most_nodes is None:
+        yield "Not read, or no size: how large the node pools get, with their surge."
+
+
+def _cluster_facts(situation: AksSituation, managed: ManagedCluster) -> tuple[tuple[str, object], ...]:
+    network = situation.network
+    return (
+        ("the network plugin", network.network_plugin),
         ("the network policy engine", network.network_policy),
         ("the outbound type", network.outbound_type),
         ("the range of Services", network.service_cidr),
@@ -204,35 +227,16 @@ def _unread(situation: AksSituation) -> Iterator[str]:
         ("the pod range", network.pod_cidr),
         ("who may reach the API server", managed.authorized_ranges),
         ("the cluster's tier", managed.sku_tier),
-        ("the security groups of the nodes' subnets", situation.groups),
-    ):
-        if isinstance(fact, Unknown):
-            yield f"Not read: {what}: {fact}."
-    if not (known(managed.current_kubernetes_version) or known(managed.kubernetes_version)):
-        yield f"Not read: the version of Kubernetes: {managed.current_kubernetes_version}."
-    for what, text in (
-        ("subscription", situation.subscription),
-        ("resource group", situation.group),
-        ("region", situation.location),
-    ):
-        if not text:
-            yield f"Not read: the {what}."
-    if not isinstance(situation.groups, Unknown):
-        for group in situation.groups:
-            if isinstance(group.rules, Unknown):
-                yield f"Not read: the rules of the security group {group.name}: {group.rules}."
-    for subnet in situation.node_subnets:
-        if isinstance(subnet.nat_gateway_id, Unknown):
-            yield f"Not read: the NAT gateway of {subnet.name}: {subnet.nat_gateway_id}."
-    yield from (f"Not read: {what}." for what in unread_networks(situation))
-    pools = situation.azure.pools
-    if isinstance(pools, Unknown) or not situation.pools:
-        yield f"Not read: the node pools: {pools if isinstance(pools, Unknown) else 'there is none'}."
-        return
-    for pool in situation.pools:
-        for what, fact in _pool_facts(pool):
-            if isinstance(fact, Unknown):
-                yield f"Not read: {what} of node pool {pool.name}: {fact}."
+    )
+
+
+def _network_facts(situation: AksSituation) -> Iterator[tuple[str, object]]:
+    groups = situation.groups
+    if isinstance(groups, Unknown):
+        yield "the security groups of the nodes' subnets", groups
+    else:
+        yield from ((f"the rules of the security group {group.name}", group.rules) for group in groups)
+    yield from ((f"the NAT gateway of {subnet.name}", subnet.nat_gateway_id) for subnet in situation.node_subnets)
 
 
 def _pool_facts(pool: AgentPool) -> tuple[tuple[str, object], ...]:
@@ -289,7 +293,8 @@ def free_pod_range(situation: AksSituation, nodes: int) -> Block | None:
     length = max(LARGEST_POD_RANGE, min(SMALLEST_POD_RANGE, OVERLAY_NODE_PREFIX_LENGTH - (blocks - 1).bit_length()))
     own = [block_of(known(situation.network.pod_cidr)), block_of(known(situation.network.service_cidr))]
     others = [block_of(known(each.pod_cidr)) for each in items(situation.azure.neighbours)]
-    taken = [*_connected(situation), *AKS_RESERVED, *(each for each in (*own, *others) if each is not None)]
+    reserved = [*AKS_RESERVED, Block.parse(overlay_cluster.SDK_DEFAULTS["podCidr"])]
+    taken = [*_connected(situation), *reserved, *(each for each in (*own, *others) if each is not None)]
     return next((found for space in _POD_SPACE if (found := first_fit([space], taken, length)) is not None), None)
 
 
@@ -324,8 +329,13 @@ def _connected(situation: AksSituation) -> list[Block]:
 
 
 def _service_range(situation: AksSituation, beside: Sequence[Block]) -> tuple[Block, str] | None:
-    """The range of Services with the address of DNS: the old cluster's, for clusters may share one, or a free one."""
+    """The range of Services with the address of DNS: the old cluster's, for clusters may share one, or a free one.
+
+    What the SDK puts in by itself is not taken: whether a program means it could not be told.
+    """
     old = block_of(known(situation.network.service_cidr))
+    if old is not None and str(old) == overlay_cluster.SDK_DEFAULTS["serviceCidr"]:
+        old = None
     connected = _connected(situation)
     for found in (old, *_SERVICE_RANGES):
         if found is None or any(found.overlaps(other) for other in (*connected, *beside)):
@@ -543,11 +553,8 @@ class _Draft:
 
     def _why_cluster(self, authorized: bool) -> str:  # noqa: FBT001 - whether the file has such ranges
         blocks = self.pod_cidr.count_of(OVERLAY_NODE_PREFIX_LENGTH)
-        lines = [
-            f"{self.pod_cidr} has {blocks:,} /24s, one for each node; it overlaps nothing that was read. It can grow in "
-            "place, to a superset only.",
-            f"networkPolicy: {self.engine[1]}",
-        ]
+        why = f"{self.pod_cidr} has {blocks:,} /24s, one for each node; it overlaps nothing that was read."
+        lines = [f"{why} It can grow in place, to a superset only.", f"networkPolicy: {self.engine[1]}"]
         if authorized:
             lines.append(
                 "authorizedRanges: put the addresses of the egress stack before the others, or nodes cannot reach "
@@ -595,7 +602,7 @@ class _Draft:
             comment="hostName and originHostHeader as Front Door has them; label is what the log of requests calls the "
             "cluster.",
         )
-        yield Entry(key="headroom:steps", value=[*map(int, DEFAULT_STEPS)])  # type: ignore[arg-type] # numbers are written as they are
+        yield Entry(key="headroom:steps", value=DEFAULT_STEPS)
         yield Entry(key="headroom:step", value=0, comment="0 before the first step, and the way back at any time.")
         yield Entry(
             key="headroom:gate",
@@ -625,8 +632,8 @@ class _Draft:
         if self.gateway is not None:
             yield " ".join(self.gateway.because)
         yield (
-            f"Networks behind gateways were not read: see that nobody whom pods need uses {self.pod_cidr}. Hosts outside "
-            "with such an address cannot be reached from pods."
+            f"Networks behind gateways were not read: see that nobody whom pods need uses {self.pod_cidr}. Hosts "
+            "outside with such an address cannot be reached from pods."
         )
         missing = [
             what
@@ -737,8 +744,3 @@ def _stack(stack: str, title: str, entries: Sequence[Entry]) -> PlannedFile:
         text=stack_file(f"{title}\nWritten by `headroom plan`; nothing is applied but by `pulumi up`.", entries),
         purpose=f"the configuration of {stack}: the review is of this file",
     )
-
-
-def named_subnet(subnet_id: str) -> str:
-    """A key for a subnet in a stack file."""
-    return resource_name(subnet_id)

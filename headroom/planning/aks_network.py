@@ -247,9 +247,11 @@ class NeededRule:
         direction: Inbound or Outbound.
         source: Where the traffic comes from.
         destination: Where it goes.
+        group_id: ARM id of the group.
     """
 
     group: str
+    group_id: str
     denied_by: str
     name: str
     priority: int | None
@@ -281,6 +283,7 @@ def needed_rules(
                 found.append(
                     NeededRule(
                         group=group.name,
+                        group_id=group.group_id,
                         denied_by=deny.name,
                         name=f"headroom-{source}-to-{destination}-{direction.lower()}",
                         priority=priority,

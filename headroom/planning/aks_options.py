@@ -11,13 +11,23 @@ from headroom.diagnosis.aks import Mode, named
 from headroom.diagnosis.aks_room import room_of_pools
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, Relief, RootCause
 from headroom.facts.azure import AgentPool
-from headroom.facts.values import Unknown, items, known, known_or
+from headroom.facts.values import Unknown, known
 from headroom.planning.aks_blue_green import Design, design, free_pod_range
 from headroom.planning.aks_choices import BLUE_GREEN_WAY, IN_PLACE_WAY, Choices
 from headroom.planning.aks_eligibility import Answer, Condition, Eligibility, in_place
-from headroom.planning.aks_network import LOAD_BALANCER, MANAGED_NAT, USER_NAT, Allowed, outbound_move
+from headroom.planning.aks_network import (
+    LOAD_BALANCER,
+    MANAGED_NAT,
+    MANAGED_NAT_V2,
+    PORTS_OF_AN_ADDRESS,
+    USER_NAT,
+    Allowed,
+    NeededRule,
+    needed_rules,
+    outbound_move,
+)
 from headroom.planning.aks_pools import NewPool, denser_pool, roomier_pool, sparser_pool
-from headroom.planning.aks_situation import AksSituation, unread_networks
+from headroom.planning.aks_situation import AksSituation, block_of, blocks_of, unread_networks
 from headroom.planning.plan import Option
 
 _OVERLAY: Final = "AKS documentation, concepts-network-azure-cni-overlay"
@@ -40,6 +50,7 @@ class AksWeighed:
         eligibility: What the rules of the way in place say; ``None``: it was not asked.
         in_place_cidr: The overlay's range on the way in place; ``None``: the one that it has.
         in_place: Whether the plan goes that way.
+        rules: On that way, rules that the nodes' security groups lack; unknown where one was not read.
         blue_green: The new cluster; ``None``: the plan makes none.
         outbound: The outbound type to move to; empty: it stays.
         unmet: What was wanted and cannot be, in sentences.
@@ -53,6 +64,7 @@ class AksWeighed:
     eligibility: Eligibility | None = None
     in_place_cidr: Block | None = None
     in_place: bool = False
+    rules: tuple[NeededRule, ...] | Unknown = ()
     blue_green: Design | None = None
     outbound: str = ""
     unmet: tuple[str, ...] = ()
@@ -106,6 +118,7 @@ def weigh_aks(
         eligibility=way.eligibility,
         in_place_cidr=way.pod_cidr,
         in_place=way.in_place,
+        rules=_rules_in_place(situation, way.pod_cidr) if way.in_place else (),
         blue_green=way.blue_green,
         outbound=outbound,
         unmet=tuple(dict.fromkeys(unmet)),
@@ -248,28 +261,10 @@ def _grow_option(situation: AksSituation, *, wanted: bool) -> tuple[Block | None
 
 def _grown(situation: AksSituation) -> tuple[Block | None, str]:
     """What the pod range grows to, or why it does not; a superset only, on Linux only."""
-    if situation.mode is not Mode.OVERLAY:
-        how = "how pods get addresses was not read" if situation.mode is None else f"this cluster has {situation.mode}"
-        return None, f"Only the range of an overlay grows, and {how.replace('_', ' ')}."
-    if not situation.pools:
-        return None, f"The node pools were not read: {_told(situation.azure.pools)}."
-    for pool in situation.pools:
-        if isinstance(pool.os_type, Unknown):
-            return None, f"The operating system of node pool {pool.name} was not read, and with Windows it cannot grow."
-        if pool.os_type == "Windows":
-            return None, f"Node pool {pool.name} has Windows, with which it cannot grow."
-    families = known(situation.network.ip_families)
-    if families is None:
-        return None, f"The IP families were not read: {_told(situation.network.ip_families)}."
-    if families != ("IPv4",):
-        return None, "The cluster has two IP families, with which it cannot grow."
-    unread = list(unread_networks(situation))
-    if isinstance(situation.network.service_cidr, Unknown):
-        unread.append(f"the range of Services: {situation.network.service_cidr}")
-    capacity = situation.aks.capacity
-    ranges = situation.aks.ranges
-    if unread or capacity is None or ranges is None:
-        return None, f"Not read: {'; '.join(unread) or 'the sizes of the node pools, or the ranges'}."
+    against = next(_against_growth(situation), "")
+    capacity, ranges = situation.aks.capacity, situation.aks.ranges
+    if against or capacity is None or ranges is None:
+        return None, against
     need = max(capacity.nodes, capacity.blocks + 1)
     blocked = [*situation.peers, *situation.routed, *ranges.vnets]
     for wider in capacity.growth:
@@ -282,6 +277,41 @@ def _grown(situation: AksSituation) -> tuple[Block | None, str]:
                 f"their largest have {capacity.nodes:,} nodes with surge. Nothing restarts; it never shrinks again."
             )
     return None, f"No larger range that contains {ranges.pod_cidr} is free of conflicts."
+
+
+def _against_growth(situation: AksSituation) -> Iterator[str]:
+    """What keeps a pod range from growing, or was not read."""
+    mode = situation.mode
+    if mode is not Mode.OVERLAY and mode is not None:
+        yield f"Only the range of an overlay grows, and this cluster has {mode.replace('_', ' ')}."
+    for pool in situation.pools:
+        if known(pool.os_type) == "Windows":
+            yield f"Node pool {pool.name} has Windows, with which it cannot grow."
+    if (known(situation.network.ip_families) or ("IPv4",)) != ("IPv4",):
+        yield "The cluster has two IP families, with which it cannot grow."
+    yield from _unread_for_growth(situation)
+
+
+def _unread_for_growth(situation: AksSituation) -> Iterator[str]:
+    """What decides whether a pod range can grow, and was not read."""
+    if situation.mode is None:
+        yield "Only the range of an overlay grows, and how pods get addresses was not read."
+    if situation.mode is not Mode.OVERLAY:
+        return
+    if not situation.pools:
+        yield f"The node pools were not read: {_told(situation.azure.pools)}."
+    for pool in situation.pools:
+        if isinstance(pool.os_type, Unknown):
+            yield f"The operating system of node pool {pool.name} was not read, and with Windows it cannot grow."
+    if known(situation.network.ip_families) is None:
+        yield f"The IP families were not read: {_told(situation.network.ip_families)}."
+    unread = list(unread_networks(situation))
+    if isinstance(situation.network.service_cidr, Unknown):
+        unread.append(f"the range of Services: {situation.network.service_cidr}")
+    if unread:
+        yield f"Not read: {'; '.join(unread)}."
+    if situation.aks.capacity is None or situation.aks.ranges is None:
+        yield "Not read: the sizes of the node pools, or the pod range."
 
 
 # Overlay.
@@ -297,20 +327,26 @@ def _why_overlay(  # noqa: PLR0913 - what decides
     ahead: bool,
 ) -> str:
     """Why the cluster is to become, or make room for, one with an overlay; empty: it need not."""
-    if _has(causes, Detail.HOST_LOCAL_LEAK):
-        return f"host-local keeps its reservations in files on the node, and kubenet is retired on {KUBENET_RETIRES}."
-    if _has(causes, Detail.ROUTE_LIMIT):
-        return f"Only a network without a route for each node grows beyond {KUBENET_MAXIMUM_NODES:,} nodes."
-    if _has(causes, Detail.POD_CIDR_EXHAUSTED) and grown is None:
-        return "The pod range is too small, and it cannot grow in place."
     full = _has(causes, Detail.NODE_SUBNET_FULL, Detail.POD_SUBNET_EXHAUSTED)
-    if full and pools and all(pool.unmet for pool in pools):
-        return "The VNet has no room for a larger subnet, and pods of an overlay take no address of it."
-    if ahead and situation.mode is Mode.KUBENET:
-        return f"kubenet is retired on {KUBENET_RETIRES}."
-    if choices.way:
-        return "It was asked for."
-    return ""
+    leaks = f"host-local keeps its reservations in files on the node, and kubenet is retired on {KUBENET_RETIRES}."
+    cases = (
+        (_has(causes, Detail.HOST_LOCAL_LEAK), leaks),
+        (
+            _has(causes, Detail.ROUTE_LIMIT),
+            f"Only a network without a route for each node grows beyond {KUBENET_MAXIMUM_NODES:,} nodes.",
+        ),
+        (
+            _has(causes, Detail.POD_CIDR_EXHAUSTED) and grown is None and not any(_unread_for_growth(situation)),
+            "The pod range is too small, and it cannot grow in place.",
+        ),
+        (
+            full and bool(pools) and all(pool.unmet and not pool.unread for pool in pools),
+            "A larger subnet is not to be had, and pods of an overlay take no address of the VNet.",
+        ),
+        (ahead and situation.mode is Mode.KUBENET, f"kubenet is retired on {KUBENET_RETIRES}."),
+        (bool(choices.way), "It was asked for."),
+    )
+    return next((why for holds, why in cases if holds), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +439,22 @@ def _stays_full(found: Eligibility) -> bool:
     return any(condition.rule in _SUBNET_STAYS for condition in found.of(Answer.FIRST))
 
 
+def _rules_in_place(situation: AksSituation, pod_cidr: Block | None) -> tuple[NeededRule, ...] | Unknown:
+    """Rules that the security groups lack: pods of an overlay are not encapsulated."""
+    pods = pod_cidr or block_of(known(situation.network.pod_cidr))
+    groups = situation.groups
+    if isinstance(groups, Unknown) or pods is None:
+        return groups if isinstance(groups, Unknown) else Unknown(detail="the pod range")
+    found: list[NeededRule] = []
+    for subnet in situation.node_subnets:
+        for block in blocks_of(subnet.prefixes):
+            rules = needed_rules(groups, block, pods)
+            if isinstance(rules, Unknown):
+                return rules
+            found += rules
+    return tuple({(rule.group, rule.name): rule for rule in found}.values())
+
+
 def _in_place_reason(found: Eligibility, why: str, *, takes: bool, chosen: bool) -> str:
     if not takes:
         against = found.of(Answer.FORBIDS, Answer.UNKNOWN) or tuple(
@@ -457,20 +509,29 @@ def _egress_options(situation: AksSituation, causes: Sequence[Cause]) -> tuple[s
 def _outbound(situation: AksSituation) -> tuple[str, str]:
     """The outbound type to move to, and why; empty with the reason where there is none."""
     kind, own = known(situation.network.outbound_type), situation.own_vnet
-    if kind is None or own is None:
-        what = situation.network.outbound_type if kind is None else situation.azure.pools
-        return "", f"The outbound type, or whose VNet it is, was not read: {_told(what)}."
-    if kind in (USER_NAT, MANAGED_NAT):
-        return "", "It leaves by a NAT gateway already: more addresses there are what helps."
-    if kind != LOAD_BALANCER:
-        return "", f"Outbound type {kind}: what it leaves by does the source NAT; give that more addresses."
     target = USER_NAT if own else MANAGED_NAT
+    against = next(_against_gateway(situation), "")
+    if against or kind is None or own is None:
+        return "", against
     move = outbound_move(kind, target, own_vnet=own)
     if move.allowed is not Allowed.YES:
         return "", move.because
-    gives = "64,512 ports an address, given to whichever node needs them, instead of a fixed share for each node."
+    ports = f"{PORTS_OF_AN_ADDRESS:,} ports an address, given to whichever node needs them"
+    return target, f"{ports}, instead of a fixed share for each node. {move.because}"
+
+
+def _against_gateway(situation: AksSituation) -> Iterator[str]:
+    """What keeps a NAT gateway from helping, or was not read."""
+    kind, own = known(situation.network.outbound_type), situation.own_vnet
+    if kind is None or own is None:
+        what = situation.network.outbound_type if kind is None else situation.azure.pools
+        yield f"The outbound type, or whose VNet it is, was not read: {_told(what)}."
+    elif kind in (USER_NAT, MANAGED_NAT, MANAGED_NAT_V2):
+        yield "It leaves by a NAT gateway already: more addresses there are what helps."
+    elif kind != LOAD_BALANCER:
+        yield f"Outbound type {kind}: what it leaves by does the source NAT; give that more addresses."
     if not own:
-        return target, f"{gives} {move.because}"
+        return
     missing = [
         f"{what} of {subnet.name}"
         for subnet in situation.node_subnets
@@ -478,24 +539,29 @@ def _outbound(situation: AksSituation) -> tuple[str, str]:
         if isinstance(fact, Unknown)
     ]
     if isinstance(situation.azure.vnets, Unknown) or not situation.node_subnets or missing:
-        return "", f"Not read: {listed(missing) if missing else _told(situation.azure.vnets)}."
+        yield f"Not read: {listed(missing) if missing else f'the VNets: {_told(situation.azure.vnets)}'}."
     if not (situation.subscription and situation.group and situation.location):
-        return "", "Not read: the subscription, the resource group or the region."
+        yield "Not read: the subscription, the resource group or the region."
+    managed = situation.managed
+    if managed is None or isinstance(managed.authorized_ranges, Unknown):
+        yield "Not read: who may reach the API server, which the nodes do with the new address."
     taken = [subnet.name for subnet in situation.node_subnets if known(subnet.nat_gateway_id)]
     if taken:
-        return "", f"{listed(taken)} has a NAT gateway already, which wins over the load balancer."
-    return target, f"{gives} {move.because}"
+        yield f"{listed(taken)} has a NAT gateway already, which wins over the load balancer."
 
 
 def _split_option(situation: AksSituation, causes: Sequence[Cause]) -> Option:
     most = situation.most_nodes
     kept = most is not None and most > OVERLAY_MAXIMUM_NODES
     if kept:
-        reason = f"All pools at their largest have {most:,} nodes with surge; no network mode takes more than {OVERLAY_MAXIMUM_NODES:,}."
+        reason = (
+            f"All pools at their largest have {most:,} nodes with surge, and no network mode takes more than "
+            f"{OVERLAY_MAXIMUM_NODES:,}."
+        )
     elif _has(causes, Detail.ROUTE_LIMIT):
         reason = (
-            f"An overlay takes {OVERLAY_MAXIMUM_NODES:,} nodes without a route for each; a split halves the routes, and "
-            "doubles what is to be run."
+            f"An overlay takes {OVERLAY_MAXIMUM_NODES:,} nodes without a route for each; a split halves the routes "
+            "and doubles what is to be run."
         )
     elif most is None:
         reason = "Not known: the sizes of the node pools were not read."

@@ -1,4 +1,4 @@
-"""New node pools of an AKS cluster that runs: another maxPods, another subnet. What a pool has is fixed for its life."""
+"""New node pools of an AKS cluster: another maxPods, another subnet. What a pool has is fixed for its life."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -36,6 +36,7 @@ class NewPool:
         for_pods: Whether the new subnet is for pods.
         because: The figures.
         unmet: Why it cannot be; empty where it can.
+        unread: Whether that is because something was not read: then it is not ruled out.
     """
 
     old: AgentPool
@@ -46,6 +47,7 @@ class NewPool:
     for_pods: bool = False
     because: str = ""
     unmet: str = ""
+    unread: bool = False
 
 
 def denser_pool(situation: AksSituation, pool: AgentPool) -> NewPool:
@@ -53,7 +55,8 @@ def denser_pool(situation: AksSituation, pool: AgentPool) -> NewPool:
     most, mode = known(pool.max_pods), situation.mode
     made = _like(situation, pool)
     if most is None or mode is None:
-        return replace(made, unmet=f"maxPods of node pool {pool.name}, or how its pods get addresses, was not read.")
+        reason = f"maxPods of node pool {pool.name}, or how its pods get addresses, was not read."
+        return replace(made, unmet=reason, unread=True)
     cap = BLOCK_PODS if mode in (Mode.KUBENET, Mode.OVERLAY) else MAX_PODS_RANGE[-1]
     target = DEFAULT_MAX_PODS["kubenet"] if most < DEFAULT_MAX_PODS["kubenet"] else cap
     if most >= target:
@@ -70,7 +73,7 @@ def sparser_pool(situation: AksSituation, pool: AgentPool) -> NewPool:
     """A pool with a lower maxPods in the place of one whose nodes use up their /24."""
     most, made = known(pool.max_pods), _like(situation, pool)
     if most is None:
-        return replace(made, unmet=f"maxPods of node pool {pool.name} was not read.")
+        return replace(made, unmet=f"maxPods of node pool {pool.name} was not read.", unread=True)
     if most <= BLOCK_PODS:
         return replace(made, unmet=f"Node pool {pool.name} has maxPods {most}, which leaves room in a /24.")
     count = -(-made.count * most // BLOCK_PODS)
@@ -91,7 +94,7 @@ def roomier_pool(situation: AksSituation, pool: AgentPool, *, for_pods: bool) ->
     made = replace(_like(situation, pool), for_pods=for_pods)
     missing = list(_unread_of(situation, pool))
     if missing:
-        return replace(made, unmet=f"Not read: {'; '.join(missing)}.")
+        return replace(made, unmet=f"Not read: {'; '.join(missing)}.", unread=True)
     if situation.own_vnet is False:
         reason = "AKS manages the subnet, and such a cluster takes no pool in a subnet of one's own."
         return replace(made, unmet=f"{reason} (azure-docs #116169)")
@@ -104,8 +107,8 @@ def roomier_pool(situation: AksSituation, pool: AgentPool, *, for_pods: bool) ->
         return replace(made, unmet=f"{reason}: give it another address space, which it takes at once.")
     takes = "one address" if each == 1 else f"{each:,} addresses"
     because = (
-        f"{block} has {azure_usable_addresses(block):,} addresses; all pools at their largest have {nodes:,} nodes with "
-        f"surge, and each takes {takes}. A subnet that is in use cannot grow"
+        f"{block} has {azure_usable_addresses(block):,} addresses; all pools at their largest have {nodes:,} nodes "
+        f"with surge, and each takes {takes}. A subnet that is in use cannot grow"
     )
     return _with_room(situation, replace(made, subnet=block), because, within=False)
 
@@ -166,11 +169,12 @@ def _with_room(situation: AksSituation, made: NewPool, because: str, *, within: 
     """
     missing = list(_unread_of(situation, made.old))
     if missing:
-        return replace(made, unmet=f"Not read: {'; '.join(missing)}.")
+        return replace(made, unmet=f"Not read: {'; '.join(missing)}.", unread=True)
     room = next((each for each in room_of_pools(situation.aks) if each.pool.name == made.old.name), None)
     bounds = () if room is None else room.bounds
     if not within:
-        bounds = tuple(each for each in bounds if each.name not in ("node subnet", "pod subnet"))
+        replaced = "pod subnet" if made.for_pods else "node subnet"
+        bounds = tuple(each for each in bounds if each.name != replaced)
     elif situation.mode is Mode.NODE_SUBNET:
         free = situation.aks.free(situation.aks.node_subnet_of(made.old))
         bounds = tuple(each for each in bounds if each.name != "node subnet")
@@ -179,12 +183,12 @@ def _with_room(situation: AksSituation, made: NewPool, because: str, *, within: 
             need = (
                 f"{made.count:,} nodes with maxPods {made.max_pods} take {made.count * (1 + made.max_pods):,} addresses"
             )
-            return replace(made, unmet=f"{need} of their subnet, and {told} are free.")
+            return replace(made, unmet=f"{need} of their subnet, and {told} are free.", unread=free is None)
     if room is None or room.blocked:
         return replace(made, unmet=room.blocked if room is not None else "The pool was not read.")
     unread = [each.name for each in bounds if each.nodes is None]
     if unread:
-        return replace(made, unmet=f"Not known: {', '.join(unread)}.")
+        return replace(made, unmet=f"Not known: {', '.join(unread)}.", unread=True)
     allowed = min((each.nodes or 0 for each in bounds), default=0)
     if allowed < made.count:
         tight = min(bounds, key=lambda each: each.nodes or 0)

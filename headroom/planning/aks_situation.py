@@ -213,28 +213,19 @@ def read_aks_situation(snapshot: Snapshot) -> AksSituation:
 def unread_networks(situation: AksSituation) -> Iterator[str]:
     """What a new range must not overlap and was not read, in words."""
     azure = situation.azure
-    if isinstance(azure.vnets, Unknown):
-        yield f"the VNets: {azure.vnets}"
-        return
+    facts: list[tuple[str, object]] = [("the VNets", azure.vnets), ("the route tables", azure.route_tables)]
     for vnet in items(azure.vnets):
-        for what, fact in (
-            ("address space", vnet.prefixes),
-            ("subnets", vnet.subnets),
-            ("peerings", vnet.peerings),
-        ):
-            if isinstance(fact, Unknown):
-                yield f"the {what} of {vnet.name}: {fact}"
-        for subnet in items(vnet.subnets):
-            if isinstance(subnet.prefixes, Unknown):
-                yield f"the CIDR of {vnet.name}/{subnet.name}: {subnet.prefixes}"
-        for peering in items(vnet.peerings):
-            if isinstance(peering.remote_prefixes, Unknown):
-                yield f"the address space behind the peering {peering.name}: {peering.remote_prefixes}"
-    if isinstance(azure.route_tables, Unknown):
-        yield f"the route tables: {azure.route_tables}"
-    for table in items(azure.route_tables):
-        if isinstance(table.routes, Unknown):
-            yield f"the routes of {table.name}: {table.routes}"
+        facts += [
+            (f"the address space of {vnet.name}", vnet.prefixes),
+            (f"the subnets of {vnet.name}", vnet.subnets),
+            (f"the peerings of {vnet.name}", vnet.peerings),
+        ]
+        facts += [(f"the CIDR of {vnet.name}/{each.name}", each.prefixes) for each in items(vnet.subnets)]
+        facts += [
+            (f"the address space behind the peering {each.name}", each.remote_prefixes) for each in items(vnet.peerings)
+        ]
+    facts += [(f"the routes of {table.name}", table.routes) for table in items(azure.route_tables)]
+    yield from (f"{what}: {fact}" for what, fact in facts if isinstance(fact, Unknown))
 
 
 def foundations(situation: AksSituation) -> dict[str, str]:

@@ -7,7 +7,7 @@ property names are those of the Azure REST API specifications (azure-rest-api-sp
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from shlex import quote
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 from headroom.addresses.azure import AUTHORIZED_RANGES
 from headroom.facts.azure import resource_name
 from headroom.planning.allow_lists import (
+    Adder,
     Addition,
     AllowList,
     Entry,
@@ -37,6 +38,11 @@ SAME_REGION: Final = (
 """Azure Storage documentation, storage-network-security-limitations."""
 PUBLIC_OFF: Final = (
     "its public endpoint is off: only private addresses reach it, which a NAT gateway leaves as they are"
+)
+PRIVATE_ENDPOINTS: Final = "privateEndpointConnections"
+"""The property that names a resource's private endpoints, the same for all types that can have some."""
+PRIVATE_TOO: Final = (
+    "has a private endpoint, whose callers show private addresses: this list does not decide about them"
 )
 _SMALL: Final = 31
 """Storage takes neither /31 nor /32 (Azure Storage documentation, storage-network-security-limitations)."""
@@ -138,9 +144,17 @@ def lists_of(service: Service, parent: Parent, context: Context) -> tuple[AllowL
         place = service.children or "rules"
         return (_list(service, parent, place, unknown=parent.unread),)
     try:
-        return tuple(service.read(service, parent, context))
+        note = PRIVATE_TOO if _private_endpoint(parent.properties) else ""
+        return tuple(replace(each, note=note) for each in service.read(service, parent, context))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return (_list(service, parent, "rules", unknown=f"the answer has another form: {type(error).__name__}"),)
+
+
+def _private_endpoint(properties: Object) -> bool:
+    """Whether a private endpoint is approved."""
+    found = properties.get(PRIVATE_ENDPOINTS) or ()
+    states = ((each.get("properties") or {}).get("privateLinkServiceConnectionState") or {} for each in found)
+    return any(str(state.get("status") or "").casefold() == "approved" for state in states)
 
 
 def context_of(parents: Mapping[str, Iterable[Parent]]) -> Context:
@@ -168,10 +182,10 @@ def _cidrs(spans: Sequence[Span]) -> tuple[str, ...]:
     return tuple(cidr for span in spans for cidr in span.cidrs)
 
 
-def _names(taken: Iterable[str], count: int) -> list[str]:
-    """Names for further rules that nobody has yet."""
+def _names(taken: Iterable[str], count: int, mark: str = "-") -> list[str]:
+    """Names for further rules that nobody has yet; `mark` stands for the hyphen."""
     used = {name.casefold() for name in taken}
-    free = (f"{RULE_NAME}-{number}" for number in range(1, len(used) + count + 1))
+    free = (f"{RULE_NAME}-{number}".replace("-", mark) for number in range(1, len(used) + count + 1))
     return [name for name in free if name.casefold() not in used][:count]
 
 
@@ -198,6 +212,7 @@ def _database(  # noqa: PLR0913 - one argument for each way in which databases d
     start: str = "startIpAddress",
     end: str = "endIpAddress",
     network: str = "",
+    mark: str = "-",
     empty_is_open: bool = False,
 ) -> Iterator[AllowList]:
     del context
@@ -211,13 +226,13 @@ def _database(  # noqa: PLR0913 - one argument for each way in which databases d
         entries.append(database_rule(str(child["properties"][start]), str(child["properties"][end]), name=name))
 
     def add(spans: Sequence[Span]) -> Addition:
-        named = list(zip(_names((entry.name for entry in entries), len(spans)), spans, strict=True))
+        named = list(zip(_names((entry.name for entry in entries), len(spans), mark), spans, strict=True))
         return Addition(
-            entries=tuple(f"{name}: {span.start} to {span.end}" for name, span in named),
+            entries=tuple(f"{name}: {span.text}" for name, span in named),
             requests=tuple(
                 Request(
                     method="PUT",
-                    path=f"{parent.id}/{service.children}/{_rule_name(name, service)}",
+                    path=f"{parent.id}/{service.children}/{name}",
                     api_version=service.version_of_children,
                     body={"properties": {start: span.start, end: span.end}},
                 )
@@ -238,11 +253,6 @@ def _database(  # noqa: PLR0913 - one argument for each way in which databases d
         unknown=_perimeter(access),
         add=add,
     )
-
-
-def _rule_name(name: str, service: Service) -> str:
-    """Names of Redis's rules have no hyphen (azure-rest-api-specs, redis.json)."""
-    return name.replace("-", "_") if service.type == "Microsoft.Cache/redis" else name
 
 
 def _instance(service: Service, parent: Parent, context: Context) -> Iterator[AllowList]:
@@ -745,43 +755,82 @@ def _firewall(service: Service, parent: Parent, context: Context) -> Iterator[Al
 _ADDRESS_VARIABLES: Final = frozenset({"remoteaddr", "socketaddr"})
 
 
-def _waf(service: Service, parent: Parent, context: Context) -> Iterator[AllowList]:
-    """Custom rules of a web application firewall of Front Door: those that let an address in, or keep others out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Condition:
+    """A condition on the caller's address in a custom rule of a web application firewall."""
+
+    rule: str
+    action: str
+    place: int
+    negated: bool
+    values: tuple[str, ...]
+
+
+def _front_door_conditions(properties: Object) -> Iterator[_Condition]:
+    for rule in (properties.get("customRules") or {}).get("rules") or ():
+        if str(rule.get("enabledState") or "Enabled").casefold() == "enabled":
+            for place, each in enumerate(rule.get("matchConditions") or ()):
+                if str(each["matchVariable"]).casefold() in _ADDRESS_VARIABLES:
+                    negated, values = bool(each.get("negateCondition")), each.get("matchValue")
+                    yield from _condition(rule, place, each, negated=negated, values=values)
+
+
+def _gateway_conditions(properties: Object) -> Iterator[_Condition]:
+    """As of Front Door, with names of their own; negationConditon is spelt so (azure-rest-api-specs)."""
+    for rule in properties.get("customRules") or ():
+        if str(rule.get("state") or "Enabled").casefold() == "enabled":
+            for place, each in enumerate(rule.get("matchConditions") or ()):
+                variables = {str(one["variableName"]).casefold() for one in each.get("matchVariables") or ()}
+                if variables & _ADDRESS_VARIABLES:
+                    negated, values = bool(each.get("negationConditon")), each.get("matchValues")
+                    yield from _condition(rule, place, each, negated=negated, values=values)
+
+
+def _condition(
+    rule: Object, place: int, each: Object, *, negated: bool, values: Iterable[Any] | None
+) -> Iterator[_Condition]:
+    if str(each.get("operator") or "").casefold() == "ipmatch":
+        yield _Condition(
+            rule=str(rule["name"]),
+            action=str(rule["action"]).casefold(),
+            place=place,
+            negated=negated,
+            values=tuple(str(value) for value in values or ()),
+        )
+
+
+def _waf(
+    service: Service,
+    parent: Parent,
+    context: Context,
+    *,
+    conditions: Callable[[Object], Iterator[_Condition]],
+    by_hand: str = "",
+) -> Iterator[AllowList]:
+    """Custom rules of a web application firewall: those that let an address in, or keep others out."""
     del context
-    rules = (parent.properties.get("customRules") or {}).get("rules") or ()
-    for rule in rules:
-        if str(rule.get("enabledState") or "Enabled").casefold() != "enabled":
-            continue
-        action = str(rule["action"]).casefold()
-        for place, condition in enumerate(rule.get("matchConditions") or ()):
-            if str(condition["matchVariable"]).casefold() not in _ADDRESS_VARIABLES:
-                continue
-            if str(condition.get("operator") or "").casefold() != "ipmatch":
-                continue
-            negated = bool(condition.get("negateCondition"))
-            entries = tuple(source(str(each), name=str(rule["name"])) for each in condition.get("matchValue") or ())
-            lets_in = (action == "allow" and not negated) or (action not in {"allow", "log"} and negated)
-            if lets_in:
-                yield _list(
-                    service,
-                    parent,
-                    f"customRules/{rule['name']}",
-                    entries=entries,
-                    add=partial(_add_to_waf, service, parent, str(rule["name"]), place),
-                )
-            elif action not in {"allow", "log"} and not negated:
-                yield _list(
-                    service,
-                    parent,
-                    f"customRules/{rule['name']}",
-                    entries=tuple(_denied(entry) for entry in entries),
-                    default_allow=True,
-                    add=lambda spans: Addition(entries=_texts(spans), by_hand="take them off this rule, which blocks"),
-                )
+    for each in conditions(parent.properties):
+        entries = tuple(source(value, name=each.rule) for value in each.values)
+        blocks = each.action not in {"allow", "log"}
+        add: Adder
+        if (each.action == "allow" and not each.negated) or (blocks and each.negated):
+            add = (
+                partial(_by_hand, by_hand) if by_hand else partial(_add_to_waf, service, parent, each.rule, each.place)
+            )
+            yield _list(service, parent, f"customRules/{each.rule}", entries=entries, add=add)
+        elif blocks:
+            yield _list(
+                service,
+                parent,
+                f"customRules/{each.rule}",
+                entries=tuple(replace(entry, allow=False) for entry in entries),
+                default_allow=True,
+                add=partial(_by_hand, "take them off this rule, which blocks"),
+            )
 
 
-def _denied(entry: Entry) -> Entry:
-    return Entry(text=entry.text, spans=entry.spans, name=entry.name, allow=False, unreadable=entry.unreadable)
+def _by_hand(what: str, spans: Sequence[Span]) -> Addition:
+    return Addition(entries=_texts(spans), by_hand=what)
 
 
 def _add_to_waf(service: Service, parent: Parent, name: str, place: int, spans: Sequence[Span]) -> Addition:
@@ -865,7 +914,8 @@ SERVICES: Final[tuple[Service, ...]] = (
         api_version="2023-08-01",
         columns=(_ACCESS,),
         children="firewallRules",
-        read=partial(_database, start="startIP", end="endIP", empty_is_open=True),
+        # Names of its rules have no hyphen (azure-rest-api-specs, redis.json).
+        read=partial(_database, start="startIP", end="endIP", mark="_", empty_is_open=True),
         source="Azure Cache for Redis documentation, cache-configure",
     ),
     Service(
@@ -898,6 +948,16 @@ SERVICES: Final[tuple[Service, ...]] = (
     Service(
         type="Microsoft.Web/sites",
         label="App Service",
+        api_version="2022-03-01",
+        columns=(_ACCESS,),
+        children="config/web",
+        single=True,
+        read=_site,
+        source="App Service documentation, overview-access-restrictions",
+    ),
+    Service(
+        type="Microsoft.Web/sites/slots",
+        label="App Service slot",
         api_version="2022-03-01",
         columns=(_ACCESS,),
         children="config/web",
@@ -970,6 +1030,14 @@ SERVICES: Final[tuple[Service, ...]] = (
         source="Azure Event Grid documentation, configure-firewall",
     ),
     Service(
+        type="Microsoft.EventGrid/domains",
+        label="Event Grid domain",
+        api_version="2022-06-15",
+        columns=(_ACCESS, "inboundIpRules"),
+        read=_acl(rules="inboundIpRules", value="ipMask", action=True),
+        source="Azure Event Grid documentation, configure-firewall",
+    ),
+    Service(
         type="Microsoft.Kusto/clusters",
         label="Data Explorer",
         api_version="2023-08-15",
@@ -984,6 +1052,14 @@ SERVICES: Final[tuple[Service, ...]] = (
         columns=(_ACCESS, "networkACLs"),
         read=_signalr,
         source="Azure SignalR Service documentation, howto-network-access-control",
+    ),
+    Service(
+        type="Microsoft.SignalRService/webPubSub",
+        label="Web PubSub",
+        api_version="2024-03-01",
+        columns=(_ACCESS, "networkACLs"),
+        read=_signalr,
+        source="Azure Web PubSub documentation, howto-secure-network-access-control",
     ),
     Service(
         type="Microsoft.App/containerApps",
@@ -1006,8 +1082,16 @@ SERVICES: Final[tuple[Service, ...]] = (
         label="Front Door WAF",
         api_version="2022-05-01",
         columns=("customRules", "policySettings", "managedRules"),
-        read=_waf,
+        read=partial(_waf, conditions=_front_door_conditions),
         source="Azure Front Door documentation, waf-front-door-configure-ip-restriction",
+    ),
+    Service(
+        type="Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies",
+        label="application gateway WAF",
+        api_version="2024-05-01",
+        columns=("customRules",),
+        read=partial(_waf, conditions=_gateway_conditions, by_hand="to the rule's matchValues"),
+        source="Azure Web Application Firewall documentation, custom-waf-rules-overview",
     ),
     Service(
         type=IP_GROUP,

@@ -87,6 +87,7 @@ class AuditRecord:
         lists: How many lists have which verdict.
         old_only: Lists that have an old address and lack a new one.
         undecided: What could not be read or has not been confirmed.
+        kinds: What else than types can be undecided, and be answered for: kinds of declared entries and the like.
         calls: How many calls it took, by service.
     """
 
@@ -98,6 +99,7 @@ class AuditRecord:
     lists: Mapping[str, int] = field(default_factory=dict)
     old_only: tuple[Named, ...] = ()
     undecided: tuple[Named, ...] = ()
+    kinds: tuple[str, ...] = ()
     calls: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -138,6 +140,7 @@ def write_record(record: AuditRecord) -> str:
         "lists": dict(sorted(record.lists.items())),
         "oldOnly": [_named_data(each) for each in record.old_only],
         "undecided": [_named_data(each) for each in record.undecided],
+        "kinds": list(record.kinds),
         "calls": dict(sorted(record.calls.items())),
     }
     return f"{json.dumps(document, indent=2, ensure_ascii=False)}\n"
@@ -181,7 +184,7 @@ def clear_for(
     """
     problems = [*_age(record, now, max_age), *_not_audited(record, addresses)]
     accepted = {str(each).casefold() for each in accept_unread}
-    types = {each.type.casefold() for each in record.coverage} | {each.type.casefold() for each in record.undecided}
+    types = {each.casefold() for each in types_of(record)}
     problems += [
         Problem(
             rule="audit-accepts",
@@ -207,6 +210,12 @@ def clear_for(
             open_.setdefault(named.type, []).append(named)
     problems += [_undecided(type_, named) for type_, named in sorted(open_.items())]
     return tuple(problems)
+
+
+def types_of(record: AuditRecord) -> frozenset[str]:
+    """The types and kinds that somebody can answer for."""
+    found = (each.type for each in (*record.coverage, *record.undecided))  # type: ignore[attr-defined] # both have one
+    return frozenset((*found, *record.kinds))
 
 
 def _age(record: AuditRecord, now: datetime, max_age: timedelta) -> list[Problem]:
@@ -283,6 +292,7 @@ def _record(document: Mapping[str, Any]) -> AuditRecord:
         lists={str(name): _count(value) for name, value in document["lists"].items()},
         old_only=tuple(_named(each) for each in _items(document["oldOnly"])),
         undecided=tuple(_named(each) for each in _items(document["undecided"])),
+        kinds=tuple(str(each) for each in _items(document["kinds"])),
         calls={str(name): _count(value) for name, value in document["calls"].items()},
     )
 

@@ -1,11 +1,10 @@
 """What must hold after a plan was applied, and whether it does: judged on a fresh snapshot."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 from headroom.addresses.blocks import Block, parse_address
 from headroom.capacity.cni_version import SUBNET_EXCLUDED, SUBNET_ROLE_TAG
+from headroom.diagnosis.finding import counted
 from headroom.diagnosis.readings import waiting_pods
 from headroom.facts.aws import Aws, Subnet
 from headroom.facts.kubernetes import Kubernetes, Pod
@@ -15,6 +14,9 @@ from headroom.facts.values import NOT_COLLECTED, Reason, Unknown, items, known_o
 from headroom.planning.aks_conditions import AKS_CHECKS
 from headroom.planning.condition_state import LISTED, ConditionState, State, decided, some, undecided
 from headroom.planning.plan import Check, Plan, Postcondition
+
+__all__ = ["LISTED", "ConditionState", "State", "evaluate", "pods_to_read"]
+
 
 def evaluate(
     plan: Plan,
@@ -72,14 +74,6 @@ def _patient(found: ConditionState, waited_seconds: float) -> ConditionState:
     return found
 
 
-def _state(condition: Postcondition, state: State, because: str) -> ConditionState:
-    return ConditionState(condition=condition, state=state, because=because)
-
-
-def _unknown(condition: Postcondition, what: str, fact: object) -> ConditionState:
-    return _state(condition, State.UNKNOWN, f"{what}: {fact if isinstance(fact, Unknown) else 'not there'}.")
-
-
 def _aws(snapshot: Snapshot) -> Aws:
     return known_or(snapshot.aws, Aws())
 
@@ -88,28 +82,23 @@ def _kubernetes(snapshot: Snapshot) -> Kubernetes:
     return known_or(snapshot.kubernetes, Kubernetes())
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:LISTED])
-    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
-
-
 def _cidr_associated(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     vpc = _aws(snapshot).vpc
     if vpc is None or isinstance(vpc, Unknown) or isinstance(vpc.cidr_blocks, Unknown):
-        return _unknown(condition, "the VPC's CIDRs", vpc if not vpc or isinstance(vpc, Unknown) else vpc.cidr_blocks)
+        return undecided(condition, "the VPC's CIDRs", vpc if not vpc or isinstance(vpc, Unknown) else vpc.cidr_blocks)
     states = {cidr.cidr_block: known_or(cidr.state, "associated") for cidr in items(vpc.cidr_blocks)}
     missing = [cidr for cidr in condition.subjects if states.get(cidr) != "associated"]
     if not missing:
-        return _state(condition, State.MET, f"{_some(list(condition.subjects))}: associated.")
+        return decided(condition, State.MET, f"{some(list(condition.subjects))}: associated.")
     failed = [cidr for cidr in missing if states.get(cidr) in ("failing", "failed")]
-    told = _some([f"{cidr} is {states.get(cidr, 'not there')}" for cidr in missing])
-    return _state(condition, State.FAILED if failed else State.WAITING, f"{told}.")
+    told = some([f"{cidr} is {states.get(cidr, 'not there')}" for cidr in missing])
+    return decided(condition, State.FAILED if failed else State.WAITING, f"{told}.")
 
 
 def _subnets_ready(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     subnets = _aws(snapshot).subnets
     if subnets is None or isinstance(subnets, Unknown):
-        return _unknown(condition, "the subnets", subnets)
+        return undecided(condition, "the subnets", subnets)
     by_cidr = {subnet.cidr_block: subnet for subnet in subnets if isinstance(subnet.cidr_block, str)}
     wrong = [
         f"{cidr} {why}"
@@ -117,8 +106,8 @@ def _subnets_ready(condition: Postcondition, snapshot: Snapshot) -> ConditionSta
         if (why := _wrong_with(by_cidr.get(cidr), condition.expected.get(cidr, "")))
     ]
     if wrong:
-        return _state(condition, State.WAITING, f"{_some(wrong)}.")
-    return _state(condition, State.MET, f"{len(condition.subjects)} subnets are there, tagged and routed.")
+        return decided(condition, State.WAITING, f"{some(wrong)}.")
+    return decided(condition, State.MET, f"{len(condition.subjects)} subnets are there, tagged and routed.")
 
 
 def _wrong_with(subnet: Subnet | None, route_table_id: str) -> str:
@@ -134,7 +123,7 @@ def _wrong_with(subnet: Subnet | None, route_table_id: str) -> str:
 def _settings_as_planned(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     daemon_set = _kubernetes(snapshot).cni_daemon_set
     if daemon_set is None or isinstance(daemon_set, Unknown) or isinstance(daemon_set.environment, Unknown):
-        return _unknown(condition, "aws-node's settings", daemon_set)
+        return undecided(condition, "aws-node's settings", daemon_set)
     live = known_or(daemon_set.environment, {})
     wrong = [
         f"{name} is {live.get(name, 'not set')}, not {value or 'unset'}"
@@ -142,82 +131,85 @@ def _settings_as_planned(condition: Postcondition, snapshot: Snapshot) -> Condit
         if live.get(name, "") != value
     ]
     if wrong:
-        return _state(condition, State.WAITING, f"{_some(wrong)}.")
-    return _state(condition, State.MET, f"{len(condition.expected)} settings are as planned.")
+        return decided(condition, State.WAITING, f"{some(wrong)}.")
+    return decided(condition, State.MET, f"{len(condition.expected)} settings are as planned.")
 
 
 def _nothing_restarted(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     pods = _kubernetes(snapshot).cni_pods
     if pods is None or isinstance(pods, Unknown):
-        return _unknown(condition, "aws-node's pods", pods)
+        return undecided(condition, "aws-node's pods", pods)
     now = {pod.name: str(pod.restarts) for pod in pods}
     changed = [name for name, restarts in condition.expected.items() if now.get(name, restarts) != restarts]
     gone = [name for name in condition.expected if name not in now]
     if changed:
-        return _state(condition, State.FAILED, f"{_some(changed)} restarted since.")
+        return decided(condition, State.FAILED, f"{some(changed)} restarted since.")
     if gone:
-        told = f"{_some(gone)} of then are gone: their nodes went, or the DaemonSet was rolled."
-        return _state(condition, State.FAILED if len(gone) == len(condition.expected) else State.MET, told)
-    return _state(condition, State.MET, f"All {len(condition.expected)} aws-node pods run on as they did.")
+        told = f"{some(gone)}: gone since the plan was made; their nodes went, or the DaemonSet was rolled."
+        return decided(condition, State.FAILED if len(gone) == len(condition.expected) else State.MET, told)
+    return decided(condition, State.MET, f"All {len(condition.expected)} aws-node pods run on as they did.")
 
 
 def _interfaces_in_new_subnets(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     aws = _aws(snapshot)
     if not isinstance(aws.subnets, tuple) or not isinstance(aws.interfaces, tuple):
-        return _unknown(condition, "the interfaces", aws.interfaces)
+        return undecided(condition, "the interfaces", aws.interfaces)
     new = {subnet.subnet_id for subnet in aws.subnets if known_or(subnet.cidr_block, "") in condition.subjects}
     found = sum(interface.subnet_id in new and isinstance(interface.instance_id, str) for interface in aws.interfaces)
     if found:
-        return _state(condition, State.MET, f"{found} network interfaces of nodes lie in the new subnets.")
+        return decided(condition, State.MET, f"{found} network interfaces of nodes lie in the new subnets.")
     pods = _kubernetes(snapshot).pods
     if isinstance(pods, tuple) and not waiting_pods(snapshot):
-        return _state(condition, State.MET, "No node has needed one yet: no pod waits for an address.")
-    return _state(condition, State.WAITING, "No node has an interface in the new subnets yet.")
+        return decided(condition, State.MET, "No node has needed one yet: no pod waits for an address.")
+    return decided(condition, State.WAITING, "No node has an interface in the new subnets yet.")
 
 
 def _leaked_gone(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     interfaces = _aws(snapshot).interfaces
     if not isinstance(interfaces, tuple):
-        return _unknown(condition, "the interfaces", interfaces)
+        return undecided(condition, "the interfaces", interfaces)
     there = {interface.interface_id for interface in interfaces}
     left = [name for name in condition.subjects if name in there]
     if left:
-        return _state(condition, State.WAITING, f"{_some(left)}: still there.")
-    return _state(condition, State.MET, f"All {len(condition.subjects)} are gone.")
+        return decided(condition, State.WAITING, f"{some(left)}: still there.")
+    return decided(condition, State.MET, f"All {len(condition.subjects)} are gone.")
 
 
 def _cni_ready(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     pods = _kubernetes(snapshot).cni_pods
     if pods is None or isinstance(pods, Unknown):
-        return _unknown(condition, "aws-node's pods", pods)
+        return undecided(condition, "aws-node's pods", pods)
     wrong = sorted(known_or(pod.node, pod.name) for pod in pods if not pod.ready)
     if wrong or not pods:
-        return _state(
-            condition, State.WAITING, f"aws-node is not ready on {_some(wrong)}." if wrong else "No aws-node."
+        return decided(
+            condition, State.WAITING, f"aws-node is not ready on {some(wrong)}." if wrong else "No aws-node."
         )
-    return _state(condition, State.MET, f"aws-node is ready on {len(pods)} of {len(pods)} nodes.")
+    return decided(condition, State.MET, f"aws-node is ready on {len(pods)} of {len(pods)} nodes.")
 
 
 def _stuck_pods_running(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     pods = _kubernetes(snapshot).pods
     if pods is None or isinstance(pods, Unknown):
-        return _unknown(condition, "the pods", pods)
+        return undecided(condition, "the pods", pods)
     by_name = {f"{pod.namespace}/{pod.name}": pod for pod in pods}
     then = [by_name[name] for name in condition.subjects if name in by_name]
     stuck = sorted(f"{pod.namespace}/{pod.name}" for pod in waiting_pods(snapshot))
     gone = len(condition.subjects) - len(then)
     if stuck:
         old = sum(name in set(condition.subjects) for name in stuck)
-        return _state(
+        return decided(
             condition,
             State.WAITING,
-            f"{len(stuck)} pods have no address ({old} of the {len(condition.subjects)} of then): {_some(stuck)}.",
+            f"{counted(len(stuck), 'pod')} without an address, {old} of the {len(condition.subjects)} that the plan "
+            f"was made for: {some(stuck)}.",
         )
     if gone and not then:
         told = f"None of the {gone} is there any more: they were replaced, and no pod waits."
-        return _state(condition, State.MET, told if condition.subjects else "No pod waits.")
+        return decided(condition, State.MET, told if condition.subjects else "No pod waits.")
     replaced = f"; {gone} of them were replaced" if gone else ""
-    return _state(condition, State.MET, f"{_with_address(then)} of {len(condition.subjects)} have addresses{replaced}.")
+    return decided(
+        condition, State.MET, f"{_with_address(then)} of {len(condition.subjects)} have addresses{replaced}."
+    )
 
 
 def _with_address(pods: list[Pod]) -> int:
@@ -231,7 +223,7 @@ _FAILURES = ("FailedCreatePodSandBox", "FailedCreatePodSandbox")
 def _no_new_failures(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
     events = _kubernetes(snapshot).events
     if events is None or isinstance(events, Unknown):
-        return _unknown(condition, "the events", events)
+        return undecided(condition, "the events", events)
     since = condition.expected.get("since", "")
     read_at = known_or(snapshot.collected_at, "")
     new = [
@@ -242,34 +234,38 @@ def _no_new_failures(condition: Postcondition, snapshot: Snapshot) -> ConditionS
     stuck = {(pod.namespace, pod.name) for pod in waiting_pods(snapshot)}
     still = sorted({f"{event.namespace}/{event.name}" for event in new if (event.namespace, event.name) in stuck})
     if still:
-        return _state(condition, State.WAITING, f"Sandboxes still fail: {_some(still)}.")
-    return _state(condition, State.MET, f"No sandbox of a pod that still waits has failed since {since or read_at}.")
+        return decided(condition, State.WAITING, f"Sandboxes still fail: {some(still)}.")
+    if stuck:
+        # No event yet is no proof: the kubelet tries again at its own pace, and a repeated event may not be there yet.
+        told = f"{counted(len(stuck), 'pod')} without an address; no sandbox has failed since {since or read_at} yet."
+        return decided(condition, State.WAITING, told)
+    return decided(condition, State.MET, f"Every pod whose sandbox failed since {since or read_at} has an address.")
 
 
 def _logs_read(condition: Postcondition, snapshot: Snapshot, logs: tuple[LogAccess, ...] | Unknown) -> ConditionState:
     pods = _kubernetes(snapshot).pods
     if pods is None or isinstance(pods, Unknown):
-        return _unknown(condition, "the pods", pods)
+        return undecided(condition, "the pods", pods)
     if not _one_in_each(condition, pods):
         if waiting_pods(snapshot):
-            return _state(condition, State.WAITING, "No pod runs with an address in the new subnets yet.")
-        return _state(condition, State.MET, "No pod has needed an address in the new subnets yet.")
+            return decided(condition, State.WAITING, "No pod runs with an address in the new subnets yet.")
+        return decided(condition, State.MET, "No pod has needed an address in the new subnets yet.")
     if isinstance(logs, Unknown):
-        return _unknown(condition, "the logs", logs)
+        return undecided(condition, "the logs", logs)
     return _logs_judged(condition, logs)
 
 
 def _logs_judged(condition: Postcondition, logs: tuple[LogAccess, ...]) -> ConditionState:
     closed = [f"{each.pod} on {each.node}: {each.because}" for each in logs if each.read is False]
     if closed:
-        return _state(condition, State.WAITING, f"The API server does not reach the kubelet of {_some(closed)}.")
+        return decided(condition, State.WAITING, f"The API server does not reach the kubelet of {some(closed)}.")
     unread = next((each.read for each in logs if isinstance(each.read, Unknown)), None)
     if unread is not None:
         may = "; `headroom collect --permissions rbac-verify` prints the role" if unread.reason is Reason.DENIED else ""
-        return _state(condition, State.UNKNOWN, f"the logs: {unread}{may}.")
+        return decided(condition, State.UNKNOWN, f"the logs: {unread}{may}.")
     if not logs:
-        return _state(condition, State.WAITING, "The pods there went while their logs were asked for.")
-    return _state(condition, State.MET, f"Read: {_some([f'{each.pod} ({each.address})' for each in logs])}.")
+        return decided(condition, State.WAITING, "The pods there went while their logs were asked for.")
+    return decided(condition, State.MET, f"Read: {some([f'{each.pod} ({each.address})' for each in logs])}.")
 
 
 _CHECKS: Mapping[Check, Callable[[Postcondition, Snapshot], ConditionState]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from headroom.planning.allow_list_inventory import Inventory, open_entries
+from headroom.planning.allow_list_inventory import KINDS, Inventory, open_entries
 from headroom.planning.allow_list_services import CLUSTER, SERVICES, Parent, context_of, lists_of
 from headroom.planning.allow_lists import Addition, AllowList, Caller, Entry, Finding, Span, Verdict, judge
 from headroom.planning.audit_record import AuditRecord, Named, TypeCoverage
@@ -15,6 +15,10 @@ OLD_ADDRESSES: Final = "oldAddresses"
 """What is undecided when no list has an old address: perhaps nobody filters, perhaps it is another address."""
 SUBSCRIPTIONS: Final = "subscriptions"
 """What is undecided when a subscription was not seen."""
+GRAPH: Final = "Microsoft.ResourceGraph/resources"
+"""What is undecided when Resource Graph did not answer."""
+KINDS_UNDECIDED: Final = (*KINDS, OLD_ADDRESSES, SUBSCRIPTIONS, GRAPH)
+"""What else than resource types can be undecided."""
 VERDICT_ORDER: Final = (
     Verdict.OLD_ONLY,
     Verdict.UNKNOWN,
@@ -99,6 +103,7 @@ class Audit:
             lists=dict(Counter(each.verdict.value for each in self.findings)),
             old_only=tuple(_named(each) for each in self.of(Verdict.OLD_ONLY)),
             undecided=self.undecided,
+            kinds=KINDS_UNDECIDED,
             calls=self.reading.calls,
         )
 

@@ -138,7 +138,7 @@ def _compare(
         "baselineP95": baseline.p95,
         "baselineRequestsAMinute": baseline.requests_a_minute,
     }
-    bad = _harm(traffic, settings, baseline, after, changed, until)
+    bad = _harm(traffic, settings, baseline, after, _begun(traffic, after, changed, until), until)
     if bad:
         return GateState(phase=Phase.STOPPED, because=tuple(bad), figures=figures)
     settled = _settled(traffic, after, changed, until)
@@ -321,6 +321,20 @@ def _as_weighted(traffic: Traffic, minutes: Iterable[Minute], *, least: int = LE
     expected = float(traffic.share())
     chance = DEVIATIONS * math.sqrt(expected * (1 - expected) / requests)
     return abs(share - expected) <= max(traffic.gate.share_points / WHOLE, chance)
+
+
+def _begun(traffic: Traffic, after: Sequence[Minute], changed: datetime, until: datetime) -> datetime:
+    """From when on what goes wrong is this step's: on the way back, the edges split as the step before for a while."""
+    by_time: dict[datetime, list[Minute]] = {}
+    for minute in after:
+        by_time.setdefault(minute.start, []).append(minute)
+    expected = float(traffic.share())
+    for at in _times(changed, until):
+        share, requests = _share(traffic, by_time.get(at, ()))
+        chance = DEVIATIONS * math.sqrt(expected * (1 - expected) / requests) if requests else 0.0
+        if not share > expected + max(traffic.gate.share_points / WHOLE, chance):
+            return at
+    return until
 
 
 def _settled(traffic: Traffic, after: Sequence[Minute], changed: datetime, until: datetime) -> datetime | None:

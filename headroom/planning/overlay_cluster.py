@@ -50,6 +50,15 @@ IN_PLACE: Final[Mapping[str, str]] = {
 them, with that command (pulumi-azure-native, provider/pkg/gen/replacement.go since #4771; AKS documentation,
 update-azure-cni, azure-cni-overlay-pod-expand and egress-outboundtype)."""
 
+SDK_DEFAULTS: Final[Mapping[str, str]] = {
+    "podCidr": "10.244.0.0/16",
+    "serviceCidr": "10.0.0.0/16",
+    "dnsServiceIP": "10.0.0.10",
+    "outboundType": "loadBalancer",
+}
+"""What `ContainerServiceNetworkProfileArgs` puts into a network profile where the program says nothing
+(pulumi-azure-native 3.29.0, containerservice/_inputs.py); AKS takes the same."""
+
 NETWORK_CONTRIBUTOR: Final = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 """Built-in role that the cluster's identity needs on its subnet (Azure built-in roles; AKS documentation,
 configure-kubenet: up to an hour until it counts)."""

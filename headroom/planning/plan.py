@@ -1,5 +1,7 @@
 """What a plan says: options kept and rejected, files to write, steps, what is not touched, how to go back."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -152,6 +154,11 @@ class Plan:
     untouched: tuple[str, ...] = ()
     postconditions: tuple[Postcondition, ...] = ()
     decisions: tuple[str, ...] = ()
+
+
+def digest(foundations: Mapping[str, str]) -> str:
+    """The fingerprint of the facts that a plan rests on."""
+    return hashlib.sha256(json.dumps(foundations, sort_keys=True).encode()).hexdigest()
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Makes the plan: the smallest sufficient change, as files for review and steps for hands."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -9,7 +8,13 @@ from typing import Any, Final
 from headroom.addresses.association import CIDR_QUOTA
 from headroom.addresses.blocks import Block, shown
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.capacity.cni_version import FULL_SUBNET_FIXED, PRIMARY_ADDRESS_FIXED, CniVersion
+from headroom.capacity.cni_version import (
+    FULL_SUBNET_FIXED,
+    PRIMARY_ADDRESS_FIXED,
+    SUBNET_DISCOVERY,
+    SUBNET_ROLE_TAG,
+    CniVersion,
+)
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.settings import check_settings, live_settings_to_keep
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, RootCause, Verdict
@@ -18,10 +23,12 @@ from headroom.facts.names import CLUSTER_NAME_RULE, STACK_NAME_RULE, is_cluster_
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import known_or
 from headroom.planning.addon import ADDON_NAME, addon_import
-from headroom.planning.conditions import LISTED
+from headroom.planning.aks_choices import Choices
+from headroom.planning.aks_plan import aks_foundations, is_aks, make_aks_plan
+from headroom.planning.condition_state import LISTED
 from headroom.planning.hand_steps import hand_work, leaked_file, leaked_step
 from headroom.planning.options import Weighed, weigh
-from headroom.planning.plan import Check, Plan, PlannedFile, Postcondition, Step
+from headroom.planning.plan import Check, Plan, PlannedFile, Postcondition, Step, digest
 from headroom.planning.room import Room
 from headroom.planning.situation import Situation, read_situation
 from headroom.planning.stack_file import Entry, Value, stack_file
@@ -50,13 +57,14 @@ _FORESEEN: Final = Cause(
 """What a healthy cluster is planned for ahead of time."""
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - what a person can ask for, by keyword
     snapshot: Snapshot,
     diagnosis: Diagnosis,
     *,
     stack: str = "",
     growth_per_day: Mapping[str, float] | None = None,
     ahead: bool = False,
+    choices: Choices | None = None,
 ) -> Plan:
     """The plan for a diagnosis. The same facts give the same plan, byte for byte.
 
@@ -66,12 +74,15 @@ def make_plan(
         stack: Name of the stack to write; `<cluster>-emergency` or `<cluster>-density` by default.
         growth_per_day: Addresses a day by zone, as observed; none: options are not weighed in days.
         ahead: Plan more room for a healthy cluster too, because an alarm or a forecast says that it will run short.
+        choices: AKS: what a person chose.
 
     Raises:
         ProblemsError: There is nothing to plan for, or the facts do not suffice; every missing fact is named.
     """
     verdict = diagnosis.verdict
     ahead = ahead and verdict is Verdict.HEALTHY
+    if is_aks(snapshot) and (ahead or verdict is Verdict.FOUND):
+        return make_aks_plan(snapshot, diagnosis, stack=stack, choices=choices, ahead=ahead)
     if ahead:
         diagnosis = replace(diagnosis, verdict=Verdict.FOUND, causes=(_FORESEEN,))
     if diagnosis.verdict is not Verdict.FOUND:
@@ -91,7 +102,7 @@ def make_plan(
         verdict=verdict.value,
         causes=tuple(cause.name for cause in diagnosis.causes),
         facts_at=known_or(snapshot.collected_at, ""),
-        fingerprint=_digest(foundations),
+        fingerprint=digest(foundations),
         foundations=foundations,
         options=weighed.options,
         files=tuple(_files(situation, weighed, stack, snapshot, diagnosis)),
@@ -135,23 +146,53 @@ def check_names(cluster: str, stack: str) -> None:
         raise ProblemsError(problems, subject="plan")
 
 
-def recheck(plan: Plan, snapshot: Snapshot) -> tuple[Problem, ...]:
+def recheck(plan: Plan, snapshot: Snapshot, diagnosis: Diagnosis | None = None) -> tuple[Problem, ...]:
     """What the plan rests on and is no longer so: empty where it may be applied as it is.
 
     A fact that is unknown now counts as changed: a gate without data is closed.
+
+    Args:
+        plan: The plan.
+        snapshot: The facts of now.
+        diagnosis: What they come to; ``None``: only the facts are compared.
     """
-    now = _foundations(read_situation(snapshot))
-    return tuple(
+    aks = is_aks(snapshot) or plan.foundations.get("cloud") == "azure"
+    now = aks_foundations(snapshot) if aks else _foundations(read_situation(snapshot))
+    changed = (
         Problem(
             rule="facts-changed",
             value=name,
-            reason=f"was {plan.foundations.get(name, 'not there')} when the plan was made, and is "
-            f"{now.get(name, 'not there')} now.",
+            reason=f"was {plan.foundations.get(name) or 'not there'} when the plan was made, and is "
+            f"{now.get(name) or 'not there'} now.",
             next_step="Make the plan again: `headroom plan`.",
         )
         for name in sorted({*plan.foundations, *now})
-        if plan.foundations.get(name) != now.get(name)
+        if plan.foundations.get(name, "") != now.get(name, "")
     )
+    return (*(_changed_causes(plan, diagnosis) if diagnosis is not None else ()), *changed)
+
+
+def _changed_causes(plan: Plan, diagnosis: Diagnosis) -> Iterator[Problem]:
+    """Causes that the plan cures and that are no more, and such as it does not know and that no other made."""
+    if plan.verdict != Verdict.FOUND:
+        return
+    now = {cause.name: cause for cause in diagnosis.causes}
+    for name in plan.causes:
+        if name not in now:
+            yield Problem(
+                rule="cause-gone",
+                value=f"cause {name}",
+                reason=f"was found when the plan was made, and is not now (verdict {diagnosis.verdict.value}).",
+                next_step="See what `headroom diagnose` says now.",
+            )
+    for name, cause in now.items():
+        if name not in plan.causes and cause.made_by is None:
+            yield Problem(
+                rule="cause-new",
+                value=f"cause {name}",
+                reason="was not there when the plan was made, and is now.",
+                next_step="Make the plan again: `headroom plan`.",
+            )
 
 
 def _nothing_to_plan(diagnosis: Diagnosis) -> Problem:
@@ -177,20 +218,17 @@ def _foundations(situation: Situation) -> dict[str, str]:
         "vpc": situation.vpc_id,
         "vpc CIDRs": ", ".join(map(str, situation.vpc_blocks)),
         "VPC CNI": str(situation.cni_version or "unknown"),
-        "aws-node settings": ", ".join(f"{name}={value}" for name, value in sorted(situation.environment.items())),
         "routes": ", ".join(map(str, situation.routes)),
         "peers": ", ".join(map(str, situation.peers)),
         "Service range": str(situation.service_cidr or "unknown"),
     }
+    for name, value in sorted(situation.environment.items()):
+        found[f"setting {name}"] = value
     for zone in situation.zones.values():
         found[f"route table of {zone.name}"] = zone.route_table_id or "unknown"
     for name, block in sorted(situation.subnet_blocks.items()):
         found[f"subnet {name}"] = str(block)
     return found
-
-
-def _digest(foundations: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(foundations, sort_keys=True).encode()).hexdigest()
 
 
 # The files.
@@ -233,7 +271,7 @@ def _stack_files(situation: Situation, weighed: Weighed, stack: str) -> Iterator
 
 
 def _title(situation: Situation, weighed: Weighed) -> str:
-    kept = ", ".join(option.title.lower() for option in weighed.options if option.kept)
+    kept = ", ".join(option.title[:1].lower() + option.title[1:] for option in weighed.options if option.kept)
     return f"{situation.cluster}: {kept}.\nWritten by `headroom plan`; nothing is applied but by `pulumi up`."
 
 
@@ -650,6 +688,7 @@ def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
         yield f"Room is what is missing, and none was found. {weighed.unmet}"
     if room is not None:
         yield from _decisions_on_room(situation, room)
+        yield from _decision_on_untagged(situation)
     addon = situation.addon
     if weighed.settings and addon is not None and addon.other_configuration != ():
         yield (
@@ -659,6 +698,27 @@ def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
         )
     if weighed.settings and addon is None and not situation.self_managed:
         yield "Whether the managed add-on owns aws-node is unknown; the file assumes that it does not."
+
+
+def _decision_on_untagged(situation: Situation) -> Iterator[str]:
+    """Subnets that may have been made for pods, and that the CNI does not use because nobody tagged them."""
+    settings, version = situation.settings, situation.cni_version
+    if settings.custom_networking or not settings.subnet_discovery or version is None or version < SUBNET_DISCOVERY:
+        return
+    enough = {
+        subnet: free
+        for zone in situation.zones.values()
+        if zone.stuck
+        for subnet, free in zone.untagged.items()
+        if free >= max(1, zone.short)
+    }
+    if enough:
+        told = ", ".join(f"{subnet} ({free:,} free)" for subnet, free in enough.items())
+        yield (
+            f"{told}: no tag {SUBNET_ROLE_TAG}, so the CNI uses none of it. Are they meant for pods? Then tagging them "
+            "is the smaller change, and this stack is not needed: `aws ec2 create-tags --resources "
+            f"{' '.join(enough)} --tags Key={SUBNET_ROLE_TAG},Value=1`"
+        )
 
 
 def _decisions_on_room(situation: Situation, room: Room) -> Iterator[str]:

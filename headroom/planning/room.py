@@ -62,7 +62,10 @@ def own_space(situation: Situation, need: Mapping[str, int]) -> Room:
             if largest is not None and largest.prefix_length in AWS_PREFIX_LENGTHS
             else "no block is free that could be a subnet"
         )
-        reason = f"{_listed(situation.vpc_blocks)}: {left}, and {zone} needs {need.get(zone, 0):,}."
+        wanted = f"{zone} needs {need.get(zone, 0):,}"
+        if len(need) > 1:
+            wanted = f"{zone} alone needs {need[zone]:,}, and {len(need)} zones need a subnet each"
+        reason = f"{_listed(situation.vpc_blocks)}: {left}; {wanted}."
         return Room(blocks={}, reason=reason)
     return Room(blocks=blocks, reason=f"{_listed(situation.vpc_blocks)} has free blocks of the sizes that are needed.")
 

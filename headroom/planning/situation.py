@@ -38,6 +38,8 @@ class Zone:
         short: Addresses that the nodes with stuck pods miss by the capacity model, and one more node beside them.
         held: Addresses that the interfaces of its nodes hold.
         leaked: Interfaces in its subnets that hang on nothing and were made by the CNI, with their addresses.
+        untagged: Free addresses of subnets of the zone that carry no tag of the CNI, have the route table of the nodes'
+            and hold no interface of anybody else, by id: somebody may have made them for pods.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Zone:
     short: int = 0
     held: int = 0
     leaked: Mapping[str, int] = field(default_factory=dict)
+    untagged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +339,7 @@ def _zone(  # noqa: PLR0913 - what a zone is made of
             for interface in sorted(items(aws.interfaces), key=lambda found: found.interface_id)
             if interface.subnet_id in served and is_leaked(interface, collected_at)
         },
+        untagged=_untagged(name, node_subnets, subnets, aws),
         node_subnets=node_subnets,
         route_table_id=_route_table(aws, subnets.get(node_subnets[0])) if node_subnets else "",
         free=sum(count for count in free if isinstance(count, int))
@@ -343,6 +347,23 @@ def _zone(  # noqa: PLR0913 - what a zone is made of
         else None,
         stuck=sum(stuck.get(node.name, 0) for node in nodes),
     )
+
+
+def _untagged(zone: str, node_subnets: tuple[str, ...], subnets: Mapping[str, Subnet], aws: Aws) -> dict[str, int]:
+    table = _route_table(aws, subnets.get(node_subnets[0])) if node_subnets else ""
+    of_others = {each.subnet_id for each in items(aws.interfaces) if not isinstance(each.instance_id, str)}
+    if not table or not is_known(aws.interfaces):
+        return {}
+    return {
+        subnet.subnet_id: subnet.available_addresses
+        for subnet in sorted(subnets.values(), key=lambda each: each.subnet_id)
+        if known(subnet.zone) == zone
+        and isinstance(subnet.available_addresses, int)
+        and subnet.subnet_id not in {*node_subnets, *of_others}
+        and is_known(subnet.tags)
+        and SUBNET_ROLE_TAG not in known_or(subnet.tags, {})
+        and _route_table(aws, subnet) == table
+    }
 
 
 def _route_table(aws: Aws, subnet: Subnet | None) -> str:

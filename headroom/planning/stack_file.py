@@ -11,7 +11,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_:-]*[A-Za-z0-9]")
 _NOT_TEXT = re.compile(r"(?:true|false|yes|no|on|off|null|y|n|~)", re.IGNORECASE)
 _WIDTH = 116
 
-Value = str | int | bool | Sequence[str] | Mapping[str, "Value"]
+Value = str | int | bool | Sequence[str | int] | Mapping[str, "Value"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

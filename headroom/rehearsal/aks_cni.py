@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from headroom.addresses.blocks import Block, format_address, parse_address
+from headroom.addresses.blocks import Block, format_address
 from headroom.facts.azure import HOST_LOCAL_MARK, SANDBOXES_MARK
 from headroom.rehearsal.kubelets import NoAddressError
 
@@ -17,6 +17,8 @@ NETWORK: Final = "kubenet"
 """Name of the network whose files host-local keeps in /var/lib/cni/networks."""
 _LAST: Final = "last_reserved_ip.0"
 _GATEWAY: Final = 1
+NOT_GIVEN_OUT: Final = 3
+"""Addresses of a range that no pod gets: its first, the gateway's and its last (host-local, range.go)."""
 """Offset of the gateway's address in a node's range."""
 CNS_KEEPS: Final = 1
 """Addresses of a node's block that azure-cns gives to no pod: the first."""
@@ -34,11 +36,18 @@ class HostLocal:
         self.block = block
         self.folder = folder / "var" / "lib" / "cni" / "networks" / NETWORK
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._containers: dict[int, str] = {}
+        self._last = block.first
 
     @property
     def range(self) -> str:
         """The range as host-local prints it: its two ends."""
         return f"{format_address(self.block.first + 1)}-{format_address(self.block.last - 1)}"
+
+    @property
+    def free(self) -> int:
+        """Addresses without a file."""
+        return self.block.size - NOT_GIVEN_OUT - len(self._containers)
 
     def add(self, sandbox: str, pod: str) -> str:
         """The next free address after the last one given out, around the range.
@@ -48,11 +57,13 @@ class HostLocal:
         """
         del pod
         for address in self._from_last():
-            path = self.folder / format_address(address)
-            if not path.exists():
-                path.write_text(f"{sandbox}\r\neth0", encoding="utf-8")
-                (self.folder / _LAST).write_text(format_address(address), encoding="utf-8")
-                return path.name
+            if address not in self._containers:
+                self._containers[address] = sandbox
+                self._last = address
+                text = format_address(address)
+                (self.folder / text).write_text(f"{sandbox}\r\neth0", encoding="utf-8")
+                (self.folder / _LAST).write_text(text, encoding="utf-8")
+                return text
         raise NoAddressError(
             f'plugin type="kubenet" failed (add): failed to allocate for range 0: no IP addresses available in range '
             f"set: {self.range}"
@@ -60,23 +71,19 @@ class HostLocal:
 
     def delete(self, sandbox: str) -> None:
         """Takes the files of a container away."""
-        for path in self._files():
-            if path.read_text(encoding="utf-8").splitlines()[0] == sandbox:
-                path.unlink(missing_ok=True)
+        for address in [address for address, container in self._containers.items() if container == sandbox]:
+            del self._containers[address]
+            (self.folder / format_address(address)).unlink(missing_ok=True)
 
     def reserved(self) -> dict[str, str]:
         """The container by address, of every file."""
-        return {path.name: path.read_text(encoding="utf-8").splitlines()[0] for path in self._files()}
-
-    def _files(self) -> Iterator[Path]:
-        return (path for path in sorted(self.folder.iterdir()) if path.name != _LAST)
+        files = (path for path in sorted(self.folder.iterdir()) if path.name != _LAST)
+        return {path.name: path.read_text(encoding="utf-8").splitlines()[0] for path in files}
 
     def _from_last(self) -> Iterator[int]:
-        last = self.folder / _LAST
-        start = parse_address(last.read_text(encoding="utf-8")) if last.exists() else self.block.first
         size = self.block.size
         for step in range(1, size + 1):
-            offset = (start - self.block.first + step) % size
+            offset = (self._last - self.block.first + step) % size
             if offset not in {0, _GATEWAY, size - 1}:
                 yield self.block.first + offset
 

@@ -243,3 +243,21 @@ def make_front_door(estate: Estate) -> None:
     estate.add(f"{profile}/afdEndpoints", FRONT_DOOR, "shop", location="global", properties={})
     route = {"originGroup": {"id": group}, "patternsToMatch": ["/*"]}
     estate.add(f"{profile}/afdEndpoints/routes", FRONT_DOOR, "shop", "all", properties=route)
+
+
+def write_balancer_metrics(estate: Estate, now: float, *, cluster: str = OLD_CLUSTER) -> None:
+    """What the cluster's load balancer counted in the last minutes: no connection failed."""
+    found: Any = estate.containers.managed_clusters.get(estate.group, cluster)
+    balancer = (
+        f"/subscriptions/{estate.arm.subscription}/resourceGroups/{found.node_resource_group}/providers/"
+        "Microsoft.Network/loadBalancers/kubernetes"
+    )
+    points = [(now - 60.0 * minute, 0.0) for minute in range(1, 6)]
+    estate.arm.write_metric(balancer, "SnatConnectionCount", points, ConnectionState="Failed")
+    for metric, value in (
+        ("SnatConnectionCount", 40.0),
+        ("UsedSnatPorts", 300.0),
+        ("AllocatedSnatPorts", 9216.0),
+        ("VipAvailability", 100.0),
+    ):
+        estate.arm.write_metric(balancer, metric, [(when, value) for when, _ in points])

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,14 +12,11 @@ from typing import Self
 
 from headroom.rehearsal.arm.endpoint import Endpoint, start_arm
 from headroom.rehearsal.control_plane import ControlPlane, start_control_plane
-from headroom.rehearsal.engine import CHECKOUT, Engine
+from headroom.rehearsal.engine import Engine
 from headroom.rehearsal.node_network import NodeNetwork
 from headroom.rehearsal.providers.azure_native import start_provider
 from headroom.rehearsal.providers.process import Helper
 from headroom.rehearsal.tools import Tools, pulumi_environment
-
-_LINKED = ("headroom", "components", "policies")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
@@ -136,7 +132,7 @@ def start_aks_world(
             backend=folder / "pulumi-state",
             providers={"azure-native": provider.port},
         )
-        engine = Engine(folder, {**environment, **arm.environment()}, program=_program(folder), on_line=on_line)
+        engine = Engine(folder, {**environment, **arm.environment()}, on_line=on_line)
         plane.result()
         world = AksWorld(
             folder=folder, arm=arm, provider=provider, engine=engine, tools=tools, _closing=closing, _pool=pool
@@ -165,15 +161,3 @@ def _variables(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _program(folder: Path) -> Path:
-    """The checkout's program in a project of its own: the records beside the stack files are read from there."""
-    project = folder / "project"
-    (project / "stacks").mkdir(parents=True)
-    shutil.copy(CHECKOUT / "Pulumi.yaml", project)
-    for name in ("__main__.py", *_LINKED):
-        (project / name).symlink_to(CHECKOUT / name)
-    for path in (CHECKOUT / "stacks").glob("*.py"):
-        (project / "stacks" / path.name).symlink_to(path)
-    return project

@@ -121,7 +121,7 @@ def _impact(impact: Impact) -> Iterator[str]:
 def _evidence(cause: Cause, said: set[tuple[str, str]]) -> Iterator[str]:
     for item in cause.evidence[:SHOWN]:
         value = f": {_text(item.value)}" if item.value else ""
-        threshold = f" (against {_text(item.threshold)})" if item.threshold else ""
+        threshold = f" (threshold: {_text(item.threshold)})" if item.threshold else ""
         times = counted(item.count, "time") if item.count != 1 else ""
         rest = ", ".join(_text(part) for part in (item.where, times, item.when) if part)
         yield f"- **{_text(item.what)}**{value}{threshold}" + (f" · {rest}" if rest else "")

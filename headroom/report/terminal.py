@@ -38,8 +38,7 @@ _COLOURS: Final = {
 def next_command(diagnosis: Diagnosis, source: str) -> str:
     """The command that follows; `source` is how the facts were given, such as `--cluster prod-use1`."""
     if diagnosis.verdict is Verdict.FOUND:
-        # `headroom plan` writes for EKS; in Azure the remedy is told in words.
-        return "" if diagnosis.cloud == "azure" else f"headroom plan {source}".strip()
+        return f"headroom plan {source}".strip()
     if diagnosis.verdict is Verdict.UNDECIDED:
         return diagnosis.needed[0].command if diagnosis.needed else ""
     if diagnosis.verdict is Verdict.HEALTHY and diagnosis.cloud != "azure":
@@ -49,13 +48,13 @@ def next_command(diagnosis: Diagnosis, source: str) -> str:
 
 def _following(diagnosis: Diagnosis, source: str) -> str:
     """The same for somebody at a terminal; what is not addresses goes, as a page, to whoever it belongs to."""
-    if diagnosis.verdict is Verdict.NOT_IP or remedy(diagnosis):
+    if diagnosis.verdict is Verdict.NOT_IP:
         return f"headroom report {source}".strip()
     return next_command(diagnosis, source)
 
 
 def remedy(diagnosis: Diagnosis) -> str:
-    """What helps at once and for good, where no plan says it."""
+    """What helps at once and for good, in words, for a cluster of AKS."""
     if diagnosis.cloud != "azure" or diagnosis.verdict is not Verdict.FOUND:
         return ""
     advice = mitigation(diagnosis)
@@ -153,7 +152,7 @@ def _plain_impact(impact: Impact) -> Iterator[str]:
 
 def _evidence(item: Evidence) -> str:
     value = f": {clean(item.value)}" if item.value else ""
-    threshold = f" (against {clean(item.threshold)})" if item.threshold else ""
+    threshold = f" (threshold: {clean(item.threshold)})" if item.threshold else ""
     rest = [
         clean(part) for part in (item.where, counted(item.count, "time") if item.count != 1 else "", item.when) if part
     ]
@@ -261,12 +260,10 @@ def _cause_rows(cause: Cause, diagnosis: Diagnosis, said: set[tuple[str, str]]) 
         if table is not None:
             yield table
     shown = SHOWN_EVIDENCE if cause is diagnosis.causes[0] else 1
-    pairs = [
-        ("evidence" if index == 0 else "", Text(_evidence(item)))
-        for index, item in enumerate(_various(cause.evidence)[:shown])
-    ]
-    if len(cause.evidence) > shown:
-        pairs.append(("", Text(f"and {counted(len(cause.evidence) - shown, 'further reading')}", style="dim")))
+    told = _one_of_each_kind(cause.evidence)[:shown]
+    pairs = [("evidence" if index == 0 else "", Text(_evidence(item))) for index, item in enumerate(told)]
+    if len(cause.evidence) > len(told):
+        pairs.append(("", Text(f"and {counted(len(cause.evidence) - len(told), 'further reading')}", style="dim")))
     ruled_out = not_yet_said(cause.ruled_out, said)
     if ruled_out:
         pairs.append(("not it", Text(_ruled_out(ruled_out))))
@@ -274,10 +271,10 @@ def _cause_rows(cause: Cause, diagnosis: Diagnosis, said: set[tuple[str, str]]) 
         yield _keyed(pairs)
 
 
-def _various(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """One reading of each kind first, then the others: three subnets' figures must not hide what EC2 said."""
+def _one_of_each_kind(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """The first reading of each kind: three subnets' figures must not hide what EC2 said, nor fill the screen."""
     first = {item.what: item for item in reversed(evidence)}
-    return sorted(evidence, key=lambda item: first[item.what] is not item)
+    return [item for item in evidence if first[item.what] is item]
 
 
 def _subnet_table(history: History, of_cause: set[str]) -> "RenderableType | None":

@@ -65,6 +65,21 @@ def test_no_source_at_fault_makes_the_verdict_wrong(name: str) -> None:
     assert tried > 300
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("aks-overlay-block", "pods of a moment after contradicted", "azure.cluster.network absent"),
+        ("aks-pod-cidr-exhausted", "kubernetes.pods denied", "azure.cluster.network.network_plugin_mode absent"),
+        ("aks-route-limit", "azure.vnets absent", "kubernetes.pods denied"),
+    ],
+)
+def test_two_sources_at_fault_leave_it_undecided(name: str, first: str, second: str) -> None:
+    facts = made.INCIDENTS[name][0]()
+    for wanted in (first, second):
+        facts = next(case.snapshot for case in spoiled(facts, every_reason=False) if str(case) == wanted)
+    assert diagnose(facts).verdict is Verdict.UNDECIDED
+
+
 def test_every_reading_of_azure_is_spoiled() -> None:
     places = {case.where for name in NAMES for case in spoiled(made.INCIDENTS[name][0](), every_reason=False)}
     read = [entry.name for entry in fields(Azure)]

@@ -16,6 +16,7 @@ import yaml
 from headroom.cli import main
 from headroom.collect import azure_snapshot as azure_reading
 from headroom.collect import snapshot as reading
+from headroom.collect.azure_session import rehearsal_options
 from headroom.facts.aws import Aws, Interface, Subnet, Vpc
 from headroom.facts.document import dump, load
 from headroom.facts.kubernetes import CniDaemonSet, Kubernetes, Node, Pod
@@ -260,7 +261,7 @@ def test_the_options_of_aks_reach_its_reading(monkeypatch: pytest.MonkeyPatch) -
     assert "1 Azure calls (budget 12)" in run.err
     (given,) = asked
     assert (given["cluster"], given["subscription"], given["resource_group"]) == ("aks-prod", "s", "rg")
-    assert given["options"] == {"base_url": "https://arm", "credential_scopes": ["https://arm/.default"]}
+    assert given["options"] == rehearsal_options("https://arm")
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,27 @@ ANSWERS: dict[str, tuple[str, Any]] = {
             "status": {"trunkInterface": {"id": "eni-1", "branches": [{"id": "eni-2"}]}},
         },
     ),
+    "namespaces.json": ("Namespace", {"metadata": {"name": "d", "labels": {"team": "a"}}}),
+    "networkpolicies.json": (
+        "NetworkPolicy",
+        {
+            "metadata": {"name": "p", "namespace": "d"},
+            "spec": {
+                "podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["a"]}]},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [
+                    {
+                        "from": [
+                            {"namespaceSelector": {"matchLabels": {"team": "a"}}},
+                            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}},
+                        ],
+                        "ports": [{"protocol": "TCP", "port": 80, "endPort": 90}, {"port": "http"}],
+                    }
+                ],
+                "egress": [{}],
+            },
+        },
+    ),
     "jobs.json": (
         "Job",
         {

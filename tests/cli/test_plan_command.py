@@ -54,7 +54,7 @@ def test_it_writes_the_stack_file_the_policies_and_the_plan(facts: Path, tmp_pat
         "stacks/policy.prod-use1-emergency.json",
     ]
     headings = [line.split()[0] for line in result.output.splitlines() if line[:1].isalpha()]
-    assert headings == ["PLAN", "DIFF", "DECIDE", "NEXT", "NOT", "GO", "NOT", "WROTE"]
+    assert headings == ["PLAN", "NOT", "DIFF", "WROTE", "DECIDE", "NEXT", "NOT", "GO"], "what to do comes last"
     assert "+++ b/stacks/Pulumi.prod-use1-emergency.yaml" in result.output
 
 

@@ -127,7 +127,7 @@ def test_only_what_has_been_read_is_cleaned_up(readings: Readings) -> None:
 
 
 def test_side_by_side_keeps_the_order_and_works_at_once() -> None:
-    barrier = threading.Barrier(3, timeout=5)
+    barrier = threading.Barrier(3, timeout=60)
 
     def work(number: int) -> int:
         barrier.wait()  # passes only if three work at a time

@@ -90,7 +90,7 @@ def test_an_evidence_tells_all_that_is_known_of_it() -> None:
     )
     cause = Cause(root_cause=RootCause.SUBNET_EXHAUSTION, evidence=(evidence,))
     (told,) = runbook(Diagnosis(verdict=Verdict.FOUND, causes=(cause,)))["evidence"]
-    assert told["content"] == "AvailableIpAddressCount; 0 free; against one; at subnet-1; 3 times; now"
+    assert told["content"] == "AvailableIpAddressCount; 0 free; threshold: one; at subnet-1; 3 times; now"
 
 
 def test_every_cause_has_something_to_do_at_once_and_for_good() -> None:

@@ -125,6 +125,19 @@ def test_a_database_without_rules_refuses_everybody_but_redis_lets_everybody_in(
 
 
 @pytest.mark.parametrize("type_", DATABASES)
+def test_a_rule_that_is_added_never_takes_the_name_of_another(type_: str) -> None:
+    start, end, _ = DATABASES[type_]
+    mark = "_" if type_ == "Microsoft.Cache/redis" else "-"
+    names = [f"headroom-egress-{number}".replace("-", mark) for number in (1, 2, 3)]
+    (found,) = findings(parent(type_, {}, [child(f"one/{names[1].upper()}", **{start: OLD, end: OLD})]))
+    assert found.list.add is not None
+    addition = found.list.add([Span.parse("20.2.2.0/30"), Span.parse(NEW)])
+    assert [request.path.rpartition("/")[2] for request in addition.requests] == [names[0], names[2]]
+    assert addition.entries == (f"{names[0]}: 20.2.2.0/30", f"{names[2]}: {NEW}")
+    assert addition.requests[0].body == {"properties": {start: "20.2.2.0", end: "20.2.2.3"}}
+
+
+@pytest.mark.parametrize("type_", DATABASES)
 def test_a_database_whose_public_endpoint_is_off_asks_nobody_for_an_address(type_: str) -> None:
     start, end, _ = DATABASES[type_]
     off = {"publicNetworkAccess": "Disabled"}
@@ -201,6 +214,14 @@ INLINE: dict[str, tuple[Any, Any]] = {
         lambda *each: {"inboundIpRules": [{"ipMask": one, "action": "Allow"} for one in each]},
         {"inboundIpRules": []},
     ),
+    "Microsoft.EventGrid/domains": (
+        lambda *each: {"inboundIpRules": [{"ipMask": one, "action": "Allow"} for one in each]},
+        {"inboundIpRules": []},
+    ),
+    "Microsoft.SignalRService/webPubSub": (
+        lambda *each: {"networkACLs": {"ipRules": [{"value": one, "action": "Allow"} for one in each]}},
+        {"networkACLs": {}},
+    ),
     "Microsoft.Kusto/clusters": (lambda *each: {"allowedIpRangeList": list(each)}, {"allowedIpRangeList": []}),
     "Microsoft.SignalRService/signalR": (
         lambda *each: {"networkACLs": {"ipRules": [{"value": one, "action": "Allow"} for one in each]}},
@@ -260,6 +281,8 @@ def test_every_service_has_a_case_here() -> None:
         "Microsoft.ServiceBus/namespaces",
         "Microsoft.EventHub/namespaces",
         "Microsoft.Web/sites",
+        "Microsoft.Web/sites/slots",
+        "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies",
         NSG,
         "Microsoft.Network/frontDoorWebApplicationFirewallPolicies",
         "Microsoft.Network/ipGroups",
@@ -277,6 +300,17 @@ def test_storage_rules_do_nothing_for_callers_of_the_accounts_own_region() -> No
     assert verdicts(account, replace(CALLER, regions=frozenset({"westeurope"}))) == ["old_only"]
     assert verdicts(account, replace(CALLER, regions=frozenset({"eastus2", "westeurope"}))) == ["old_only"]
     assert verdicts(account) == ["old_only"]
+
+
+def test_a_private_endpoint_is_told_of_and_leaves_the_list_to_be_mended() -> None:
+    """Whether the clusters come through it is not known: the list is changed all the same."""
+    connection = {"properties": {"privateLinkServiceConnectionState": {"status": "Approved"}}}
+    properties = {**acl(OLD), "privateEndpointConnections": [connection]}
+    (found,) = findings(parent("Microsoft.KeyVault/vaults", properties))
+    assert found.verdict is Verdict.OLD_ONLY
+    assert "has a private endpoint" in found.list.note
+    (found,) = findings(parent("Microsoft.KeyVault/vaults", acl(OLD)))
+    assert found.list.note == ""
 
 
 def test_storage_takes_small_prefixes_as_single_addresses() -> None:
@@ -331,6 +365,12 @@ def test_a_namespace_is_judged_by_its_only_set_of_rules(type_: str) -> None:
 def site(main: list[Object], scm: list[Object] | None = None, **config: Any) -> Parent:
     read = {"ipSecurityRestrictions": main, "scmIpSecurityRestrictions": scm or [], **config}
     return parent("Microsoft.Web/sites", {}, [{"name": "web", "properties": read}])
+
+
+def test_a_slot_has_lists_of_its_own() -> None:
+    config = {"ipSecurityRestrictions": [restriction(f"{OLD}/32")], "scmIpSecurityRestrictionsUseMain": True}
+    of = parent("Microsoft.Web/sites/slots", {}, [{"name": "web", "properties": config}])
+    assert verdicts(of) == ["old_only"]
 
 
 def restriction(address: str, action: str = "Allow", priority: int = 100) -> Object:
@@ -451,6 +491,35 @@ def test_front_doors_firewall_lets_in_by_allowing_or_by_blocking_all_others(
             assert verdicts(parent(type_, request.body["properties"])) == ["both"]
 
 
+@pytest.mark.parametrize(
+    ("action", "negated", "address", "expected"),
+    [
+        ("Allow", False, OLD, ["old_only"]),
+        ("Block", True, OLD, ["old_only"]),
+        ("Block", False, NEW, ["old_only"]),
+        ("Block", False, "20.9.9.9", ["open"]),
+        ("Log", False, OLD, []),
+    ],
+)
+def test_an_application_gateways_firewall_is_judged_in_the_same_way(
+    action: str,
+    negated: bool,  # noqa: FBT001 - a case of the table
+    address: str,
+    expected: list[str],
+) -> None:
+    type_ = "Microsoft.Network/ApplicationGatewayWebApplicationFirewallPolicies"
+    condition = {
+        "matchVariables": [{"variableName": "RemoteAddr"}],
+        "operator": "IPMatch",
+        "negationConditon": negated,
+        "matchValues": [address],
+    }
+    rules = [{"name": "office", "action": action, "state": "Enabled", "matchConditions": [condition]}]
+    of = parent(type_, {"customRules": rules})
+    assert verdicts(of) == expected
+    assert verdicts(parent(type_, {"customRules": [{**rules[0], "state": "Disabled"}]})) == []
+
+
 def test_an_ip_group_is_a_list() -> None:
     of = parent("Microsoft.Network/ipGroups", {"ipAddresses": [OLD, "10.0.0.0/8"]}, tags={"team": "net"})
     (found,) = findings(of)
@@ -513,6 +582,7 @@ SPOILED: list[tuple[str, Object, list[Object] | None]] = [
     (NSG, {"securityRules": [{"name": "r"}]}, None),
     (NSG, {"securityRules": [rule("r", 100, OLD, destinationPortRange="x")]}, None),
     (AKS, {"apiServerAccessProfile": "no"}, None),
+    ("Microsoft.KeyVault/vaults", {**acl(OLD), "privateEndpointConnections": [5]}, None),
 ]
 
 

@@ -76,6 +76,10 @@ def test_what_was_not_read_clears_nothing_until_somebody_answers_for_its_type() 
     assert rules(record, accept=(SQL, "databricks")) == []
 
 
+def test_what_has_been_confirmed_since_may_still_be_answered_for() -> None:
+    assert rules(replace(CLEAR, kinds=("databricks",)), accept=("databricks",)) == []
+
+
 def test_a_type_that_nobody_looked_at_cannot_be_accepted() -> None:
     assert rules(CLEAR, accept=("Microsoft.Sql/server",)) == ["audit-accepts"]
 

@@ -141,7 +141,9 @@ def test_pods_that_were_replaced_count_only_if_nobody_waits(plan: Plan, before: 
     found = evaluate(plan, replace(after, kubernetes=replace(after.kubernetes, pods=pods)), waited_seconds=1)
     state = next(state for state in found if state.condition.check is Check.STUCK_PODS_RUNNING)
     assert state.state is State.WAITING
-    assert state.because == "1 pods have no address (0 of the 37 of then): shop/new-1."
+    assert state.because == "1 pod without an address, 0 of the 37 that the plan was made for: shop/new-1."
+    failures = next(state for state in found if state.condition.check is Check.NO_NEW_FAILURES)
+    assert failures.state is State.WAITING, "a pod that waits may fail again any moment: silence proves nothing"
 
 
 def logs_read(

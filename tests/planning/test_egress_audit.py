@@ -124,13 +124,10 @@ def test_two_rules_of_one_group_are_changed_by_one_command() -> None:
 def test_a_name_cannot_leave_its_comment_or_its_quotes() -> None:
     hostile = server("x", **{"old\nrm -rf /": OLD})
     hostile = replace(hostile, item={**hostile.item, "id": f"{ROOT}/{SQL}/x'; rm -rf /;\n'"})
-    text = script(audit(reading(sql=[hostile]), CALLER, inventory()))
-    commands = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert commands[0] == "set -eu"
-    assert all(
-        shlex.split(line)[:2] in (["az", "rest"], ["set", "-eu"]) for line in "\n".join(commands[:1]).splitlines()
-    )
-    assert "\nrm" not in text
+    words = shlex.split(script(audit(reading(sql=[hostile]), CALLER, inventory())), comments=True)
+    assert words[:5] == ["set", "-eu", "az", "rest", "--method"]
+    assert len(words) == 2 + 8
+    assert "rm" not in words
 
 
 def test_a_rule_that_has_more_than_the_old_address_stays() -> None:

@@ -64,7 +64,7 @@ def states(ec2: Any, vpc_id: str) -> dict[str, str]:
 
 
 def wait_for(ec2: Any, vpc_id: str, cidr: str, state: str) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while states(ec2, vpc_id).get(cidr) != state:
         assert time.monotonic() < deadline, f"{cidr} never became {state}: {states(ec2, vpc_id)}"
         time.sleep(0.02)

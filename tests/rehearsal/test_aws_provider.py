@@ -5,7 +5,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
@@ -128,7 +128,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 @pytest.fixture(scope="module")
 def port(aws: Endpoint) -> Iterator[int]:
     use_endpoint(aws.url)
-    server, port = serve(Provider(PACKAGE, patience=3))
+    server, port = serve(Provider(PACKAGE, patience=30))
     yield port
     server.stop(None).wait()
 
@@ -222,16 +222,24 @@ def kept_by(error: grpc.RpcError) -> provider_pb2.ErrorResourceInitFailed:
     return kept
 
 
+def until(done: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.02)
+
+
 def test_a_wait_ends_when_the_engine_cancels_and_what_exists_is_kept(aws: Endpoint, engine: Engine, vpc: str) -> None:
-    aws.change(association_seconds=30)
+    aws.change(association_seconds=300)
+    aws.forget_calls()
     inputs = {"vpcId": vpc, "cidrBlock": "100.64.0.0/16"}
     try:
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(engine.create, ASSOCIATION, inputs, timeout=20)
-            time.sleep(0.5)
+            waiting = pool.submit(engine.create, ASSOCIATION, inputs, timeout=200)
+            until(lambda: "AssociateVpcCidrBlock" in aws.calls(), "the association")
             engine.stub.Cancel(empty_pb2.Empty())
             with pytest.raises(grpc.RpcError) as cancelled:
-                waiting.result(5)
+                waiting.result(60)
     finally:
         aws.change(association_seconds=0.2)
 
@@ -265,15 +273,16 @@ def test_what_exists_is_kept_when_a_later_step_of_its_creation_fails(aws: Endpoi
 
 def test_no_call_is_made_for_an_engine_that_has_died(aws: Endpoint, port: int, vpc: str) -> None:
     dying = Engine(port, region="us-east-1")
-    aws.delay("CreateSubnet", 0.6)
+    aws.delay("CreateSubnet", 2)
     aws.forget_calls()
 
     started = threading.Thread(target=lambda: _swallow(dying, vpc))
     started.start()
-    time.sleep(0.3)
+    until(lambda: not aws.back_door("GET", "faults"), "the delay")
     dying.channel.close()
-    started.join(5)
-    time.sleep(0.6)
+    started.join(60)
+    until(lambda: "CreateSubnet" in aws.calls(), "the answer")
+    time.sleep(0.3)
 
     calls = aws.calls()
     assert calls.get("CreateSubnet") == 1, "what was under way takes effect"
@@ -327,7 +336,7 @@ def test_an_association_that_was_not_waited_for_is_finished_by_the_next_update(
     aws: Endpoint, engine: Engine, ec2: Any, vpc: str
 ) -> None:
     inputs = {"vpcId": vpc, "cidrBlock": "100.64.0.0/16"}
-    aws.change(association_seconds=1)
+    aws.change(association_seconds=2)
     try:
         with pytest.raises(grpc.RpcError) as late:
             engine.create(ASSOCIATION, inputs, timeout=0.2)

@@ -126,7 +126,7 @@ class Engine:
 @pytest.fixture(scope="module")
 def port(arm: Endpoint) -> Iterator[int]:
     use_endpoint(arm.url, arm.certificate)
-    server, port = serve(Provider(PACKAGE, patience=5))
+    server, port = serve(Provider(PACKAGE, patience=30))
     yield port
     server.stop(None).wait()
 

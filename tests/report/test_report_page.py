@@ -100,7 +100,7 @@ def test_evidence_impact_history_readings_and_plan_are_all_there(page: Outline) 
     for words in (
         "InsufficientFreeAddressesInSubnet: EC2 refused",
         "aws-node on 14 nodes · 412 times · 20:51 to 21:13 · source: amazon-vpc-cni-k8s",
-        "(against 30 at once)",
+        "(threshold: 30 at once)",
         "eni_limit: every node has a free slot",
         "shop/checkout-api",
         "0 of 12 ready",

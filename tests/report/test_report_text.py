@@ -68,7 +68,7 @@ def test_plain_text_is_one_fact_a_line_each_with_its_kind(diagnosis: Diagnosis) 
     for line in (
         "cluster: prod-use1, facts of 2026-03-03T21:14:00Z",
         "cause: subnet_exhaustion (proven): 37 pods wait on 14 nodes whose 2 subnets have no free address.",
-        "evidence: subnet_exhaustion: AvailableIpAddressCount: 0 free of 1,019 (against 30 at once) [subnet-0a1]",
+        "evidence: subnet_exhaustion: AvailableIpAddressCount: 0 free of 1,019 (threshold: 30 at once) [subnet-0a1]",
         "not-it: eni_limit: every node has a free slot",
         "hit: 37 pods without an address, 5 Services",
         "restore: 6 Deployment shop/mailer 3 of 6 ready, 3 stuck: behind no Service",

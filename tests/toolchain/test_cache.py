@@ -78,10 +78,10 @@ def test_of_two_set_ups_one_builds_and_the_other_waits_for_it(tmp_path: Path) ->
     for process in both:
         process.start()
     for process in both:
-        process.join(20)
+        process.join(120)
 
     assert [process.exitcode for process in both] == [0, 0]
-    builder = made.get(timeout=5)
+    builder = made.get(timeout=60)
     assert made.empty(), "only one of the two built"
     assert (entry / "etcd").read_text() == str(builder)
 
@@ -103,7 +103,7 @@ def test_waiting_for_another_set_up_is_announced(tmp_path: Path, progress: Progr
         assert other.stderr
         announced = other.stderr.readline()
         assert other.poll() is None, "it waits"
-    output, _ = other.communicate(timeout=10)
+    output, _ = other.communicate(timeout=60)
 
     assert announced == "  … waiting: another set-up is busy with etcd\n"
     assert output == "got it\n"

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -26,9 +27,13 @@ def test_a_warm_set_up_is_nothing_but_a_look(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(setup, "MANIFEST", manifest)
     monkeypatch.setattr(environment, "present", environment.wanted)
 
-    started = time.monotonic()
-    assert setup.is_current()
-    assert time.monotonic() - started < 0.5
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a look starts no process and asks no host")
+
+    with monkeypatch.context() as looking:
+        looking.setattr(subprocess, "Popen", refuse)
+        looking.setattr(socket, "socket", refuse)
+        assert setup.is_current()
     program.unlink()
     assert not setup.is_current(), "a cache that was emptied is noticed"
 
@@ -195,7 +200,9 @@ def test_the_engine_that_was_set_up_runs_a_program(tmp_path: Path) -> None:
 
     assert engine("stack", "init", "test").returncode == 0
     program.write_text("import pulumi\npulumi.export('greeting', pulumi.get_stack())\nprint('from the program')\n")
+    started = time.monotonic()
     right = engine("up", "--yes", "--skip-preview")
+    seconds = time.monotonic() - started
     assert right.returncode == 0, right.stdout
     assert 'greeting: "test"' in right.stdout
     assert "from the program" in right.stdout
@@ -207,4 +214,4 @@ def test_the_engine_that_was_set_up_runs_a_program(tmp_path: Path) -> None:
     assert wrong.returncode != 0
     assert "RuntimeError: the program is broken" in wrong.stdout
     assert "exited with code" not in wrong.stdout, "the executor has told the error already"
-    assert time.monotonic() - started < 4, "a failed preview does not linger"
+    assert time.monotonic() - started < seconds + 4, "a failed preview does not linger"

@@ -2,7 +2,7 @@
 
 from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.diagnosis.cluster import Cluster, Growth
-from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, free_addresses, said
+from headroom.diagnosis.finding import SUBNET_FREE, Finding, cause, counted, free_addresses, said
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
 from headroom.facts.values import known
@@ -100,7 +100,8 @@ def _seen(reading: Reading, cluster: Cluster) -> Finding | None:
                 seen=seen,
                 nodes=nodes,
                 subnets=subnets,
-                summary=f"{len(nodes)} nodes need a prefix, and their subnets have free addresses but no whole /28.",
+                summary=f"{counted(len(nodes), 'node')} without a free prefix: their subnets have free addresses but no "
+                "whole /28.",
             ),
         )
     )

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from headroom.diagnosis.finding import Finding, cause, said
+from headroom.diagnosis.cluster import Growth
+from headroom.diagnosis.finding import Finding, cause, counted, said
 from headroom.diagnosis.reading import Reading, counters
 from headroom.diagnosis.verdict import Detail, Evidence, RootCause
 
@@ -26,13 +27,14 @@ def judge(reading: Reading) -> Finding:
     seen: tuple[Evidence, ...] = ()
     cluster = reading.cluster
     if cluster is not None:
-        # Counters never go down: they speak only of nodes where something is wrong now.
-        failing = {state.node.name for state in cluster.stuck_nodes}
+        # Counters never go down: they speak only of nodes where something is wrong now that nothing else explains.
+        open_growths = (Growth.ROOM, Growth.UNKNOWN)
+        failing = {state.node.name for state in cluster.stuck_nodes if state.growth in open_growths}
         seen = tuple(
             Evidence(
                 what="awscni_aws_api_error_count",
                 where=node,
-                value=f"{count:,} calls of ipamd denied",
+                value=f"{counted(count, 'call')} of ipamd denied",
                 count=count,
                 source="amazon-vpc-cni-k8s, metrics",
             )

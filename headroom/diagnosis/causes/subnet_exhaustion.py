@@ -32,7 +32,13 @@ def judge(reading: Reading) -> Finding:
 
 
 def _seen(reading: Reading, cluster: Cluster) -> Finding:
-    nodes = tuple(state for state in cluster.stuck_nodes if state.growth is Growth.SUBNET)
+    nodes = tuple(
+        state
+        for state in cluster.stuck_nodes
+        if state.growth is Growth.SUBNET
+        # A node at its limit in a full subnet has two causes: a higher limit alone would not help it.
+        or (state.growth is Growth.LIMIT and state.subnets_short and not state.spare)
+    )
     if nodes:
         subnets = sorted({subnet for state in nodes for subnet in state.subnets})
         return Finding(
@@ -50,20 +56,23 @@ def _seen(reading: Reading, cluster: Cluster) -> Finding:
         )
     unknown = [state for state in cluster.stuck_nodes if state.growth is Growth.UNKNOWN]
     if cluster.stuck_nodes and not unknown:
-        return Finding(
-            ruled_out=(
-                RuledOut(
-                    cause=RootCause.SUBNET_EXHAUSTION,
-                    by="every node with stuck pods could still get addresses of its subnets"
-                    if all(state.growth is Growth.ROOM for state in cluster.stuck_nodes)
-                    else "the subnets of the nodes with stuck pods are not what stops them",
-                ),
-            )
-        )
+        if any(state.growth is Growth.LIMIT and state.subnets_short is None for state in cluster.stuck_nodes):
+            return Finding(needed=(SUBNET_FREE,))
+        return Finding(ruled_out=(RuledOut(cause=RootCause.SUBNET_EXHAUSTION, by=_not_short(cluster)),))
     found = _written(reading)
     if cluster.stuck and not found.causes and not cluster.subnets_known:
         return Finding(needed=(SUBNET_FREE, *found.needed))
     return found if cluster.stuck or cluster.unscheduled else Finding()
+
+
+def _not_short(cluster: Cluster) -> str:
+    """Which reading says that the subnets of the nodes with stuck pods are not exhausted."""
+    growths = {state.growth for state in cluster.stuck_nodes}
+    if growths == {Growth.ROOM}:
+        return "every node with stuck pods could still get addresses of its subnets"
+    if Growth.FRAGMENTED in growths:
+        return "the subnets have free addresses, only no whole /28 of them"
+    return "the subnets of the nodes with stuck pods have free addresses"
 
 
 def _free(cluster: Cluster, subnet_id: str, nodes: tuple[NodeState, ...]) -> Evidence:

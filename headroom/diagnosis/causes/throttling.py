@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from headroom.diagnosis.cluster import NodeState
-from headroom.diagnosis.finding import Finding, cause, said
+from headroom.diagnosis.cluster import Growth, NodeState
+from headroom.diagnosis.finding import Finding, cause, counted, said
 from headroom.diagnosis.reading import Reading, counters
 from headroom.diagnosis.verdict import Detail, Evidence, RootCause
 
@@ -23,14 +23,19 @@ def judge(reading: Reading) -> Finding:
     seen: tuple[Evidence, ...] = ()
     nodes = tuple[NodeState, ...]()
     if cluster is not None:
-        counted = counters(reading.snapshot, ERROR_CODES)
-        nodes = tuple(state for state in cluster.stuck_nodes if state.node.name in counted)
+        refused = counters(reading.snapshot, ERROR_CODES)
+        # Counters never go down: a node that its own limit stops was throttled whenever it was, and is not hindered.
+        nodes = tuple(
+            state
+            for state in cluster.stuck_nodes
+            if state.node.name in refused and (state.growth is not Growth.LIMIT or state.subnets_short)
+        )
         seen = tuple(
             Evidence(
                 what="awscni_aws_api_error_count",
                 where=state.node.name,
-                value=f"{counted[state.node.name]:,} calls of ipamd throttled",
-                count=counted[state.node.name],
+                value=f"{counted(refused[state.node.name], 'call')} of ipamd throttled",
+                count=refused[state.node.name],
                 source="amazon-vpc-cni-k8s, metrics",
             )
             for state in nodes

@@ -243,7 +243,7 @@ class Application:
             )
             return Answer(201 if new else 200, self._shown(record), self._operation_headers(request, operation))
         if request.method == "PATCH":
-            return Answer(200, self._shown(changes.patch_tags(world, self._kinds, path, request.json())))
+            return Answer(200, self._shown(changes.patch(world, self._kinds, path, request.json())))
         if request.method == "DELETE":
             operation, found = changes.delete(world, self._kinds, path, if_match=request.if_match, later=request.later)
             if operation is None:

@@ -5,7 +5,7 @@ from typing import Any
 from headroom.rehearsal.arm import activity
 from headroom.rehearsal.arm.errors import ArmError
 from headroom.rehearsal.arm.ids import GROUP_TYPE, Path
-from headroom.rehearsal.arm.kinds import Kind, not_simulated
+from headroom.rehearsal.arm.kinds import Kind, Plain, not_simulated
 from headroom.rehearsal.arm.world import Body, Operation, Record, World, bare, copied
 
 Kinds = dict[str, Kind]
@@ -157,19 +157,34 @@ def _put_inline(  # noqa: PLR0913, PLR0917  # a parent, and what it says of its 
             old.version += 1
 
 
-def patch_tags(world: World, kinds: Kinds, path: Path, body: Body) -> Record:
-    """Replaces the tags of a resource, which is all that this PATCH does (UpdateTags of the network API).
+def patch(world: World, kinds: Kinds, path: Path, body: Body) -> Record:
+    """Changes what a PATCH names: of types of the network API the tags alone (UpdateTags), of those that are only kept
+    whatever it names, lists as a whole (Azure REST API, Vaults - Update).
 
     Raises:
-        ArmError: There is no such resource.
+        ArmError: There is no such resource, or its type takes a PATCH of its tags only.
     """
-    kind_of(kinds, path)
+    kind = kind_of(kinds, path)
     record = world.find(path.text)
     if record is None:
         raise missing(world, path)
-    record.body["tags"] = dict(body.get("tags") or {})
+    if isinstance(kind, Plain):
+        record.body = _merged(record.body, body)
+    elif set(body) - {"tags"}:
+        raise ArmError(400, "InvalidRequestContent", NO_BODY)
+    else:
+        record.body["tags"] = dict(body.get("tags") or {})
     record.version += 1
     return record
+
+
+def _merged(old: Body, new: Body) -> Body:
+    both = {key: _merged(old[key], new[key]) for key in old.keys() & new.keys() if _are_objects(old[key], new[key])}
+    return {**old, **new, **both}
+
+
+def _are_objects(one: Any, other: Any) -> bool:
+    return isinstance(one, dict) and isinstance(other, dict)
 
 
 def delete(

@@ -240,7 +240,7 @@ def find_out(expected: Expected, world: World, narrator: Narrator, running: Clus
     )
     for line in told(diagnosis):
         narrator.say(line)
-    _judge(expected, diagnosis)
+    judge(expected, diagnosis)
     return played
 
 
@@ -261,7 +261,12 @@ def told(diagnosis: Diagnosis) -> Iterable[str]:
         yield f"NEEDED  {needed.reading}: decides {needed.decides}"
 
 
-def _judge(expected: Expected, diagnosis: Diagnosis) -> None:
+def judge(expected: Expected, diagnosis: Diagnosis) -> None:
+    """Compares a diagnosis with what it must come to.
+
+    Raises:
+        RehearsalFailedError: It is another one.
+    """
     found = {(cause.root_cause, cause.detail) for cause in diagnosis.causes}
     missing = [cause for cause in expected.causes if cause not in found]
     claimed = found - {*expected.causes, *expected.also}

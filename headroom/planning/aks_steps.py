@@ -1,0 +1,472 @@
+"""What a person does for an AKS cluster, in order: relief, new pools, the way in place, the way beside it."""
+
+from collections.abc import Iterator, Sequence
+from shlex import quote
+from typing import Final
+
+from headroom.addresses.blocks import listed
+from headroom.capacity.overlay import KUBENET_MAXIMUM_NODES
+from headroom.diagnosis.mitigation import AZURE, MITIGATIONS
+from headroom.diagnosis.verdict import Cause, Detail, Diagnosis
+from headroom.facts.azure import resource_name
+from headroom.facts.kubernetes import CronJob
+from headroom.facts.values import Unknown, items, known, known_or
+from headroom.planning.aks_blue_green import FILL_IN, Design
+from headroom.planning.aks_eligibility import POLICY_GAP, Answer, Condition
+from headroom.planning.aks_network import MANAGED_NAT, NeededRule
+from headroom.planning.aks_options import AksWeighed
+from headroom.planning.aks_pools import pool_steps
+from headroom.planning.aks_situation import AksSituation
+from headroom.planning.audit_record import file_name as record_name
+from headroom.planning.front_door import DEFAULT_STEPS, WHOLE
+from headroom.planning.gate_history import file_name as history_name
+from headroom.planning.overlay_cluster import IN_PLACE
+from headroom.planning.plan import PlannedFile, Step
+from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS
+
+_CURED: Final = frozenset(
+    {
+        Detail.HOST_LOCAL_LEAK,
+        Detail.MAX_PODS,
+        Detail.OVERLAY_NODE_BLOCK,
+        Detail.NODE_SUBNET_FULL,
+        Detail.POD_SUBNET_EXHAUSTED,
+        Detail.POD_CIDR_EXHAUSTED,
+        Detail.ROUTE_LIMIT,
+    }
+)
+"""Causes for which an option, and with it its steps, is weighed."""
+_LATER: Final = ("dataplane", "pod-cidr", "pod-cidr-full", "pod-cidr-in-vnet", "network-policy")
+"""Rules whose first step is one of the order of operations, or the choice of the range."""
+
+
+def relief_steps(situation: AksSituation, weighed: AksWeighed, diagnosis: Diagnosis) -> Iterator[Step]:
+    """What helps now, by hand, and can be taken back."""
+    for relief in weighed.reliefs:
+        caveat = f" {relief.caveat}" if relief.caveat.startswith("Allow-lists") else ""
+        yield Step(
+            what=f"Now, by hand: {relief.what}{caveat}", command=relief.command, takes="minutes", undo=relief.undo
+        )
+    leaked = [
+        node for cause in diagnosis.causes if cause.detail is Detail.HOST_LOCAL_LEAK for node in cause.scope.nodes
+    ]
+    if leaked and any(relief.command.startswith("kubectl cordon") for relief in weighed.reliefs):
+        yield _replaced(situation, leaked)
+    if weighed.without_route:
+        nodes = " ".join(map(quote, weighed.without_route))
+        yield Step(
+            what=f"Now, by hand: cordon the {len(weighed.without_route)} nodes that have no route, and scale the pool "
+            f"back to {KUBENET_MAXIMUM_NODES} nodes in all, so that nothing waits on them",
+            command=f"kubectl cordon {nodes}",
+            takes="seconds",
+            undo=f"kubectl uncordon {nodes}",
+        )
+    for cause in diagnosis.causes:
+        if cause.made_by is None and cause.detail not in _CURED and not weighed.keeps("nat-gateway"):
+            yield _by_hand(cause)
+
+
+def _by_hand(cause: Cause) -> Step:
+    name = cause.detail or cause.root_cause
+    return Step(what=AZURE.get(name, MITIGATIONS[name]).immediate.removeprefix("Operator: "), takes="minutes")
+
+
+def _replaced(situation: AksSituation, leaked: Sequence[str]) -> Step:
+    """A drained node's files go with its machine; what is left would fill the range again."""
+    pools = {
+        pool.name: pool
+        for node in leaked
+        if node in situation.aks.nodes and (pool := situation.aks.pool_of(situation.aks.nodes[node])) is not None
+    }
+    [pool] = pools.values() if len(pools) == 1 else [None]
+    where = f"{situation.of_pools} --name {quote(pool.name)}" if pool is not None else ""
+    count = known(pool.count) if pool is not None else None
+    return Step(
+        what="Once it is drained, delete its machine, and with it the reservations; then the same with the next, one "
+        f"at a time: {listed(leaked)}",
+        command=f"az aks nodepool delete-machines {where} --machine-names {quote(leaked[0])}" if where else "",
+        takes="minutes a node",
+        touches="the pods of that node, and the pool's count: one less each time",
+        undo=f"az aks nodepool scale {where} --node-count {count}" if where and count else "",
+    )
+
+
+def change_steps(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
+    """New pools, a larger pod range, and the moves of the outbound type."""
+    for pool in weighed.pools:
+        yield from pool_steps(situation, pool)
+    if weighed.grown is not None:
+        yield _ignored("podCidr")
+        yield Step(
+            what=f"Grow the pod range to {weighed.grown}. That it succeeded does not say that every node has it: "
+            "`headroom verify` looks at each NodeNetworkConfig",
+            command=f"az aks update {situation.where} --pod-cidr {weighed.grown}",
+            takes="minutes",
+            touches="nothing that runs; it never shrinks again",
+        )
+        yield _refreshed()
+
+
+# The way in place.
+
+
+def in_place_steps(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
+    """The order of operations: nothing before it is possible, nothing left behind, and Pulumi never in between."""
+    found = weighed.eligibility
+    if found is None or not weighed.in_place:
+        return
+    nodes, pods = situation.nodes, sum(situation.aks.addressed_on(node) for node in situation.aks.nodes)
+    yield _ignored(*IN_PLACE)
+    for condition in found.of(Answer.FIRST):
+        if condition.rule not in _LATER:
+            yield from _first(situation, condition)
+    engine = situation.policy
+    gap = engine not in ("", "none")
+    if gap:
+        needs = [
+            each for each in found.of(Answer.FIRST) if each.rule == "network-policy" and "Upgrade" in each.next_step
+        ]
+        for each in needs:
+            yield Step(
+                what=f"{each.because} Upgrade Kubernetes first", command=_upgrade(situation, "1.30"), takes="hours"
+            )
+        yield Step(
+            what=f"Take the network policy engine {engine} out. {POLICY_GAP}",
+            command=f"az aks update {situation.where} --network-policy none",
+            takes="minutes; nodes are reimaged",
+            touches="every network policy: none is enforced until the engine is back",
+            undo=f"az aks update {situation.where} --network-policy {quote(engine)}",
+        )
+    tables = {table for subnet in situation.node_subnets if (table := known(subnet.route_table_id))}
+    if tables and known(situation.network.network_plugin) == "kubenet":
+        names = listed(sorted(map(resource_name, tables)))
+        yield Step(
+            what=f"See what else {names} routes: the update takes the pod routes, and a table that AKS manages with "
+            "all that is in it",
+            command=f"az network route-table show --ids {' '.join(map(quote, sorted(tables)))}",
+            takes="seconds",
+        )
+    if not isinstance(weighed.rules, Unknown):
+        yield from map(_rule_step, weighed.rules)
+    cidr = f" --pod-cidr {weighed.in_place_cidr}" if weighed.in_place_cidr is not None else ""
+    yield Step(
+        what=f"Update the cluster. {' '.join(found.consequences[:2])}",
+        command=f"az aks update {situation.where} --network-plugin azure --network-plugin-mode overlay{cidr}",
+        takes="an hour and more: every node is reimaged",
+        touches=f"all {nodes:,} nodes and {pods:,} pods at once; every pod starts anew with another address",
+    )
+    yield _refreshed()
+    if gap:
+        yield Step(
+            what=f"Put the network policy engine {engine} back: from here on policies are enforced again",
+            command=f"az aks update {situation.where} --network-policy {quote(engine)}",
+            takes="minutes; nodes are reimaged",
+        )
+        yield _refreshed()
+
+
+def _ignored(*fields: str) -> Step:
+    told = ", ".join(f'"networkProfile.{name}"' for name in fields)
+    return Step(
+        what="In the Pulumi program that owns the cluster, first: protect=True and "
+        f"ignore_changes=[{told}]. Without them the provider deletes the cluster and makes it anew "
+        "(pulumi-azure-native #4756)",
+        command="pulumi up",
+        takes="seconds",
+        touches="nothing in Azure",
+    )
+
+
+def _refreshed() -> Step:
+    return Step(
+        what="Let Pulumi see it, and see that it plans nothing",
+        command="pulumi refresh --yes && pulumi preview --expect-no-changes",
+        takes="a minute",
+        touches="Pulumi's state alone",
+    )
+
+
+def _upgrade(situation: AksSituation, version: str) -> str:
+    return f"az aks upgrade {situation.where} --kubernetes-version {version}"
+
+
+def _first(situation: AksSituation, condition: Condition) -> Iterator[Step]:
+    """What a rule asks for before the update."""
+    if condition.rule == "version":
+        yield Step(what=condition.because + " Upgrade it first", command=_upgrade(situation, "1.27"), takes="hours")
+    elif condition.rule == "identity":
+        which = f"--resource-group {quote(situation.group)} --name {quote(f'id-{situation.cluster}')}"
+        yield Step(
+            what=f"{condition.because} Make one",
+            command=f"az identity create {which}",
+            takes="seconds",
+            undo=f"az identity delete {which}",
+        )
+        for subnet in situation.node_subnets:
+            yield Step(
+                what=f"Give it Network Contributor on {subnet.name}, and wait until the role counts",
+                command="az role assignment create --role 'Network Contributor' --assignee-principal-type "
+                f'ServicePrincipal --assignee-object-id "$(az identity show {which} --query principalId --output tsv)" '
+                f"--scope {quote(subnet.subnet_id)}",
+                takes="up to an hour",
+            )
+        yield Step(
+            what="Give the cluster that identity",
+            command=f"az aks update {situation.where} --enable-managed-identity --assign-identity "
+            f'"$(az identity show {which} --query id --output tsv)"',
+            takes="minutes",
+            touches="the control plane; nodes take it at their next upgrade",
+        )
+    else:
+        yield Step(what=f"{condition.because} {condition.next_step}".rstrip("."), takes="minutes")
+
+
+# The way beside it.
+
+
+def egress_steps(situation: AksSituation, stack: str, *, imports: bool) -> Iterator[Step]:
+    """Addresses first, then the audit, then the attachment.
+
+    Args:
+        situation: The cluster.
+        stack: The stack of the way out.
+        imports: Whether it puts the gateway on a subnet that exists.
+    """
+    name = quote(stack)
+    yield Step(
+        what="Make the static address and the NAT gateway; nothing moves",
+        command=f"pulumi stack select --create {name} && pulumi preview --policy-pack policies && pulumi up "
+        "--policy-pack policies",
+        takes="a minute",
+        touches="nothing that runs",
+    )
+    old = old_addresses(situation)
+    given = "".join(f" --old {address}" for address in old)
+    yield Step(
+        what="See who allow-lists the old address, and put the new one beside it everywhere"
+        + ("" if old else " (the old one was not read: add --old)"),
+        command=f'headroom audit-egress{given} --new "$(pulumi stack output addresses --stack {name} --json | tr -d '
+        f"'[]\\\" ')\" --record stacks/{record_name(stack)}",
+        takes="minutes; the changes take as long as their owners do",
+        touches="nothing: it reads",
+    )
+    if imports:
+        yield Step(
+            what="Take the subnet into the stack with everything that it has",
+            command=f"pulumi import --stack {name} --file stacks/import.{stack}.json --generate-code=false",
+            takes="seconds",
+        )
+        yield Step(
+            what="Attach it: headroom:attach: true, with the audit's record in the same pull request. From then on the "
+            "cluster is seen with the new address, and open connections may break",
+            command=f"pulumi config set headroom:attach true --stack {name} && pulumi up --stack {name} --policy-pack "
+            "policies",
+            takes="a minute",
+            touches="every outbound connection of the cluster",
+            undo=" && ".join(
+                f"az network vnet subnet update --ids {quote(each.subnet_id)} --remove natGateway"
+                for each in situation.node_subnets
+            ),
+        )
+    else:
+        yield Step(
+            what="Let the audit be the gate: headroom:attach: true is refused until every list has the new address",
+            command=f"pulumi config set headroom:attach true --stack {name} && pulumi up --stack {name} --policy-pack "
+            "policies",
+            takes="seconds",
+        )
+
+
+def old_addresses(situation: AksSituation) -> tuple[str, ...]:
+    """The addresses that the cluster is seen with; empty: not read."""
+    balancer, nat = known(situation.network.load_balancer), known(situation.network.nat_gateway)
+    ids = [*(items(balancer.effective_outbound_ip_ids) if balancer else ())]
+    ids += items(nat.effective_outbound_ip_ids) if nat else ()
+    for gateway in items(situation.azure.nat_gateways):
+        ids += items(gateway.public_ip_ids)
+    by_id = {each.address_id.lower(): known(each.address) for each in items(situation.azure.public_addresses)}
+    return tuple(sorted({text for each in ids if (text := by_id.get(each.lower()))}))
+
+
+def outbound_steps(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
+    """The move of the outbound type, after the gateway is attached."""
+    if not weighed.outbound:
+        return
+    yield _ignored("outboundType")
+    first = " Before it, put the new address into authorizedIPRanges" if authorized(situation) else ""
+    managed = weighed.outbound == MANAGED_NAT
+    yield Step(
+        what=f"Move the outbound type to {weighed.outbound}."
+        + (" The cluster is seen with another address from then on: audit the allow-lists first." if managed else "")
+        + first,
+        command=f"az aks update {situation.where} --outbound-type {weighed.outbound}",
+        takes="minutes",
+        touches="open outbound connections",
+        undo=f"az aks update {situation.where} --outbound-type {quote(known_or(situation.network.outbound_type, ''))}"
+        if not managed
+        else "",
+    )
+    yield _refreshed()
+
+
+def authorized(situation: AksSituation) -> bool:
+    """Whether the API server may be reached from listed ranges alone."""
+    return bool(situation.managed is not None and items(situation.managed.authorized_ranges))
+
+
+def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
+    """The new cluster, its proof, the shift, the end of the old one: each waits for what comes before it."""
+    if made.egress_stack:
+        yield from egress_steps(situation, made.egress_stack, imports=False)
+    yield from map(_rule_step, made.rules)
+    overlay, shift = quote(made.overlay_stack), quote(made.traffic_stack)
+    if authorized(situation):
+        yield Step(
+            what=f"Put the new address first into authorizedRanges of stacks/Pulumi.{made.overlay_stack}.yaml: without "
+            "it nodes do not reach their API server",
+            command=f"pulumi stack output addresses --stack {quote(made.egress_stack)}" if made.egress_stack else "",
+            takes="a minute",
+        )
+    yield Step(
+        what=f"Make {made.cluster} in its own subnet {made.node_subnet}",
+        command=f"pulumi stack select --create {overlay} && pulumi up --policy-pack policies --policy-pack-config "
+        f"stacks/policy.{made.overlay_stack}.json",
+        takes="a quarter of an hour; the role on the subnet may take an hour until it counts",
+        touches="nothing that runs",
+    )
+    yield Step(
+        what="See that it is what it should be",
+        command=f"headroom verify {situation.reached_by} --cluster {quote(made.cluster)} --plan "
+        f"stacks/verify.{made.overlay_stack}.json",
+        takes="minutes",
+    )
+    yield Step(
+        what=f"Deploy the workloads to {made.cluster} as well, with every CronJob suspended and every leader-elected "
+        "consumer at zero there. Volumes and Secrets do not move; federated credentials need the new OIDC issuer",
+        command=f"az aks show --resource-group {quote(situation.group)} --name {quote(made.cluster)} --query "
+        "oidcIssuerProfile.issuerUrl --output tsv",
+        takes="hours",
+        touches="nothing that runs",
+    )
+    yield _one_side(situation, made, suspend=True)
+    yield Step(
+        what="Try every NetworkPolicy there: what it allows, and above all what it denies",
+        takes="minutes",
+        touches=f"{made.cluster} alone",
+    )
+    yield Step(
+        what=f"Fill in what no reading knows (`grep -n {FILL_IN} stacks/*{made.traffic_stack}*`), then take the origin "
+        "group and the old origin into the stack as they are",
+        command=f"pulumi stack select --create {shift} && pulumi import --stack {shift} --file "
+        f"stacks/import.{made.traffic_stack}.json --generate-code=false && pulumi up --stack {shift} --policy-pack "
+        "policies",
+        takes="a minute",
+        touches="the origin group's settings; the new origin is made, disabled",
+    )
+    for step in DEFAULT_STEPS:
+        if step == WHOLE:
+            yield _one_side(situation, made, suspend=False)
+        yield _shift(made, step)
+    yield Step(
+        what=f"Wait {ROLLBACK_WINDOW_DAYS} days, in which the old cluster stays whole; then retire it, its route table "
+        "detached first: copy stacks/Pulumi.example-aks-retire.yaml",
+        takes=f"{ROLLBACK_WINDOW_DAYS} days",
+        touches="the old cluster, and only if the gate's history is clean",
+    )
+
+
+def _shift(made: Design, step: int) -> Step:
+    stack = quote(made.traffic_stack)
+    return Step(
+        what=f"{step} % to {made.cluster}, in a pull request of its own; the gate waits until traffic is split so, "
+        f"soaks and compares. Its record ({history_name(made.traffic_stack)}) opens the next step",
+        command=f"pulumi config set headroom:step {step} --stack {stack} && pulumi up --stack {stack} --policy-pack "
+        f"policies && headroom gate stacks/Pulumi.{made.traffic_stack}.yaml",
+        takes="up to 45 minutes until edges have it, and 45 of soak",
+        touches="the requests",
+        undo=f"pulumi config set headroom:step 0 --stack {stack} && pulumi up --stack {stack}",
+    )
+
+
+def _rule_step(rule: NeededRule) -> Step:
+    parts = rule.group_id.split("/")
+    group = parts[4] if len(parts) > 4 else ""  # noqa: PLR2004 - /subscriptions/S/resourceGroups/G/…
+    what = (
+        f"Allow {rule.source} to {rule.destination} ({rule.direction.lower()}) in the security group {rule.group}, "
+        f"before {rule.denied_by}: pods of an overlay are not encapsulated"
+    )
+    if rule.priority is None:
+        return Step(what=f"{what}. No priority is free before it: move {rule.denied_by} down first", takes="minutes")
+    where = f"--resource-group {quote(group)} --nsg-name {quote(rule.group)} --name {quote(rule.name)}"
+    return Step(
+        what=what,
+        command=f"az network nsg rule create {where} --priority {rule.priority} --direction {rule.direction} --access "
+        f"Allow --protocol '*' --source-address-prefixes {rule.source} --source-port-ranges '*' "
+        f"--destination-address-prefixes {rule.destination} --destination-port-ranges '*'",
+        takes="seconds",
+        touches="what the rule allows",
+        undo=f"az network nsg rule delete {where}",
+    )
+
+
+# What runs on one side only.
+
+
+def one_side_path(situation: AksSituation) -> str:
+    """Where the list of what runs on one side only is kept, relative to the checkout."""
+    return f"stacks/one-side.{situation.cluster}.txt"
+
+
+def one_side_file(situation: AksSituation) -> PlannedFile:
+    """CronJobs that would run twice if both clusters ran them; leader-elected consumers are asked for."""
+    jobs = situation.aks.kubernetes.cron_jobs
+    lines = [
+        "# What must run in one of the two clusters only: weights of Front Door do not split it.",
+        "# namespace name schedule policy; suspended ones are listed and stay so.",
+    ]
+    if isinstance(jobs, Unknown):
+        lines.append(f"# CronJobs were not read ({jobs}): kubectl get cronjobs --all-namespaces")
+    lines += [_line(job) for job in sorted(items(jobs), key=lambda job: (job.namespace, job.name))]
+    lines.append("# Leases were not read; they name leader-elected consumers: kubectl get leases --all-namespaces")
+    return PlannedFile(
+        path=one_side_path(situation),
+        text="\n".join(lines) + "\n",
+        purpose="CronJobs that must not run twice: read it, and add consumers that elect a leader",
+    )
+
+
+def _line(job: CronJob) -> str:
+    text = f"{job.namespace} {job.name} {' '.join(job.schedule.split())} {job.concurrency_policy}"
+    text = "".join(mark if mark.isprintable() else " " for mark in text)
+    return f"# suspended: {text}" if job.suspended else text
+
+
+def _one_side(situation: AksSituation, made: Design, *, suspend: bool) -> Step:
+    jobs = situation.aks.kubernetes.cron_jobs
+    path = quote(one_side_path(situation))
+    running = [job for job in items(jobs) if not job.suspended]
+    told = f"{len(running):,} CronJobs run" if isinstance(jobs, tuple) else "which CronJobs run was not read"
+
+    def patch(context: str, value: str) -> str:
+        patched = quote(f'{{"spec": {{"suspend": {value}}}}}')
+        return (
+            f"grep -v '^#' {path} | while read -r namespace name rest; do kubectl --context {quote(context)} "
+            f'--namespace "$namespace" patch cronjob "$name" --patch {patched}; done'
+        )
+
+    if suspend:
+        return Step(
+            what=f"Suspend in {made.cluster} what must run on one side only: {told} in {situation.cluster} "
+            f"({one_side_path(situation)}); Leases were not read, so look for leader-elected consumers too",
+            command=f"kubectl get leases --all-namespaces; {patch(made.cluster, 'true')}",
+            takes="a minute",
+            touches=f"{made.cluster} alone",
+        )
+    return Step(
+        what="Before all traffic moves, hand over what runs on one side only: suspend it in the old cluster, let its "
+        "last run end, then start it in the new one. It is seen with the new address from then on",
+        command=f"{patch(situation.cluster, 'true')} && {patch(made.cluster, 'false')}",
+        takes="minutes",
+        touches="every CronJob of the list",
+        undo=f"{patch(made.cluster, 'true')} && {patch(situation.cluster, 'false')}",
+    )

@@ -1,0 +1,220 @@
+"""A running cluster of a scenario on AKS: its nodes, its workloads, and how a person reads and repairs it."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from headroom.collect.azure_bundle import host_local_reading
+from headroom.collect.azure_session import azure_clients
+from headroom.collect.azure_snapshot import collect_aks_from
+from headroom.collect.session import choose_context
+from headroom.facts.snapshot import Snapshot
+from headroom.facts.values import known_or
+from headroom.rehearsal.aks_cni import HostLocal, printed
+from headroom.rehearsal.aks_estate import Estate
+from headroom.rehearsal.aks_fleet import Fleet, leave_behind
+from headroom.rehearsal.aks_shell import Shell
+from headroom.rehearsal.aks_world import AksWorld
+from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, Kube
+from headroom.rehearsal.kubelets import Kubelets, Program
+from headroom.rehearsal.scenarios.incident import RehearsalFailedError
+from headroom.rehearsal.scenarios.shape import wait_for
+
+NAMESPACE: Final = "prod"
+ENDED: Final = frozenset({"Succeeded", "Failed"})
+WAIT_SECONDS: Final = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A running cluster.
+
+    Attributes:
+        name: Its name in Azure.
+        world: The running parts.
+        estate: The simulated Azure.
+        clock: Simulated time.
+        kube: A client of its API server.
+        fleet: Its nodes.
+    """
+
+    name: str
+    world: AksWorld
+    estate: Estate
+    clock: Clock
+    kube: Kube
+    fleet: Fleet
+
+    @property
+    def kubelets(self) -> Kubelets:
+        """Its kubelets."""
+        return self.fleet.kubelets
+
+    @property
+    def shell(self) -> Shell:
+        """Runs the commands that are printed."""
+        return Shell(estate=self.estate, fleet=self.fleet)
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Pods on the pod network that have not ended."""
+        return [
+            pod
+            for pod in self.kube.list_all(PODS)
+            if not pod["spec"].get("hostNetwork") and pod.get("status", {}).get("phase") not in ENDED
+        ]
+
+    def stuck(self) -> list[dict[str, Any]]:
+        """Pods that have a node and no address."""
+        return [
+            pod
+            for pod in self.pods()
+            if pod["spec"].get("nodeName")
+            and not pod.get("status", {}).get("podIP")
+            and not pod["metadata"].get("deletionTimestamp")
+        ]
+
+    def without_address(self) -> list[dict[str, Any]]:
+        """Pods that have no address, with or without a node."""
+        return [pod for pod in self.pods() if not pod.get("status", {}).get("podIP")]
+
+    def settle(self, what: str, done: Callable[[], bool], *, seconds: float = WAIT_SECONDS) -> None:
+        """Waits until `done`, and sees that the kubelets are well.
+
+        Raises:
+            RehearsalFailedError: It took too long, or a kubelet met an error.
+        """
+        try:
+            wait_for(done, seconds=seconds, what=what)
+        except TimeoutError as error:
+            raise RehearsalFailedError(f"{self.name}: {error}{''.join(f'; {e}' for e in self.kubelets.errors[:3])}") from error
+        if self.kubelets.errors:
+            raise RehearsalFailedError("the simulated kubelets met errors:\n" + "\n".join(self.kubelets.errors[:5]))
+
+    def read(self, *, debugged: Sequence[str] = ()) -> Snapshot:
+        """A snapshot by the collectors; of the nodes named also what the debug command prints there."""
+        plane = self.world.plane(self.name).control_plane
+        clients = azure_clients(
+            self.estate.arm.subscription, credential=self.estate.arm.credential(), options=self.estate.arm.options()
+        )
+        try:
+            snapshot = collect_aks_from(
+                self.name,
+                clients,
+                choose_context(self.name, "", kubeconfig=str(plane.kubeconfig)),
+                resource_group=self.estate.group,
+                now=lambda: datetime.fromtimestamp(self.clock.now(), UTC),
+            )
+        finally:
+            clients.close()
+        readings = tuple(host_local_reading(self.debug(node)) for node in debugged)
+        if not readings or not hasattr(snapshot.azure, "host_local"):
+            return snapshot
+        return replace(snapshot, azure=replace(known_or(snapshot.azure, None), host_local=readings))
+
+    def debug(self, node: str) -> str:
+        """What `headroom.facts.azure.HOST_LOCAL_COMMAND` prints on a node."""
+        kubelet = self.kubelets.nodes[node]
+        if not isinstance(kubelet.cni, HostLocal):
+            raise RehearsalFailedError(f"{node} has no host-local")
+        return printed(node, kubelet.cni, kubelet.sandboxes())
+
+
+def start_cluster(
+    world: AksWorld, estate: Estate, clock: Clock, name: str, *, daemons: Sequence[str], program: Program | None = None
+) -> Running:
+    """Nodes, kubelets and daemons of a cluster that Azure has already; its control plane is waited for."""
+    plane = world.plane(name)
+    kube = plane.control_plane.client()
+    more = {"program": program} if program is not None else {}
+    kubelets = Kubelets(kube=kube, clock=clock, network=plane.node_network, **more)
+    fleet = Fleet(estate=estate, cluster=name, kubelets=kubelets, folder=world.folder / "nodes" / name)
+    fleet.follow()
+    for namespace in (NAMESPACE, "ingress-nginx"):
+        labels = {"name": namespace}
+        kube.create(
+            NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+        )
+    for daemon in daemons:
+        kube.create(DAEMON_SETS, daemon_set(daemon))
+    kubelets.start()
+    world.on_close(kubelets.stop)
+    clock.run()
+    return Running(name=name, world=world, estate=estate, clock=clock, kube=kube, fleet=fleet)
+
+
+def deploy(running: Running, apps: Mapping[str, int]) -> None:
+    """Deployments, and waits until every pod runs."""
+    before = len(running.pods())
+    for name, replicas in apps.items():
+        running.kube.create(DEPLOYMENTS, deployment(name, replicas))
+    total = before + sum(apps.values())
+    running.settle(
+        "the pods to run", lambda: len(running.pods()) >= total and not running.without_address()
+    )
+
+
+def grow_old(running: Running, nodes: Sequence[str], *, free: int, lost: float = 0.5, seed: int = 1) -> dict[str, int]:
+    """What nodes went through since they joined: jobs came and went, and some DELs never came. Lost ones by node."""
+    order = random.Random(seed)  # noqa: S311 - a repeatable past
+    return {
+        name: leave_behind(running.kubelets.nodes[name], free=free, lost=lost, order=order) for name in nodes
+    }
+
+
+def daemon_set(name: str) -> dict[str, Any]:
+    """A DaemonSet of kube-system on the nodes' own addresses."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": "kube-system", "labels": {"k8s-app": name}},
+        "spec": {
+            "selector": {"matchLabels": {"k8s-app": name}},
+            "template": {
+                "metadata": {"labels": {"k8s-app": name}},
+                "spec": {
+                    "hostNetwork": True,
+                    "priorityClassName": "system-node-critical",
+                    "tolerations": [{"operator": "Exists"}],
+                    "containers": [{"name": name, "image": f"mcr.microsoft.com/oss/kubernetes/{name}:v1"}],
+                },
+            },
+        },
+    }
+
+
+def deployment(name: str, replicas: int, *, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A Deployment of one small container, its pods spread over the nodes where that is possible."""
+    marked = {"app": name, **(labels or {})}
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app": name}},
+    }
+    resources = {"requests": {"cpu": "20m", "memory": "64Mi"}}
+    container = {
+        "name": name,
+        "image": f"registry.invalid/{name}:1",
+        "ports": [{"containerPort": 8080}],
+        "resources": resources,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": marked},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": marked},
+                "spec": {
+                    "topologySpreadConstraints": [spread],
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [container],
+                },
+            },
+        },
+    }

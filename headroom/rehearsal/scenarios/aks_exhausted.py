@@ -1,0 +1,751 @@
+"""`aks-kubenet-exhausted`: pods hang for want of addresses, and six weeks of migration to overlay follow.
+
+The story is that of a published post-mortem ("The night our AKS cluster ran out of pod IPs"), with what it got wrong
+put right: the cause is not its verdict, the subnet keeps its route table, the gate does not pass on nothing, and the
+last step is one.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import yaml
+from azure.core.exceptions import HttpResponseError
+
+from headroom.addresses.problems import ProblemsError
+from headroom.collect.azure_session import azure_clients
+from headroom.collect.budget import budget
+from headroom.diagnosis.classifier import diagnose
+from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
+from headroom.facts.azure import HOST_LOCAL_COMMAND
+from headroom.planning.allow_list_inventory import example as example_inventory
+from headroom.planning.allow_lists import Span
+from headroom.planning.audit_record import file_name as audit_file
+from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS as ROLLBACK_DAYS
+from headroom.rehearsal import aks_estate as names
+from headroom.rehearsal.aks_cni import HostLocal
+from headroom.rehearsal.aks_estate import Estate
+from headroom.rehearsal.aks_visitors import Manners, Visitors
+from headroom.rehearsal.aks_world import AksWorld
+from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.engine import CHECKOUT, EngineRun
+from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS, Resource
+from headroom.rehearsal.kubelets import Ended, Kubelet
+from headroom.rehearsal.narration import Narrator, engine_summary
+from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running, deploy, grow_old, start_cluster
+from headroom.rehearsal.scenarios.incident import (
+    IMPORT_OPTIONS,
+    START,
+    Expected,
+    Played,
+    RehearsalFailedError,
+    judge,
+    result_of,
+    save_played,
+    told,
+)
+
+NAME: Final = "aks-kubenet-exhausted"
+SPEED: Final = 20.0
+MAX_PODS: Final = 40
+"""Of a node; AKS's default is 110. Fewer pods, the same arithmetic: neither can use up 253 addresses."""
+DAEMONS: Final = ("kube-proxy", "calico-node")
+APPS: Final[Mapping[str, int]] = {
+    "checkout-api": 12,
+    "payments": 42,
+    "catalog": 42,
+    "search": 42,
+    "cart": 42,
+    "orders": 42,
+}
+"""Replicas on the six nodes that have been there from the start."""
+BATCH: Final = {"reports": 24}
+"""What the three nodes were added for."""
+SCALED, AFTER = "checkout-api", 22
+BILLING: Final = "billing-reconciliation"
+NEW_CLUSTER: Final = "aks-prod-eus2-overlay"
+EGRESS, OVERLAY, TRAFFIC, RETIRE = (f"prod-eus2-{name}" for name in ("egress", "overlay", "traffic", "retire"))
+REQUESTS_A_MINUTE: Final = 600
+REQUESTS_A_POD: Final = 28
+"""What one pod of the shop's front answers in a minute; above it, requests fail and wait."""
+FEW, ENOUGH = 10, 24
+"""Replicas of it in the new cluster: what somebody guessed, and what all requests need."""
+SHORT: Final = Manners(errors=0.04, p95=650.0)
+"""How a cluster answers that has fewer."""
+ROUNDS: Final = 5
+"""Diagnoses after each of which what is printed is done; three nodes leak."""
+EXPECTED: Final = Expected(causes=((RootCause.IPAMD_FAILURE, Detail.HOST_LOCAL_LEAK),))
+JOBS: Final = Resource(group_version="batch/v1", plural="jobs", kind="Job")
+CRON_JOBS: Final = Resource(group_version="batch/v1", plural="cronjobs", kind="CronJob")
+SQL_API: Final = "2021-11-01"
+GATE_SECONDS: Final = 90
+DAY: Final = 86_400.0
+NOT_FOUND: Final = 404
+
+CANNOT_SHOW: Final = (
+    "How long Azure takes: a cluster, a gateway and a role are there at once here; Front Door's propagation is 20 min.",
+    "Packets: routes, security groups and NAT are checked for existence; requests are counted, not sent.",
+    "Role assignments as Azure Policy, locks and Conditional Access limit them.",
+    "Why a DEL was lost: here the runtime is said to have been restarted; on a node, read the kubelet's journal.",
+    "Schedules of CronJobs: the controllers run by the wall's clock, so the job is started when its night has come.",
+    "Data of the application: sessions, queues and volumes that live in the old cluster alone.",
+    "The sampling and the delays of Application Insights beyond two minutes.",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """What a play carries from phase to phase."""
+
+    world: AksWorld
+    narrator: Narrator
+    clock: Clock
+    estate: Estate
+    visitors: Visitors
+    bills: list[tuple[str, str, int]] = field(default_factory=list)
+    gates: list[tuple[int, str]] = field(default_factory=list)
+
+    def in_step(self) -> None:
+        """Brings the two clocks of the rehearsal together: the one that is behind jumps."""
+        difference = self.world.arm.now() - self.clock.now()
+        if difference > 0:
+            self.clock.advance(difference)
+        else:
+            self.world.arm.advance(-difference)
+
+    def pass_time(self, seconds: float) -> None:
+        """Lets simulated time pass."""
+        self.world.arm.advance(seconds)
+        self.in_step()
+
+    def now(self) -> datetime:
+        """Simulated time."""
+        return datetime.fromtimestamp(self.clock.now(), UTC)
+
+    def pulumi(self, *arguments: str, must_fail: bool = False, lines: int = 24) -> EngineRun:
+        """Runs the engine with the simulated time, and shows what it says.
+
+        Raises:
+            RehearsalFailedError: It failed, or did not where it had to.
+        """
+        self.in_step()
+        shown = [Path(word).name if word.startswith("/") else word for word in arguments]
+        self.narrator.command(" ".join(["pulumi", *shown]))
+        found = self.world.engine.run(*arguments, environment={"HEADROOM_REHEARSAL_NOW": self.now().isoformat()})
+        self.narrator.engine_output(engine_summary(found.output), lines)
+        self.narrator.say(f"  ({found.seconds:.1f} s)")
+        if must_fail != (found.code != 0):
+            expected = "to be refused" if must_fail else "to succeed"
+            raise RehearsalFailedError(f"{found.command} was expected {expected}:\n{found.output}")
+        return found
+
+    def stack(self, name: str, config: Mapping[str, Any]) -> None:
+        """Makes a stack, or changes its file."""
+        if self.world.engine.stack_file(name).exists():
+            self.world.engine.configure(name, config)
+        else:
+            self.world.engine.init(name, config)
+
+    def preview(self, stack: str, settings: Mapping[str, Any] | None = None) -> None:
+        """Previews a stack with the policies."""
+        policies = ["--policy-pack", str(CHECKOUT / "policies")]
+        if settings:
+            path = self.world.engine.stack_file(stack).with_name(f"policy.{stack}.json")
+            path.write_text(json.dumps(settings), encoding="utf-8")
+            policies += ["--policy-pack-config", str(path)]
+        self.pulumi("preview", "--stack", stack, *policies)
+
+    def adopt(self, stack: str, component: tuple[str, str], resources: Sequence[tuple[str, str, str]]) -> None:
+        """Takes what is there into a stack, as it is.
+
+        Args:
+            stack: The stack.
+            component: Type and name of the component that owns it.
+            resources: Type, logical name and id of each.
+        """
+        entries: list[dict[str, Any]] = [
+            {"type": component[0], "name": "component", "logicalName": component[1], "component": True}
+        ]
+        entries += [{"type": t, "name": n, "id": i, "parent": "component"} for t, n, i in resources]
+        path = self.world.engine.stack_file(stack).with_name(f"import.{stack}.json")
+        path.write_text(json.dumps({"resources": entries}, indent=2), encoding="utf-8")
+        self.pulumi("import", "--stack", stack, "--file", str(path), *IMPORT_OPTIONS)
+
+    def command(self, command: click.Command, *arguments: str) -> tuple[int, str]:
+        """Runs one of our own commands; its exit code and what it printed."""
+        out, code = StringIO(), 0
+        with redirect_stdout(out), redirect_stderr(out):
+            try:
+                returned = command.main([*arguments], standalone_mode=False)
+                code = returned if isinstance(returned, int) else 0
+            except SystemExit as error:
+                code = int(error.code or 0)
+            except (ProblemsError, click.ClickException) as error:
+                print(error)  # noqa: T201 - into the text above
+                code = 2
+        return code, out.getvalue()
+
+
+def example(name: str) -> dict[str, Any]:
+    """The configuration of an example stack file of this repository."""
+    path = CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml"
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
+    return found
+
+
+def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None = None) -> dict[str, Any]:
+    """Plays it; returns what `--json` prints beside the phases. Facts and verdict go to `save`."""
+    estate = Estate(world.arm)
+    labels = {names.OLD_ORIGIN: "kubenet", names.NEW_ORIGIN: "overlay"}
+    visitors = Visitors(arm=world.arm, group=estate.origin_group_id, labels=labels, per_minute=REQUESTS_A_MINUTE)
+    story = Story(world=world, narrator=narrator, clock=clock, estate=estate, visitors=visitors)
+    with narrator.phase("cluster", "A cluster of 2022: kubenet, and a database that knows its address") as phase:
+        old = _cluster(story)
+        phase.facts = {"nodes": len(old.kubelets.nodes), "pods": len(old.pods())}
+    with narrator.phase("incident", f"{clock.text()}  {SCALED} scales out, and its pods hang") as phase:
+        phase.facts = {"pods that hang": _incident(story, old)}
+    with narrator.phase("diagnose", "Why pods get no address") as phase:
+        played = _diagnose(story, old)
+        phase.facts = {"verdict": ", ".join(cause.name for cause in played.diagnosis.causes), "calls": played.calls}
+    with narrator.phase("relief", "What is printed is done, and nothing else") as phase:
+        phase.facts = _relief(story, old, played)
+    world.begin_plane(NEW_CLUSTER)
+    with narrator.phase("egress", "An address that stays: made first, attached later") as phase:
+        phase.facts = _egress(story, old)
+    with narrator.phase("overlay", "A cluster with overlay beside it, in a subnet of its own") as phase:
+        new = _overlay(story, old)
+        phase.facts = {"nodes": len(new.kubelets.nodes), "pods": len(new.pods())}
+    with narrator.phase("traffic", "10, 25, 50, 100 %: a bad step is stopped and taken back") as phase:
+        phase.facts = _traffic(story, new)
+    with narrator.phase("window", "Nine days in which the old cluster stays the way back") as phase:
+        phase.facts = _window(story, old, new)
+    with narrator.phase("retire", "The end of the old cluster, in the order that works") as phase:
+        phase.facts = _retire(story, old, new)
+    if save is not None:
+        save_played(played, save / NAME)
+    return {
+        **result_of(played),
+        "scenario": NAME,
+        "azureCalls": world.arm.calls(),
+        "gates": [{"step": step, "outcome": outcome} for step, outcome in story.gates],
+        "bills": [{"night": night, "from": source, "exitCode": code} for night, source, code in story.bills],
+        "cannotShow": list(CANNOT_SHOW),
+    }
+
+
+# The cluster and its incident
+
+
+def _cluster(story: Story) -> Running:
+    estate, narrator = story.estate, story.narrator
+    pools = (names.pool("default", 3, mode="System", maxPods=MAX_PODS), names.pool("apps", 3, maxPods=MAX_PODS))
+    names.make_network(estate)
+    names.make_cluster(estate, *pools, networkPolicy="calico")
+    address = estate.outbound_address(names.OLD_CLUSTER)
+    names.make_consumers(estate, address)
+    names.make_front_door(estate)
+    narrator.say("  nodes and pods …")
+    program = billing_of(estate, names.OLD_CLUSTER)
+    old = start_cluster(story.world, estate, story.clock, names.OLD_CLUSTER, daemons=DAEMONS, program=program)
+    deploy(old, APPS)
+    narrator.say("  three nodes more, for jobs that come and go by the thousand; in some nights the runtime restarts …")
+    old.shell.run(_scale(6))
+    late = [f"aks-apps-vmss{index:06x}" for index in (3, 4, 5)]
+    deploy(old, BATCH)
+    grow_old(old, late, free=1)
+    make_billing(old, suspended=False)
+    bill(story, old)
+    narrator.say(f"Its pods are seen as {address}, an address that AKS made for its load balancer.")
+    story.visitors.pass_minutes(1)
+    return old
+
+
+def _scale(count: int) -> str:
+    where = f"--resource-group {names.GROUP} --cluster-name {names.OLD_CLUSTER} --name apps"
+    return f"az aks nodepool scale {where} --node-count {count}"
+
+
+def _incident(story: Story, old: Running) -> int:
+    narrator = story.narrator
+    narrator.command(f"kubectl -n {NAMESPACE} scale deployment {SCALED} --replicas={AFTER}")
+    old.kube.patch(DEPLOYMENTS, SCALED, {"spec": {"replicas": AFTER}}, namespace=NAMESPACE)
+    old.settle("pods to hang", lambda: _told_of(old) and _bound(old, SCALED) >= AFTER)
+    stuck = old.stuck()
+    narrator.command(f"kubectl -n {NAMESPACE} get pods -o wide | grep ContainerCreating")
+    rows = [(p["metadata"]["name"], "0/1", "ContainerCreating", p["spec"]["nodeName"]) for p in stuck]
+    narrator.table(("NAME", "READY", "STATUS", "NODE"), rows)
+    events = old.kube.list_all(EVENTS, NAMESPACE, fields="reason=FailedCreatePodSandBox")
+    narrator.output(events[-1]["message"])
+    return len(stuck)
+
+
+def _told_of(running: Running) -> bool:
+    return bool(running.kube.list_all(EVENTS, NAMESPACE, fields="reason=FailedCreatePodSandBox"))
+
+
+def _bound(running: Running, app: str) -> int:
+    pods = running.pods()
+    return sum(p["metadata"].get("labels", {}).get("app") == app and bool(p["spec"].get("nodeName")) for p in pods)
+
+
+def _diagnose(story: Story, old: Running) -> Played:
+    narrator = story.narrator
+    story.in_step()
+    worst = sorted({pod["spec"]["nodeName"] for pod in old.stuck()})
+    narrator.command(HOST_LOCAL_COMMAND.replace("NODE", worst[0], 1))
+    text = old.debug(worst[0])
+    narrator.output("\n".join(text.splitlines()[:3]))
+    kubelet = old.kubelets.nodes[worst[0]]
+    reserved = len(kubelet.cni.reserved()) if isinstance(kubelet.cni, HostLocal) else 0
+    narrator.say(f"  … {reserved} files in all, for {len(kubelet.sandboxes())} sandboxes.")
+    narrator.command(f"headroom diagnose --cloud aks --resource-group {names.GROUP} --cluster {old.name}")
+    names.write_balancer_metrics(story.estate, story.clock.now())
+    old.world.arm.forget_calls()
+    started = time.monotonic()
+    snapshot = old.read(debugged=worst)
+    collected = time.monotonic()
+    found = diagnose(snapshot)
+    played = Played(
+        snapshot=snapshot,
+        diagnosis=found,
+        calls=budget(snapshot).calls,
+        seconds={"collect": collected - started, "diagnose": time.monotonic() - collected},
+    )
+    for line in told(found):
+        narrator.say(line)
+    judge(EXPECTED, found)
+    return played
+
+
+def reliefs(diagnosis: Diagnosis) -> list[str]:
+    """The commands that a diagnosis prints, in its order."""
+    return [each.command for each in (diagnosis.impact.reliefs if diagnosis.impact is not None else ())]
+
+
+def _relief(story: Story, old: Running, played: Played) -> dict[str, Any]:
+    narrator, started = story.narrator, story.clock.now()
+    found = played.diagnosis
+    for number in range(1, ROUNDS + 1):
+        for command in reliefs(found):
+            narrator.command(command)
+            said = old.shell.run(command)
+            narrator.output("\n".join(said[:6]))
+        old.settle("evicted pods to find a place", lambda: all(p["spec"].get("nodeName") for p in old.pods()))
+        story.in_step()
+        stuck = len(old.stuck())
+        narrator.say(f"  {story.clock.text()}  {stuck} pods hang")
+        if not stuck:
+            old.settle("all pods to run", lambda: not old.without_address())
+            minutes = round((story.clock.now() - started) / 60, 1)
+            return {"rounds": number, "nodes": len(old.kubelets.nodes), "simulated minutes": minutes}
+        narrator.command("headroom diagnose …")
+        found = diagnose(old.read(debugged=sorted({pod["spec"]["nodeName"] for pod in old.stuck()})))
+        for line in list(told(found))[:2]:
+            narrator.say(line)
+    raise RehearsalFailedError(f"{len(old.stuck())} pods still hang after {ROUNDS} rounds of what is printed")
+
+
+# Billing: one job whose database knows the old address alone
+
+
+def billing_of(estate: Estate, cluster: str) -> Callable[[Kubelet, Mapping[str, Any], str], Ended | None]:
+    """What the pods of a cluster run: the billing job connects to its database, from the cluster's own address."""
+
+    def run(kubelet: Kubelet, pod: Mapping[str, Any], address: str) -> Ended | None:
+        del kubelet, address
+        if pod["metadata"].get("labels", {}).get("app") != BILLING:
+            return None
+        source = estate.outbound_address(cluster)
+        allowed = source in firewall(estate)
+        text = f"connected to {names.DATABASE} from {source}" if allowed else _refused(source)
+        return Ended(code=0 if allowed else 1, log=text + "\n")
+
+    return run
+
+
+def _refused(source: str) -> str:
+    """What Azure SQL answers a client that no rule lists (error 40615)."""
+    return (
+        f"Cannot open server '{names.DATABASE}' requested by the login. Client with IP address '{source}' is not "
+        "allowed to access the server."
+    )
+
+
+def firewall(estate: Estate) -> set[str]:
+    """The single addresses that the database lets in."""
+    path = f"{estate.id_of('Microsoft.Sql/servers', names.DATABASE)}/firewallRules"
+    clients = azure_clients(
+        estate.arm.subscription, credential=estate.arm.credential(), options=estate.arm.options()
+    )
+    try:
+        rules = [rule["properties"] for rule in clients.every(path, SQL_API)]
+    finally:
+        clients.close()
+    return {rule["startIpAddress"] for rule in rules if rule["startIpAddress"] == rule["endIpAddress"]}
+
+
+def make_billing(running: Running, *, suspended: bool) -> None:
+    """The CronJob."""
+    template = {
+        "metadata": {"labels": {"app": BILLING}},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": BILLING, "image": f"registry.invalid/{BILLING}:1"}],
+        },
+    }
+    spec = {
+        "schedule": "0 2 * * *",
+        "suspend": suspended,
+        "jobTemplate": {"spec": {"backoffLimit": 0, "template": template}},
+    }
+    metadata = {"name": BILLING, "namespace": NAMESPACE}
+    body = {"apiVersion": CRON_JOBS.group_version, "kind": CRON_JOBS.kind, "metadata": metadata, "spec": spec}
+    running.kube.create(CRON_JOBS, body)
+
+
+def bill(story: Story, *clusters: Running, must: bool = True) -> None:
+    """A night: the job runs in the clusters where its CronJob is not suspended.
+
+    Raises:
+        RehearsalFailedError: It failed where it must not, or ran nowhere or twice.
+    """
+    ran = 0
+    for running in clusters:
+        cron = running.kube.get(CRON_JOBS, BILLING, NAMESPACE)
+        if cron["spec"].get("suspend"):
+            continue
+        ran += 1
+        name = f"{BILLING}-{len(story.bills)}"
+        body = {
+            "apiVersion": JOBS.group_version,
+            "kind": JOBS.kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": cron["spec"]["jobTemplate"]["spec"],
+        }
+        running.kube.create(JOBS, body)
+        running.settle(f"{name} to end", lambda name=name, running=running: _ended(running, name) is not None)  # type: ignore[misc] # mypy has no type for a lambda's defaults
+        code = 0 if _ended(running, name) else 1
+        source = story.estate.outbound_address(running.name)
+        story.bills.append((f"{story.now():%Y-%m-%d}", source, code))
+        story.narrator.say(f"  billing, {story.now():%d %B}: from {running.name} as {source}: exit code {code}")
+        if must and code:
+            raise RehearsalFailedError(f"the billing job fails in {running.name}: its database does not know {source}")
+    if ran != 1:
+        raise RehearsalFailedError(f"the billing job ran {ran} times in one night")
+
+
+def _ended(running: Running, job: str) -> bool | None:
+    """Whether a Job succeeded; ``None`` while it runs."""
+    status = running.kube.get(JOBS, job, NAMESPACE).get("status") or {}
+    if status.get("succeeded"):
+        return True
+    return False if status.get("failed") else None
+
+
+# An address that stays
+
+
+def _egress(story: Story, old: Running) -> dict[str, Any]:
+    narrator, estate = story.narrator, story.estate
+    config = example("aks-egress")
+    gateway = config["headroom:gateways"]["main"]
+    gateway["subnets"] = {"nodes": estate.subnet_id()}
+    story.stack(EGRESS, config)
+    story.pulumi("up", "--stack", EGRESS, "--yes", "--skip-preview")
+    before = estate.outbound_address(names.OLD_CLUSTER)
+    address = str(json.loads(story.world.engine.must("stack", "output", "addresses", "--stack", EGRESS).output)[0])
+    if estate.outbound_address(names.OLD_CLUSTER) != before:
+        raise RehearsalFailedError("the address moved before anything was attached")
+    narrator.say(f"The new address is {address}; the cluster is still seen as {before}.")
+    narrator.say("\nAttached before the audit, it is refused:")
+    config["headroom:attach"] = True
+    story.stack(EGRESS, config)
+    story.pulumi("preview", "--stack", EGRESS, must_fail=True)
+    changed = _audit(story, old, before, address)
+    _naive(story)
+    narrator.say("\nThe stack does it with every property of the subnet, which it takes over as it is:")
+    kept = _kept(estate.subnet())
+    subnet = ("azure-native:network:Subnet", "egress-main-nodes", estate.subnet_id())
+    story.adopt(EGRESS, ("headroom:index:StableEgress", "egress"), [subnet])
+    story.preview(EGRESS)
+    story.pulumi("up", "--stack", EGRESS, "--yes", "--skip-preview")
+    after = estate.subnet()
+    if _kept(after) != kept or not after["properties"].get("natGateway"):
+        raise RehearsalFailedError(f"the subnet lost something: {kept} became {_kept(after)}")
+    if estate.outbound_address(names.OLD_CLUSTER) != address:
+        raise RehearsalFailedError("the cluster is not seen with the new address")
+    narrator.say(f"Route table, security group and service endpoints are there; {old.name} is now seen as {address}.")
+    story.pass_time(DAY / 2)
+    bill(story, old)
+    return {"address": address, "lists changed": changed}
+
+
+_KEPT: Final = ("addressPrefix", "routeTable", "networkSecurityGroup", "serviceEndpoints", "delegations")
+
+
+def _kept(subnet: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: subnet["properties"].get(key) for key in _KEPT}
+
+
+def _audit(story: Story, running: Running, old: str, new: str) -> int:
+    """Finds who knows the old address, adds the new one there by the commands of its plan, and audits again."""
+    from headroom.cli.audit_egress import audit_egress  # noqa: PLC0415 - the SDKs load slowly
+
+    narrator, engine = story.narrator, story.world.engine
+    record = engine.stack_file(EGRESS).with_name(audit_file(EGRESS))
+    plan = story.world.folder / "egress-changes.sh"
+    given = ["--old", old, "--new", new, "--region", names.LOCATION, "--endpoint-url", story.world.arm.url]
+    narrator.command(f"headroom audit-egress --old {old} --new {new} --plan egress-changes.sh")
+    code, said = story.command(audit_egress, *given, "--record", str(record), "--plan", str(plan))
+    narrator.output(said)
+    if code != 1 or names.DATABASE not in said:
+        raise RehearsalFailedError(f"the audit does not find the database (exit code {code}):\n{said}")
+    commands = [line for line in plan.read_text(encoding="utf-8").splitlines() if line.startswith("az ")]
+    narrator.command("sh egress-changes.sh")
+    for command in commands:
+        narrator.output("\n".join(running.shell.run(command)))
+    if new not in firewall(story.estate) or old not in firewall(story.estate):
+        raise RehearsalFailedError("the database does not have both addresses")
+    inventory = story.world.folder / "allow-lists.yaml"
+    confirmed = example_inventory((Span.parse(new),)).replace("confirmed: no", "confirmed: yes")
+    inventory.write_text(confirmed, encoding="utf-8")
+    narrator.say("What Azure cannot tell, its owners confirm, each list of it, in allow-lists.yaml.")
+    narrator.command(
+        f"headroom audit-egress --old {old} --new {new} --inventory allow-lists.yaml --record stacks/{record.name}"
+    )
+    code, said = story.command(audit_egress, *given, "--inventory", str(inventory), "--record", str(record))
+    narrator.output(said)
+    if code:
+        raise RehearsalFailedError(f"the audit is not clear after its own plan (exit code {code}):\n{said}")
+    return len(commands)
+
+
+def _naive(story: Story) -> None:
+    """The published change of the subnet, tried on a copy: what it does not name is gone.
+
+    Raises:
+        RehearsalFailedError: The simulated Azure keeps the route table, which Azure would not.
+    """
+    narrator, estate = story.narrator, story.estate
+    vnet, subnet = "vnet-preprod", names.NODE_SUBNET
+    network = "Microsoft.Network"
+    space = {"addressSpace": {"addressPrefixes": ["10.30.0.0/16"]}}
+    estate.add(f"{network}/virtualNetworks", vnet, location=names.LOCATION, properties=space)
+    subnet_id = estate.add(
+        f"{network}/virtualNetworks/subnets", vnet, subnet, properties={"addressPrefix": "10.30.4.0/22"}
+    )
+    gateway = estate.add(f"{network}/natGateways", "nat-preprod", location=names.LOCATION, sku={"name": "Standard"})
+    names.make_cluster(estate, names.pool("default", 3, mode="System", vnetSubnetID=subnet_id), name="aks-preprod-eus2")
+    narrator.say(
+        "\nThe published Bicep puts the gateway on the subnet with its prefix alone. Tried in pre-production, because "
+        "Azure accepts it:"
+    )
+    before = estate.network.subnets.get(estate.group, vnet, subnet).as_dict()["properties"]
+    table = before["routeTable"]["id"].rpartition("/")[2]
+    body: Any = {"properties": {"addressPrefix": "10.30.4.0/22", "natGateway": {"id": gateway}}}
+    estate.network.subnets.begin_create_or_update(estate.group, vnet, subnet, body).result()
+    after = estate.network.subnets.get(estate.group, vnet, subnet).as_dict()["properties"]
+    if after.get("routeTable"):
+        raise RehearsalFailedError("the simulated Azure keeps what a PUT leaves out")
+    narrator.table(
+        ("PROPERTY", "BEFORE", "AFTER"), [("routeTable", table, "none"), ("natGateway", "none", "nat-preprod")]
+    )
+    narrator.say("Three nodes have lost the routes to each other's pods (Azure/AKS #400, #1242).")
+
+
+# The cluster beside it
+
+
+def _overlay(story: Story, old: Running) -> Running:
+    narrator, estate = story.narrator, story.estate
+    config = example("aks-overlay")
+    address = estate.outbound_address(names.OLD_CLUSTER)
+    config["headroom:aksCluster"] |= {"name": NEW_CLUSTER, "authorizedRanges": [f"{address}/32"]}
+    config["headroom:pools"]["apps"] |= {"count": 6, "minCount": 6}
+    story.stack(OVERLAY, config)
+    known = {"aks-ranges": {"vnetCidrs": [names.VNET_CIDR]}}
+    # The gateway is another stack's.
+    known["authorized-ranges-include-egress"] = {"egressAddresses": [address]}
+    story.preview(OVERLAY, known)
+    story.pulumi("up", "--stack", OVERLAY, "--yes", "--skip-preview")
+    new = start_cluster(
+        story.world,
+        estate,
+        story.clock,
+        NEW_CLUSTER,
+        daemons=("kube-proxy", "azure-cns"),
+        program=billing_of(estate, NEW_CLUSTER),
+    )
+    narrator.say("What runs in the old cluster is applied to the new one; the CronJob there is suspended.")
+    deploy(new, {**APPS, **BATCH, SCALED: FEW})
+    make_billing(new, suspended=True)
+    seen = {name: estate.outbound_address(name) for name in (names.OLD_CLUSTER, NEW_CLUSTER)}
+    if len(set(seen.values())) != 1:
+        raise RehearsalFailedError(f"the clusters are seen with different addresses: {seen}")
+    blocks = sorted(node.pod_cidr for node in new.kubelets.nodes.values())
+    narrator.say(
+        f"{len(new.pods())} pods run on {len(blocks)} nodes, each with a /24 of its own ({blocks[0]}, {blocks[1]}, …): "
+        "overlay has one too."
+    )
+    narrator.say(f"Both clusters are seen as {address}.")
+    bill(story, old, new)
+    return new
+
+
+# Traffic
+
+
+def _traffic(story: Story, new: Running) -> dict[str, Any]:
+    narrator = story.narrator
+    story.visitors.capacity = lambda: {"overlay": _ready(new) * REQUESTS_A_POD}
+    story.visitors.short = SHORT
+    config = example("aks-traffic")
+    story.stack(TRAFFIC, config)
+    group = story.estate.origin_group_id
+    origin = f"{group}/origins/{names.OLD_ORIGIN}"
+    resources = [
+        ("azure-native:cdn:AFDOriginGroup", "shift-group", group),
+        ("azure-native:cdn:AFDOrigin", "shift-old", origin),
+    ]
+    story.adopt(TRAFFIC, ("headroom:index:TrafficShift", "shift"), resources)
+    story.pulumi("up", "--stack", TRAFFIC, "--yes", "--skip-preview")
+    narrator.say("The new origin is there, disabled. An hour and a half pass: Front Door's edges, and a baseline.")
+    story.visitors.pass_minutes(90)
+    story.in_step()
+    for step in (10, 25):
+        _step(story, config, step, must=0)
+    said = _step(story, config, 50, must=1)
+    back = next(line for line in said.splitlines() if line.startswith("NEXT"))
+    command = back.removeprefix("NEXT").split("    ")[0].strip()
+    narrator.say("\nThe way back is that one command:")
+    words = command.split()
+    story.pulumi(*words[1:], "--yes", "--skip-preview")
+    config["headroom:step"] = int(command.rpartition("=")[2])
+    _gate(story, config["headroom:step"], must=0)
+    narrator.say(f"\n{_ready(new)} pods answer {REQUESTS_A_POD} requests a minute each: too few for half of them.")
+    narrator.command(f"kubectl -n {NAMESPACE} scale deployment {SCALED} --replicas={ENOUGH}")
+    new.kube.patch(DEPLOYMENTS, SCALED, {"spec": {"replicas": ENOUGH}}, namespace=NAMESPACE)
+    new.settle("the further pods to be ready", lambda: _ready(new) >= ENOUGH)
+    for step in (50, 100):
+        _step(story, config, step, must=0)
+    return {"gates": len(story.gates), "stopped": sum(outcome == "stopped" for _, outcome in story.gates)}
+
+
+def _ready(running: Running) -> int:
+    found = running.kube.get(DEPLOYMENTS, SCALED, NAMESPACE)
+    return int((found.get("status") or {}).get("readyReplicas") or 0)
+
+
+def _step(story: Story, config: dict[str, Any], step: int, *, must: int) -> str:
+    """One pull request: the step, and the gate after it; what the gate said."""
+    config["headroom:step"] = step
+    story.stack(TRAFFIC, config)
+    story.pulumi("up", "--stack", TRAFFIC, "--yes", "--skip-preview", lines=8)
+    return _gate(story, step, must=must)
+
+
+def _gate(story: Story, step: int, *, must: int) -> str:
+    """Runs the gate while minutes pass; what it said.
+
+    Raises:
+        RehearsalFailedError: It ends otherwise than it must, or not at all.
+    """
+    from headroom.cli.gate import gate  # noqa: PLC0415 - the SDKs load slowly
+
+    file = story.world.engine.stack_file(TRAFFIC)
+    since = datetime.fromtimestamp(story.world.arm.now(), UTC).isoformat(timespec="seconds")
+    story.narrator.command(f"headroom gate stacks/{file.name}")
+    answers: list[tuple[int, str]] = []
+    arguments = [str(file), "--since", since, "--every", "1", "--endpoint-url", story.world.arm.url]
+    thread = threading.Thread(target=lambda: answers.append(story.command(gate, *arguments)), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + GATE_SECONDS
+    while thread.is_alive():
+        if time.monotonic() > deadline:
+            raise RehearsalFailedError(f"the gate of step {step} does not end")
+        story.visitors.pass_minutes(5)
+        thread.join(0.15)
+    story.in_step()
+    if not answers:
+        raise RehearsalFailedError(f"the gate of step {step} broke off")
+    code, said = answers[0]
+    story.narrator.output(said)
+    outcome = {0: "passed", 1: "stopped"}.get(code, "undecided")
+    story.gates.append((step, outcome))
+    if code != must:
+        raise RehearsalFailedError(f"the gate of step {step} ends with {code}, not {must}:\n{said}")
+    return said
+
+
+# Nine days, and the end
+
+
+def _window(story: Story, old: Running, new: Running) -> dict[str, Any]:
+    """The rollback window, a night at a time; the job runs in the new cluster from the first on."""
+    narrator = story.narrator
+    narrator.say("The billing job moves: suspended in one cluster first, then let run in the other.")
+    for running, suspended in ((old, True), (new, False)):
+        running.kube.patch(CRON_JOBS, BILLING, {"spec": {"suspend": suspended}}, namespace=NAMESPACE)
+    config = example("aks-retire")
+    config["headroom:trafficStack"] = TRAFFIC
+    config["headroom:oldCluster"] |= {"name": names.OLD_CLUSTER, "pools": ["apps"], "subnet": story.estate.subnet_id()}
+    story.stack(RETIRE, config)
+    cluster = story.estate.cluster_id()
+    resources = [
+        ("azure-native:containerservice:ManagedCluster", "retired-cluster", cluster),
+        ("azure-native:containerservice:AgentPool", "retired-apps", f"{cluster}/agentPools/apps"),
+        ("azure-native:network:Subnet", "retired-subnet", story.estate.subnet_id()),
+    ]
+    story.adopt(RETIRE, ("headroom:index:RetiredCluster", "retired"), resources)
+    narrator.say("\nA day after the last step somebody wants to save the money:")
+    story.pass_time(DAY)
+    bill(story, old, new)
+    _phase(story, config, "zero", must_fail=True)
+    for _ in range(1, ROLLBACK_DAYS):
+        story.pass_time(DAY)
+        bill(story, old, new)
+    # The window begins when the gate has passed, minutes after the last step's own day.
+    story.pass_time(DAY / 24)
+    return {"days": ROLLBACK_DAYS, "bills": len(story.bills), "failed": sum(bool(code) for *_, code in story.bills)}
+
+
+def _phase(story: Story, config: dict[str, Any], phase: str, *, must_fail: bool = False) -> None:
+    config["headroom:phase"] = phase
+    story.stack(RETIRE, config)
+    story.narrator.say(f"\nheadroom:phase: {phase}")
+    story.pulumi("up", "--stack", RETIRE, "--yes", "--skip-preview", must_fail=must_fail)
+
+
+def _retire(story: Story, old: Running, new: Running) -> dict[str, Any]:
+    narrator, estate = story.narrator, story.estate
+    config = dict(yaml.safe_load(story.world.engine.stack_file(RETIRE).read_text(encoding="utf-8"))["config"])
+    _phase(story, config, "zero")
+    _, went = old.fleet.follow()
+    narrator.say(f"{len(went)} nodes go; the system pool stays until the end.")
+    narrator.say("\nDeleted now, the cluster would leave its route table in use, and the deletion would fail:")
+    _phase(story, config, "delete", must_fail=True)
+    _phase(story, config, "detach")
+    _phase(story, config, "delete")
+    try:
+        estate.containers.managed_clusters.get(estate.group, names.OLD_CLUSTER)
+    except HttpResponseError as error:
+        if error.status_code != NOT_FOUND:
+            raise
+    else:
+        raise RehearsalFailedError("the old cluster is still there")
+    subnet = estate.subnet()["properties"]
+    if subnet.get("routeTable") or not subnet.get("natGateway"):
+        raise RehearsalFailedError(f"the subnet is not as it must be: {subnet}")
+    story.pass_time(DAY)
+    bill(story, new)
+    if new.without_address() or story.visitors.shares() != {"kubenet": 0.0, "overlay": 1.0}:
+        raise RehearsalFailedError("the new cluster does not serve all requests")
+    return {"nodes that went": len(went) + 3, "bills": len(story.bills)}

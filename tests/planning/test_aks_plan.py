@@ -1,0 +1,586 @@
+"""Plans of AKS clusters: the incidents, the ways to overlay, outbound types, and facts that were not read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from headroom.addresses.blocks import Block
+from headroom.addresses.problems import ProblemsError
+from headroom.cli.check import check
+from headroom.diagnosis.classifier import diagnose
+from headroom.diagnosis.verdict import Verdict
+from headroom.facts.azure import (
+    AzureSubnet,
+    IpMasqAgent,
+    ManagedCluster,
+    NetworkSecurityGroup,
+    SecurityRule,
+    VnetPeering,
+)
+from headroom.facts.document import load
+from headroom.facts.kubernetes import CronJob
+from headroom.facts.values import Reason, Unknown, items
+from headroom.planning.aks_choices import Choices, read_choices
+from headroom.planning.aks_eligibility import Answer, in_place
+from headroom.planning.aks_plan import is_aks
+from headroom.planning.aks_situation import read_aks_situation
+from headroom.planning.egress import read_egress
+from headroom.planning.overlay_cluster import read_overlay
+from headroom.planning.plan import Plan, plan_from_json, plan_to_json
+from headroom.planning.planner import make_plan, recheck
+from headroom.planning.traffic import read_traffic
+from headroom.rehearsal.spoiled import Fault, spoiled
+from tests.aks import conftest as made
+
+if TYPE_CHECKING:
+    from headroom.facts.snapshot import Snapshot
+
+DENIED = Unknown(Reason.DENIED, "AuthorizationFailed")
+CHECKOUT = Path(__file__).parents[2]
+RELIEFS = {"add-nodes", "drain-nodes", "more-outbound-ports", "cordon-without-route"}
+ORIGIN = (
+    f"/subscriptions/{made.SUBSCRIPTION}/resourceGroups/rg-edge/providers/Microsoft.Cdn/profiles/fd-checkout"
+    "/originGroups/checkout/origins/aks-kubenet"
+)
+KEPT = {
+    "aks-kubenet-exhausted": ["add-nodes", "drain-nodes", "overlay-blue-green"],
+    "aks-max-pods": ["add-nodes", "raise-max-pods"],
+    "aks-node-subnet-full": ["larger-node-subnet"],
+    "aks-overlay-block": ["drain-nodes", "lower-max-pods"],
+    "aks-pod-cidr-exhausted": ["grow-pod-cidr"],
+    "aks-pod-subnet-exhausted": ["larger-pod-subnet"],
+    "aks-route-limit": ["cordon-without-route", "overlay-blue-green"],
+    "aks-snat": ["more-outbound-ports", "nat-gateway"],
+}
+"""The options that the plan of each incident takes, in the order in which they are weighed."""
+
+
+def facts_of(name: str) -> Snapshot:
+    return load((made.INCIDENTS_FOLDER / name / "facts.json").read_text(encoding="utf-8"), subject=name)
+
+
+def planned(facts: Snapshot, *pairs: str, ahead: bool = False, price: float | None = None) -> Plan:
+    return make_plan(facts, diagnose(facts), ahead=ahead, choices=read_choices(pairs, price))
+
+
+def kept(plan: Plan) -> list[str]:
+    return [option.name for option in plan.options if option.kept]
+
+
+def reason(plan: Plan, name: str) -> str:
+    return next(option.reason for option in plan.options if option.name == name)
+
+
+def config_of(plan: Plan, stack: str) -> dict[str, Any]:
+    """The `headroom:` keys of a stack file of the plan, as a YAML reader has them."""
+    text = next(file.text for file in plan.files if file.path == f"stacks/Pulumi.{stack}.yaml")
+    return {key.partition(":")[2]: value for key, value in yaml.safe_load(text)["config"].items() if "headroom:" in key}
+
+
+def commands(plan: Plan) -> str:
+    return "\n".join(step.command for step in plan.steps)
+
+
+def kubenet(cluster: dict[str, Any] | None = None, **network: Any) -> Snapshot:
+    """The cluster of the published story, with no policy engine and a user-assigned identity: it may go in place."""
+    facts = made.kubenet_exhausted()
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    profile = replace(made.KUBENET, network_policy=None, **network)
+    fields: dict[str, Any] = {"identity_type": "UserAssigned", **(cluster or {})}
+    return made.with_azure(facts, cluster=replace(managed, network=profile, **fields))
+
+
+def with_pool(facts: Snapshot, **changes: Any) -> Snapshot:
+    [pool] = items(made.azure_of(facts).pools)
+    return made.with_azure(facts, pools=(replace(pool, **changes),))
+
+
+def with_subnet(facts: Snapshot, *more: AzureSubnet, **changes: Any) -> Snapshot:
+    [vnet] = items(made.azure_of(facts).vnets)
+    [subnet, *rest] = items(vnet.subnets)
+    return made.with_azure(facts, vnets=(replace(vnet, subnets=(replace(subnet, **changes), *rest, *more)),))
+
+
+# The incidents.
+
+
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_an_incident_has_its_plan_and_the_same_facts_give_the_same_bytes(name: str) -> None:
+    facts = facts_of(name)
+    diagnosis = diagnose(facts)
+    plan = make_plan(facts, diagnosis)
+    assert kept(plan) == KEPT[name]
+    assert plan.causes == tuple(cause.name for cause in diagnosis.causes)
+    assert all(option.reason for option in plan.options)
+    assert plan.steps
+    assert plan.postconditions
+    assert bool(plan.stack) == any(file.path.endswith(f"Pulumi.{plan.stack}.yaml") for file in plan.files)
+    document = json.dumps(plan_to_json(plan))
+    assert document == json.dumps(plan_to_json(make_plan(facts, diagnosis)))
+    assert plan_from_json(json.loads(document)) == plan
+    assert recheck(plan, facts) == ()
+
+
+def test_every_incident_with_a_cause_is_here() -> None:
+    causes = {
+        name: json.loads((made.INCIDENTS_FOLDER / name / "expected.json").read_text())["causes"]
+        for name in made.INCIDENTS
+    }
+    assert {name for name, found in causes.items() if found} == set(KEPT)
+
+
+def test_the_files_of_the_way_beside_say_what_the_stacks_read() -> None:
+    plan = planned(facts_of("aks-kubenet-exhausted"))
+    egress = read_egress(config_of(plan, "aks-prod-eus2-egress"))
+    assert egress.attach is False
+    assert egress.gateways["main"].zones == ("1",)
+    overlay = read_overlay(config_of(plan, "aks-prod-eus2-overlay"))
+    assert (overlay.pod_cidr, overlay.subnet.cidr_block) == ("100.64.0.0/16", "10.20.0.0/24")
+    assert (overlay.network_policy, overlay.outbound_type) == ("calico", "userAssignedNATGateway")
+    assert overlay.subnet.nat_gateway_id == f"{made.GROUP}/Microsoft.Network/natGateways/nat-aks-prod-eus2"
+    assert [(pool.name, pool.count, pool.max_pods) for pool in overlay.pools] == [("default", 9, 110)]
+    traffic = read_traffic(config_of(plan, "aks-prod-eus2-traffic"))
+    assert (traffic.steps, traffic.step, traffic.profile) == ((10, 25, 50, 100), 0, "fill-in-profile")
+
+
+def test_a_named_origin_and_workspace_leave_the_host_names_alone_to_be_filled_in() -> None:
+    workspace = "11111111-2222-3333-4444-555555555555"
+    plan = planned(facts_of("aks-kubenet-exhausted"), f"origin={ORIGIN}", f"workspace={workspace}")
+    traffic = read_traffic(config_of(plan, "aks-prod-eus2-traffic"))
+    assert (traffic.resource_group, traffic.profile, traffic.origin_group) == ("rg-edge", "fd-checkout", "checkout")
+    assert (traffic.old.name, traffic.gate.workspace_id) == ("aks-kubenet", workspace)
+    imports = json.loads(next(file.text for file in plan.files if "import." in file.path))["resources"]
+    assert [each["id"] for each in imports[1:]] == [ORIGIN.rpartition("/origins/")[0], ORIGIN]
+    text = next(file.text for file in plan.files if file.path.endswith("traffic.yaml"))
+    assert [line.split(":")[0].strip() for line in text.splitlines() if "fill-in" in line] == ["hostName", "hostName"]
+
+
+@pytest.mark.parametrize(("name", "stacks"), [("aks-kubenet-exhausted", 3), ("aks-snat", 1)])
+def test_the_policies_find_nothing_wrong_with_the_files(name: str, stacks: int, tmp_path: Path) -> None:
+    plan = planned(facts_of(name))
+    for part in ("Pulumi.yaml", "__main__.py"):
+        (tmp_path / part).write_bytes((CHECKOUT / part).read_bytes())
+    (tmp_path / "stacks").mkdir()
+    for file in plan.files:
+        (tmp_path / file.path).write_text(file.text, encoding="utf-8")
+    checked = sorted(tmp_path.glob("stacks/Pulumi.*.yaml"))
+    assert len(checked) == stacks
+    for path in checked:
+        policy = tmp_path / "stacks" / f"policy.{path.stem.removeprefix('Pulumi.')}.json"
+        more = ["--policy-config", str(policy)] if policy.exists() else []
+        result = CliRunner().invoke(check, [str(path), *more])
+        assert (result.exit_code, result.output.splitlines()[-1].split(":")[0]) == (0, "clean"), result.output
+
+
+def test_the_steps_prove_each_before_the_next() -> None:
+    plan = planned(facts_of("aks-kubenet-exhausted"))
+    order = [
+        "az aks nodepool scale",
+        "kubectl cordon",
+        "az aks nodepool delete-machines",
+        "--plan stacks/plan.aks-prod-eus2-overlay.json",
+        "pulumi stack select --create aks-prod-eus2-egress",
+        "headroom audit-egress --old 20.62.10.20",
+        "headroom:attach true",
+        "pulumi stack select --create aks-prod-eus2-overlay",
+        "--plan stacks/verify.aks-prod-eus2-overlay.json",
+        '"suspend": true',
+        "pulumi import --stack aks-prod-eus2-traffic",
+        "headroom:step 10 ",
+        "headroom:step 25 ",
+        "headroom:step 50 ",
+        '"suspend": false',
+        "headroom:step 100 ",
+    ]
+    text = commands(plan)
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert text.count("headroom gate stacks/Pulumi.aks-prod-eus2-traffic.yaml") == 4
+
+
+def test_the_window_has_a_price_once_a_node_has_one() -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    assert "$36 by list prices, without its nodes" in reason(planned(facts), "overlay-blue-green")
+    assert "$684 by list prices, 9 nodes included" in reason(planned(facts, price=0.3), "overlay-blue-green")
+
+
+def test_cron_jobs_are_listed_and_suspended_on_one_side_and_unread_ones_are_said() -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    jobs = (
+        CronJob(namespace="billing", name="close", schedule="0 2 * * *", concurrency_policy="Forbid"),
+        CronJob(namespace="prod", name="old", schedule="@daily", suspended=True),
+    )
+    text = next(f.text for f in planned(made.with_kubernetes(facts, cron_jobs=jobs)).files if "one-side" in f.path)
+    assert "billing close 0 2 * * * Forbid" in text.splitlines()
+    assert "# suspended: prod old @daily Allow" in text.splitlines()
+    unread = planned(made.with_kubernetes(facts, cron_jobs=DENIED))
+    assert "CronJobs were not read (denied" in next(file.text for file in unread.files if "one-side" in file.path)
+    assert any("Leases were not read" in step.what for step in unread.steps)
+
+
+# In place or beside it: the rules, at plan level.
+
+
+def test_an_eligible_cluster_goes_in_place_in_the_order_that_works() -> None:
+    plan = planned(kubenet())
+    assert kept(plan) == ["add-nodes", "drain-nodes", "overlay-in-place"]
+    assert plan.files == ()
+    text = commands(plan)
+    where = "--resource-group rg-prod-eus2 --name aks-prod-eus2"
+    update = f"az aks update {where} --network-plugin azure --network-plugin-mode overlay"
+    assert f"{update}\n" in text
+    ignored = next(step.what for step in plan.steps if "ignore_changes" in step.what)
+    assert '"networkProfile.networkPluginMode"' in ignored
+    assert [part for part in ("pulumi up", update, "pulumi refresh", "headroom verify") if part in text] == sorted(
+        ("pulumi up", update, "pulumi refresh", "headroom verify"), key=text.index
+    )
+    assert any("reimaged at the same time" in decision for decision in plan.decisions)
+
+
+def test_a_policy_engine_is_taken_out_and_put_back_and_the_gap_is_said() -> None:
+    flat = with_pool(made.kubenet_exhausted(), max_surge="1")
+    managed = made.azure_of(flat).cluster
+    assert isinstance(managed, ManagedCluster)
+    profile = replace(made.KUBENET, network_policy="azure")
+    plan = planned(made.with_azure(flat, cluster=replace(managed, identity_type="UserAssigned", network=profile)))
+    text = commands(plan)
+    assert text.index("--network-policy none") < text.index("--network-plugin-mode overlay")
+    assert text.index("--network-plugin-mode overlay") < text.index("--network-policy azure")
+    assert any("everything may talk to everything" in decision for decision in plan.decisions)
+    assert any(step.touches.startswith("every network policy") for step in plan.steps)
+
+
+def gateway_subnet() -> AzureSubnet:
+    """A subnet that shares the nodes' route table."""
+    return made.subnet(
+        f"{made.VNET}/subnets/gateway", "10.20.99.0/24", used=3, usable=251, route_table_id=made.ROUTE_TABLE
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "way", "said"),
+    [
+        (kubenet(), "overlay-in-place", "Every rule allows it."),
+        (kubenet({"identity_type": "SystemAssigned"}), "overlay-in-place", "identity is system-assigned"),
+        (kubenet({"identity_type": None}), "overlay-in-place", "identity is a service principal"),
+        (kubenet({"current_kubernetes_version": "1.26.9"}), "overlay-in-place", "Kubernetes 1.26 is older than 1.27"),
+        (made.with_azure(kubenet(), ip_masq=IpMasqAgent(custom=True)), "overlay-in-place", "The stricter holds"),
+        (with_subnet(kubenet(), gateway_subnet()), "overlay-in-place", "route table is that of gateway too"),
+        (made.kubenet_exhausted(), "overlay-blue-green", "kubenet with Calico has not been updated in place"),
+        (with_pool(kubenet(), pool_type="AvailabilitySet"), "overlay-blue-green", "availability set"),
+        (with_pool(kubenet(), vm_size="Standard_DC4s_v2"), "overlay-blue-green", "DCsv2"),
+        (with_pool(kubenet(), pod_subnet_id=made.POD_SUBNET), "overlay-blue-green", "pod subnet"),
+        (kubenet({"identity_type": DENIED}), "overlay-blue-green", "Not read: The cluster's identity: denied"),
+        (made.with_azure(kubenet(), ip_masq=DENIED), "overlay-blue-green", "Not read: The configuration of"),
+    ],
+)
+def test_each_rule_of_the_way_in_place_decides_the_plan(facts: Snapshot, way: str, said: str) -> None:
+    plan = planned(facts)
+    assert [name for name in kept(plan) if name.startswith("overlay")] == [way]
+    assert said in reason(plan, "overlay-in-place")
+
+
+def test_a_range_that_is_too_small_in_place_is_exchanged_for_a_free_one() -> None:
+    small = kubenet(pod_cidr="10.244.0.0/20", pod_cidrs=("10.244.0.0/20",))
+    plan = planned(with_pool(small, autoscaling=True, minimum=9, maximum=40))
+    assert "overlay-in-place" in kept(plan)
+    assert "--network-plugin-mode overlay --pod-cidr 100.64.0.0/16" in commands(plan)
+
+
+def test_the_way_can_be_chosen_and_one_that_is_not_open_is_not_taken() -> None:
+    assert "overlay-blue-green" in kept(planned(kubenet(), "way=blue-green"))
+    plan = planned(made.kubenet_exhausted(), "way=in-place")
+    assert not {"overlay-in-place", "overlay-blue-green"} & set(kept(plan))
+    assert any("Neither way is open" in decision for decision in plan.decisions)
+
+
+def test_what_the_sources_disagree_about_can_be_overridden() -> None:
+    facts = made.with_azure(kubenet(), ip_masq=IpMasqAgent(custom=True))
+    assert any("release notes say" in decision for decision in planned(facts).decisions)
+    allowed = planned(facts, "allow=custom-ip-masq")
+    assert reason(allowed, "overlay-in-place").count("Every rule allows it") == 1
+
+
+# What a new cluster stands on.
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (kubenet(outbound_type="userDefinedRouting"), "outbound type is userDefinedRouting"),
+        (kubenet(outbound_type="none"), "outbound type is none"),
+        (kubenet(outbound_type="block"), "outbound type is block"),
+        (with_pool(kubenet(), node_subnet_id=None), "AKS manages the VNet"),
+        (with_pool(kubenet(), os_type="Windows", node_image_version="AKSWindows-20348.2113.1"), "Windows (default)"),
+        (with_pool(kubenet(), count=5000, maximum=None), "split it"),
+        (kubenet(outbound_type=DENIED), "Not read: the outbound type"),
+        (made.with_azure(kubenet(), vnets=DENIED), "Not read: the VNets"),
+        (made.with_azure(kubenet(), route_tables=DENIED), "Not read: the route tables"),
+        (made.with_azure(kubenet(), pools=DENIED), "Not read: the node pools"),
+        (with_pool(kubenet(), vm_size=DENIED), "Not read: the VM size of node pool default"),
+        (with_subnet(kubenet(), prefixes=DENIED), "Not read: the CIDR of vnet-spoke/snet-aks-nodes"),
+        (with_subnet(kubenet(), security_group_id=DENIED), "Not read: the security groups"),
+        (kubenet({"authorized_ranges": DENIED}), "Not read: who may reach the API server"),
+    ],
+)
+def test_what_cannot_be_made_or_was_not_read_writes_no_stack_file(facts: Snapshot, said: str) -> None:
+    plan = planned(facts, "way=blue-green")
+    assert "overlay-blue-green" not in kept(plan)
+    assert said in reason(plan, "overlay-blue-green")
+    assert not [file.path for file in plan.files if "overlay" in file.path]
+
+
+def test_ranges_avoid_peers_routes_and_other_clusters() -> None:
+    facts = made.kubenet_exhausted()
+    azure = made.azure_of(facts)
+    [vnet] = items(azure.vnets)
+    peer = VnetPeering(name="hub", state="Connected", remote_prefixes=("100.64.0.0/11",))
+    plan = planned(made.with_azure(facts, vnets=(replace(vnet, peerings=(peer,)),)))
+    overlay = read_overlay(config_of(plan, "aks-prod-eus2-overlay"))
+    assert overlay.pod_cidr == "100.96.0.0/16"
+    assert overlay.peers == ("100.64.0.0/11",)
+
+
+def test_a_vnet_without_room_says_so() -> None:
+    facts = made.kubenet_exhausted()
+    [vnet] = items(made.azure_of(facts).vnets)
+    plan = planned(made.with_azure(facts, vnets=(replace(vnet, prefixes=("10.20.4.0/22",)),)))
+    assert "overlay-blue-green" not in kept(plan)
+    assert "The VNet has no free block for a subnet of 10 nodes" in reason(plan, "overlay-blue-green")
+    assert [name for name in kept(plan) if name in RELIEFS] == ["add-nodes", "drain-nodes"], "relief needs no subnet"
+
+
+def denying() -> NetworkSecurityGroup:
+    rule = SecurityRule(
+        name="deny-all", priority=4000, direction="Inbound", access="Deny", sources=("*",), destinations=("*",)
+    )
+    return NetworkSecurityGroup(
+        group_id=f"{made.GROUP}/Microsoft.Network/networkSecurityGroups/nsg-nodes", name="nsg-nodes", rules=(rule,)
+    )
+
+
+@pytest.mark.parametrize("facts", [made.kubenet_exhausted(), kubenet()], ids=["beside", "in place"])
+def test_a_security_group_that_denies_gets_a_rule_for_each_flow(facts: Snapshot) -> None:
+    group = denying()
+    guarded = made.with_azure(with_subnet(facts, security_group_id=group.group_id), security_groups=(group,))
+    found = [line for line in commands(planned(guarded)).splitlines() if line.startswith("az network nsg rule create")]
+    assert len(found) == 3
+    assert all("--nsg-name nsg-nodes" in line and "--access Allow --protocol '*'" in line for line in found)
+    assert "--resource-group rg-prod-eus2" in found[0]
+
+
+def test_authorized_ranges_are_carried_over_and_the_new_address_is_asked_for() -> None:
+    facts = made.kubenet_exhausted()
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    plan = planned(
+        made.with_azure(facts, cluster=replace(managed, authorized_ranges=("198.51.100.0/24", "203.0.113.9")))
+    )
+    overlay = read_overlay(config_of(plan, "aks-prod-eus2-overlay"))
+    assert overlay.authorized_ranges == ("198.51.100.0/24", "203.0.113.9/32")
+    assert any("the new address comes first" in decision for decision in plan.decisions)
+
+
+def test_a_cluster_that_leaves_by_a_gateway_shares_it_and_needs_no_further_one() -> None:
+    gateway = f"{made.GROUP}/Microsoft.Network/natGateways/nat-shared"
+    facts = made.kubenet_exhausted()
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    network = replace(made.KUBENET, outbound_type="userAssignedNATGateway")
+    facts = with_subnet(made.with_azure(facts, cluster=replace(managed, network=network)), nat_gateway_id=gateway)
+    plan = planned(facts)
+    assert read_overlay(config_of(plan, "aks-prod-eus2-overlay")).subnet.nat_gateway_id == gateway
+    assert not [file.path for file in plan.files if "egress" in file.path]
+    assert "audit-egress" not in commands(plan)
+
+
+# Pools and ranges.
+
+
+def test_a_new_subnet_of_kubenet_keeps_the_clusters_route_table() -> None:
+    facts = made.cluster(
+        nodes=26,
+        pods_a_node=20,
+        most=30,
+        node_subnet=made.subnet(made.NODE_SUBNET, "10.20.4.0/27", used=27, usable=27, route_table_id=made.ROUTE_TABLE),
+        provisioning_state="Failed",
+        issue=f"SubnetIsFull: {made.SUBNET_FULL}",
+    )
+    pods = [made.waiting(serial, on=None) for serial in range(3)]
+    stuck = made.with_pods(
+        facts, pods, [made.event(pod, "FailedScheduling", "0/26 nodes: Insufficient cpu.") for pod in pods]
+    )
+    plan = planned(made.with_azure(stuck, errors=(made.refusal("SubnetIsFull", made.SUBNET_FULL, made.NODE_SUBNET),)))
+    assert kept(plan) == ["larger-node-subnet"]
+    assert f"--route-table {made.ROUTE_TABLE}" in commands(plan)
+
+
+def test_a_pool_that_the_quota_does_not_allow_is_refused_with_the_figures() -> None:
+    facts = facts_of("aks-max-pods")
+    quotas = tuple(replace(each, limit=60) for each in items(made.azure_of(facts).quotas))
+    plan = planned(made.with_azure(facts, quotas=quotas))
+    assert kept(plan) == ["add-nodes"]
+    assert "9 nodes more are not to be had" in reason(plan, "raise-max-pods")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"os_type": "Windows"}, "has Windows, with which it cannot grow"),
+        ({"os_type": DENIED}, "The operating system of node pool default was not read"),
+    ],
+)
+def test_a_pod_range_grows_on_linux_alone(changes: dict[str, Any], said: str) -> None:
+    plan = planned(with_pool(facts_of("aks-pod-cidr-exhausted"), **changes))
+    assert "grow-pod-cidr" not in kept(plan)
+    assert said in reason(plan, "grow-pod-cidr")
+
+
+def test_a_pod_range_grows_to_a_superset_that_nothing_is_in_the_way_of() -> None:
+    facts = facts_of("aks-pod-cidr-exhausted")
+    assert "--pod-cidr 10.244.0.0/19" in commands(planned(facts))
+    [vnet] = items(made.azure_of(facts).vnets)
+    peer = VnetPeering(name="hub", state="Connected", remote_prefixes=("10.244.16.0/20",))
+    plan = planned(made.with_azure(facts, vnets=(replace(vnet, peerings=(peer,)),)))
+    assert "grow-pod-cidr" not in kept(plan)
+    assert "overlay-blue-green" in kept(plan), "a range that cannot grow is built anew"
+
+
+# Outbound types, at plan level.
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "outbound", "said"),
+    [
+        ("loadBalancer", True, "userAssignedNATGateway", "The NAT gateway must be on the nodes' subnet before"),
+        ("loadBalancer", False, "managedNATGateway", "One way"),
+        ("userAssignedNATGateway", True, "", "by a NAT gateway already"),
+        ("managedNATGateway", False, "", "by a NAT gateway already"),
+        ("userDefinedRouting", True, "", "what it leaves by does the source NAT"),
+        ("none", True, "", "what it leaves by does the source NAT"),
+        ("block", False, "", "what it leaves by does the source NAT"),
+        (DENIED, True, "", "was not read"),
+    ],
+)
+def test_an_outbound_type_moves_only_where_azure_moves_it(kind: Any, own: Any, outbound: str, said: str) -> None:
+    facts = facts_of("aks-snat")
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    facts = made.with_azure(facts, cluster=replace(managed, network=replace(made.KUBENET, outbound_type=kind)))
+    if not own:
+        facts = with_pool(facts, node_subnet_id=None)
+    plan = planned(facts)
+    assert ("nat-gateway" in kept(plan)) == bool(outbound)
+    assert said in reason(plan, "nat-gateway")
+    assert (f"--outbound-type {outbound}" in commands(plan)) == bool(outbound)
+    assert any("aks-egress" in file.text for file in plan.files) == (outbound == "userAssignedNATGateway")
+
+
+def test_the_subnet_of_an_attached_gateway_is_imported_and_the_audit_comes_first() -> None:
+    plan = planned(facts_of("aks-snat"))
+    egress = read_egress(config_of(plan, "aks-prod-eus2-egress"))
+    assert egress.gateways["main"].subnets["nodes"].id == made.NODE_SUBNET
+    imports = json.loads(next(file.text for file in plan.files if "import." in file.path))["resources"]
+    assert imports[1] == {
+        "type": "azure-native:network:Subnet",
+        "name": "egress-main-nodes",
+        "id": made.NODE_SUBNET,
+        "parent": "component",
+    }
+    text = commands(plan)
+    order = ["headroom audit-egress", "pulumi import", "headroom:attach true", "--outbound-type"]
+    assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
+
+
+def test_a_gateway_that_is_there_is_not_replaced() -> None:
+    taken = with_subnet(facts_of("aks-snat"), nat_gateway_id=f"{made.GROUP}/Microsoft.Network/natGateways/other")
+    assert "has a NAT gateway already" in reason(planned(taken), "nat-gateway")
+
+
+# Ahead of time, names, choices.
+
+
+def test_a_healthy_kubenet_cluster_is_planned_ahead_and_else_has_nothing_to_plan() -> None:
+    facts = made.cluster()
+    assert kept(planned(facts, ahead=True)) == ["overlay-blue-green"]
+    with pytest.raises(ProblemsError, match="names no cause"):
+        planned(facts)
+
+
+def test_names_that_azure_or_pulumi_refuse_are_refused() -> None:
+    facts = made.kubenet_exhausted()
+    diagnosis = diagnose(facts)
+    with pytest.raises(ProblemsError, match="no name of a Pulumi stack"):
+        make_plan(facts, diagnosis, stack="a b; rm")
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    hostile = made.with_azure(facts, cluster=replace(managed, name="x$(reboot)"))
+    with pytest.raises(ProblemsError, match="no name of an AKS cluster"):
+        make_plan(hostile, diagnosis)
+
+
+def test_choices_are_judged_all_at_once() -> None:
+    assert read_choices(["podCidr=100.64.0.0/16", "allow=pod-cidr-in-vnet", "allow=custom-ip-masq"]) == Choices(
+        pod_cidr=Block.parse("100.64.0.0/16"), allow=("custom-ip-masq", "pod-cidr-in-vnet")
+    )
+    with pytest.raises(ProblemsError) as error:
+        read_choices(["way=sideways", "podCidr", "orign=x", "workspace=1", "allow=all", "origin=/a"], float("nan"))
+    assert len(error.value.problems) == 7
+
+
+# What was not read.
+
+
+def test_a_changed_or_unread_fact_is_told_before_the_plan_is_applied() -> None:
+    facts = made.kubenet_exhausted()
+    plan = planned(facts)
+    assert recheck(plan, with_pool(facts, count=12)) == (), "pools scale all day"
+    changed = recheck(plan, with_subnet(facts, nat_gateway_id=f"{made.GROUP}/natGateways/new"))
+    assert [problem.value for problem in changed] == ["subnet vnet-spoke/snet-aks-nodes"]
+    assert recheck(plan, made.with_azure(facts, vnets=DENIED))
+    assert recheck(plan, replace(facts, azure=DENIED, cloud=DENIED))
+
+
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_no_unknown_fact_makes_a_plan_that_contradicts_it(name: str) -> None:
+    """What is not read takes options away and adds none that lasts, unless another way needs nothing of it."""
+    facts = facts_of(name)
+    lasting = {each for each in KEPT[name] if each not in RELIEFS}
+    causes = [cause.name for cause in diagnose(facts).causes]
+    wrong = []
+    for case in spoiled(facts, every_reason=False):
+        diagnosis = diagnose(case.snapshot)
+        if diagnosis.verdict is not Verdict.FOUND or not is_aks(case.snapshot):
+            continue
+        if [cause.name for cause in diagnosis.causes] != causes:
+            continue
+        try:
+            plan = make_plan(case.snapshot, diagnosis)
+        except ProblemsError:
+            continue
+        text = "".join(file.text for file in plan.files) + commands(plan)
+        if "unknown" in text.lower().replace("unknown to", "") or "None" in text:
+            wrong.append(f"{case}: an unknown value is written")
+        if case.fault is Fault.DENIED and set(kept(plan)) - RELIEFS - lasting:
+            wrong.append(f"{case}: {sorted(set(kept(plan)) - RELIEFS - lasting)}")
+        if "overlay-in-place" in kept(plan):
+            azure = read_aks_situation(case.snapshot).azure
+            if in_place(azure, None).answer in (Answer.UNKNOWN, Answer.FORBIDS):
+                wrong.append(f"{case}: in place against a rule")
+    assert wrong == []
+
+
+def test_pools_that_were_not_read_leave_the_relief_that_was() -> None:
+    facts = made.kubenet_exhausted()
+    plan = planned(made.with_azure(facts, vnets=DENIED))
+    assert "drain-nodes" in kept(plan)
+    assert not plan.files
+    assert any("Not read: the VNets" in decision for decision in plan.decisions)
