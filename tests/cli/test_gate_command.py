@@ -194,6 +194,14 @@ def test_a_denied_reading_keeps_the_gate_closed(world: World, operation: str, ef
     assert "undecided" in world.history()[-1]["outcome"]
 
 
+def test_a_token_that_expires_in_a_long_soak_is_asked_for_anew(world: World) -> None:
+    changed = world.requests(0.1)
+    expired = {"status": 401, "code": "ExpiredAuthenticationToken", "message": "The access token has expired."}
+    world.arm.order("POST logs", "fail", skip=1, **expired)
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 0, said
+
+
 def test_an_empty_log_keeps_the_gate_closed(world: World) -> None:
     world.arm.answer_logs("requests", match=["AppRequests"], columns=COLUMNS, rows=[], time="Minute")
     code, said = world.gate("--since", (world.now() - 20 * MINUTE).isoformat(), "--once")
