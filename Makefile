@@ -21,8 +21,8 @@ test: ## all tests; ARGS='-k subnet' passes options to pytest
 	@$(PYTHON) -m toolchain.setup --tests
 	@.venv/bin/python -m pytest -n 2 $(ARGS)
 
-quick: setup ## the tests that start no engine and no cluster, for every day; ARGS as for test
-	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane and not promtool' $(ARGS)
+quick: setup ## the tests of every day: no engine, no cluster, nothing that takes long; ARGS as for test
+	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane and not promtool and not slow' $(ARGS)
 
 lint: setup ## formatting, style and types
 	.venv/bin/ruff format --check .

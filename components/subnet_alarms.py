@@ -40,9 +40,10 @@ PERIOD_SECONDS: Final = 60 * SCHEDULE_MINUTES
 LEVEL_PERIODS: Final = 3
 """Runs in a row below a threshold: one that failed is no alarm."""
 
-SILENT_PERIODS: Final = 2
-"""Runs in a row without a heartbeat: one less than `LEVEL_PERIODS`, so that silence is known to be silence before
-missing values breach thresholds."""
+SILENT_PERIODS: Final = (2, 3)
+"""Runs without a heartbeat, of so many: one less than `LEVEL_PERIODS`, so that silence is known to be silence before
+missing values breach thresholds; and of one more, so that it ends one run later than they do. Alarms change one by one:
+were it to end with them, a page would ring for an instant after every outage."""
 
 FORECAST_HOURS: Final = (12, 24)
 """Hours below the horizon, of so many: a forecast that wavers is none. The first two and a half days after the
@@ -57,6 +58,7 @@ CHILDREN: Final = 90
 """Alarms in one composite; CloudWatch takes 100 (CloudWatch API reference, PutCompositeAlarm)."""
 
 DESCRIPTION_CHARACTERS: Final = 1024
+NAME_CHARACTERS: Final = 255
 """CloudWatch API reference, PutMetricAlarm."""
 
 
@@ -96,6 +98,7 @@ class Symptom:
         statistic: Sum, Maximum, ….
         threshold: Above it something fails.
         meaning: What that is, for the description.
+        of_nodes: Whether nodes that cannot start show in it, and not failing pods alone.
     """
 
     namespace: str
@@ -104,6 +107,7 @@ class Symptom:
     statistic: str = "Maximum"
     threshold: float = 0
     meaning: str = "pods fail or nodes cannot start"
+    of_nodes: bool = True
 
 
 def cni_errors(cluster: str) -> Symptom:
@@ -114,6 +118,8 @@ def cni_errors(cluster: str) -> Symptom:
         dimensions={"CLUSTER_ID": cluster},
         statistic="Sum",
         meaning="ipamd reports errors",
+        # A node that never started has no ipamd.
+        of_nodes=False,
     )
 
 
@@ -186,19 +192,14 @@ class SubnetAlarmsArgs:
                     next_step=f"{HORIZON_DAYS} leaves time for a reviewed change.",
                 )
             )
-        seen = [(symptom.namespace, symptom.metric) for symptom in self.symptoms]
-        found += [
-            Problem(
-                rule="symptom-twice",
-                key="symptoms",
-                value=f"{namespace} {metric}",
-                reason="is named more than once, and the alarms would share a name.",
-                next_step="Keep one.",
-                source="CloudWatch API reference, PutMetricAlarm",
-            )
-            for namespace, metric in dict.fromkeys(seen)
-            if seen.count((namespace, metric)) > 1
-        ]
+        names = [_symptom_name(self.cluster, symptom) for symptom in self.symptoms]
+        for name, symptom in dict(zip(names, self.symptoms, strict=True)).items():
+            if names.count(name) > 1:
+                reason = "is named more than once, and the alarms would share a name."
+                found.append(_symptom_problem("symptom-twice", symptom, reason, "Keep one."))
+            if len(name) > NAME_CHARACTERS:
+                reason = f"makes an alarm's name of {len(name)} characters; CloudWatch takes {NAME_CHARACTERS}."
+                found.append(_symptom_problem("symptom-name", symptom, reason, "Publish it under a shorter name."))
         blocks: dict[str, Block] = {}
         for name, subnet in self.subnets.items():
             try:
@@ -242,8 +243,22 @@ class SubnetAlarmsArgs:
                     key="symptoms",
                     value="No metric",
                     reason="tells that pods fail: low addresses page by themselves.",
-                    next_step="Install the cni-metrics-helper and set symptoms, and only what hurts pages.",
-                    source="amazon-vpc-cni-k8s, cmd/cni-metrics-helper",
+                    next_step="Set symptoms, and only what hurts pages: AWS/EKS scheduler_pending_pods_UNSCHEDULABLE, "
+                    "which EKS publishes by itself from Kubernetes 1.28 on, or what the cni-metrics-helper publishes.",
+                    source="AWS containers blog, proactive EKS monitoring with control plane metrics",
+                )
+            )
+        elif not any(each.of_nodes for each in self.symptoms):
+            found.append(
+                Problem(
+                    rule="no-symptom-of-nodes",
+                    key="symptoms",
+                    value="No metric",
+                    reason="tells that nodes cannot start: shared subnets page when pods fail, those of nodes alone by "
+                    "themselves.",
+                    next_step="Set AWS/EKS scheduler_pending_pods_UNSCHEDULABLE, which EKS publishes by itself from "
+                    "Kubernetes 1.28 on.",
+                    source="AWS containers blog, proactive EKS monitoring with control plane metrics",
                 )
             )
         return found
@@ -390,7 +405,6 @@ def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]
     Where one cannot hold all alarms there are several.
     """
     silence = f'NOT ALARM("{_name(args, "silence")}")'
-    symptoms = " OR ".join(f'ALARM("{alarm.name}")' for alarm in alarms if alarm.severity == "symptom")
     found: list[Composite] = []
     for zone in sorted({subnet.zone for subnet in args.subnets.values()}):
         own = [alarm for alarm in alarms if alarm.zone == zone]
@@ -411,29 +425,46 @@ def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]
                         ),
                     )
                 )
-        low = [f'ALARM("{alarm.name}")' for alarm in own if alarm.severity == "page"]
-        starts = [
-            f'ALARM("{_name(args, zone, name, "free-critical")}")'
-            for name in sorted(args.subnets)
-            if args.subnets[name].zone == zone and args.subnets[name].role in NODES_START_IN
-        ]
-        # A zone with more of them than one composite holds is low as a whole long before all of them are.
-        low += [f"({' AND '.join(starts)})"] if 0 < len(starts) <= CHILDREN else []
-        if low:
-            also = f" AND ({symptoms})" if symptoms else ""
+        rule = _page_rule(args, zone, own)
+        if rule:
             found.append(
                 Composite(
                     name=_name(args, zone, "page"),
-                    rule=f"({' OR '.join(low)}){also} AND {silence}",
+                    rule=f"{rule} AND {silence}",
                     page=True,
                     description=_description(
                         f"{zone} of {args.cluster} has too few free addresses for its pods or for new nodes"
-                        f"{', and pods fail' if symptoms else ''}.",
+                        f"{', and pods fail or nodes cannot start' if args.symptoms else ''}.",
                         f"headroom diagnose --cluster {args.cluster}",
                     ),
                 )
             )
     return found
+
+
+def _failing(args: SubnetAlarmsArgs, symptoms: Sequence[Symptom]) -> str:
+    """What a rule asks for beside low addresses; empty where nothing tells."""
+    some = " OR ".join(f'ALARM("{_symptom_name(args.cluster, each)}")' for each in symptoms)
+    return f" AND ({some})" if some else ""
+
+
+def _page_rule(args: SubnetAlarmsArgs, zone: str, own: Sequence[Alarm]) -> str:
+    """Addresses are low and something fails; empty for a zone without pods or nodes."""
+    low = [f'ALARM("{alarm.name}")' for alarm in own if alarm.severity == "page"]
+    starts = [
+        name
+        for name in sorted(args.subnets)
+        if args.subnets[name].zone == zone and args.subnets[name].role in NODES_START_IN
+    ]
+    # A zone with more of them than one composite holds is low as a whole long before all of them are.
+    names = [f'ALARM("{_name(args, zone, name, "free-critical")}")' for name in starts]
+    full = [f"({' AND '.join(names)})"] if 0 < len(names) <= CHILDREN else []
+    if any(args.subnets[name].role in PODS_IN for name in starts):
+        low, full = low + full, []
+    # With custom networking no pod fails where no node starts: only what shows such nodes may hold that page back.
+    parts = [(low, args.symptoms), (full, [each for each in args.symptoms if each.of_nodes])]
+    rules = [f"({' OR '.join(some)}){_failing(args, symptoms)}" for some, symptoms in parts if some]
+    return rules[0] if len(rules) == 1 else f"({' OR '.join(f'({rule})' for rule in rules)})" if rules else ""
 
 
 def _of_place(
@@ -571,11 +602,11 @@ def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
             metric=Metric.HEARTBEAT,
             dimensions=place,
             threshold=1,
-            periods=SILENT_PERIODS,
-            breaching=SILENT_PERIODS,
+            periods=SILENT_PERIODS[1],
+            breaching=SILENT_PERIODS[0],
             description=_description(
                 f"Nobody counts the free addresses of {cluster}: the function has finished no run for at least "
-                f"{SILENT_PERIODS * SCHEDULE_MINUTES} minutes, and no other alarm of the cluster means anything.",
+                f"{SILENT_PERIODS[0] * SCHEDULE_MINUTES} minutes, and no other alarm of the cluster means anything.",
                 f"headroom collect --cluster {cluster}",
             ),
         ),
@@ -621,7 +652,7 @@ def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
     ]
     found += [
         Alarm(
-            name=_name(args, "symptom", symptom.namespace, symptom.metric),
+            name=_symptom_name(args.cluster, symptom),
             severity="symptom",
             metric=symptom.metric,
             dimensions=symptom.dimensions,
@@ -697,6 +728,21 @@ def _key(args: SubnetAlarmsArgs, name: str) -> str:
 def _description(meaning: str, command: str) -> str:
     text = f"{meaning} Next: {command}"
     return text if len(text) <= DESCRIPTION_CHARACTERS else f"{text[: DESCRIPTION_CHARACTERS - 1]}…"
+
+
+def _symptom_name(cluster: str, symptom: Symptom) -> str:
+    return f"headroom/{cluster}/symptom/{symptom.namespace}/{symptom.metric}"
+
+
+def _symptom_problem(rule: str, symptom: Symptom, reason: str, next_step: str) -> Problem:
+    return Problem(
+        rule=rule,
+        key="symptoms",
+        value=f"{symptom.namespace} {symptom.metric}",
+        reason=reason,
+        next_step=next_step,
+        source="CloudWatch API reference, PutMetricAlarm",
+    )
 
 
 def _missing(key: str, reason: str, next_step: str) -> Problem:

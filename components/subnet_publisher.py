@@ -96,7 +96,7 @@ class SubnetPublisherArgs:
 
 
 class SubnetPublisher(pulumi.ComponentResource):
-    """A Lambda function on a schedule, its role, its log, its queue for failed events and the alarms on both."""
+    """A Lambda function on a schedule, its role, its log, its queue for failed events and the alarms on failures."""
 
     function_name: pulumi.Output[str]
     """Name of the function."""
@@ -180,12 +180,10 @@ class SubnetPublisher(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
         )
         self.function_name = function.name
-        self.alarm_names = self._alarms(name, args, function, queue)
+        self.alarm_names = self._alarms(name, args, function)
         self.register_outputs({"functionName": self.function_name})
 
-    def _alarms(
-        self, name: str, args: SubnetPublisherArgs, function: "lambda_.Function", queue: "sqs.Queue"
-    ) -> Sequence[str]:
+    def _alarms(self, name: str, args: SubnetPublisherArgs, function: "lambda_.Function") -> Sequence[str]:
         alarms: dict[str, dict[str, Any]] = {
             "errors": {
                 "namespace": "AWS/Lambda",
@@ -196,11 +194,12 @@ class SubnetPublisher(pulumi.ComponentResource):
                 "`headroom collect --cluster " + args.cluster + "` by hand.",
             },
             "failed-events": {
-                "namespace": "AWS/SQS",
-                "metric_name": "ApproximateNumberOfMessagesVisible",
-                "dimensions": {"QueueName": queue.name},
-                "alarm_description": f"Runs of the function that counts {args.cluster}'s free addresses were given up. "
-                "Next: the queue's messages carry the error; empty it when it is mended.",
+                "namespace": "AWS/Lambda",
+                # Not the queue's length: that stays on for as long as messages are kept, and hides what comes next.
+                "metric_name": "AsyncEventsDropped",
+                "dimensions": {"FunctionName": function.name},
+                "alarm_description": f"Runs of the function that counts {args.cluster}'s free addresses are given up: "
+                "they fail, or wait too long. Next: the messages of its queue carry the error.",
             },
         }
         names = []

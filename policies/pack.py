@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from policies.configuration import Enforcement, PolicyException, RuleConfig, exceptions, with_node_zones
 from policies.findings import Finding, Undecided
-from policies.resources import Resource, Resources
+from policies.resources import AKS_AGENT_POOL, AKS_CLUSTER, Resource, Resources
 from policies.rules import (
     addon_keeps_settings,
     aks_change_in_place,
@@ -155,8 +155,19 @@ def judge_rule(
         for problem in expired:
             yield Judgement(rule=rule.NAME, finding=Finding(None, problem), enforcement=enforcement)
     for finding in rule.findings(resources, config.properties):
+        if finding.resource is not None and _is_ending(finding.resource):
+            continue
         covering = next((item for item in passes if item.covers(finding.resource)), None)
         yield Judgement(rule=rule.NAME, finding=finding, enforcement=enforcement, excepted=covering)
+
+
+RETIRED_CLUSTER: Final = "headroom:index:RetiredCluster"
+"""The component that takes an old cluster away (components/retired_cluster.py)."""
+
+
+def _is_ending(resource: Resource) -> bool:
+    """Whether a cluster or a pool is only held until it is deleted: what it was made like is nobody's to mend."""
+    return resource.kind in (AKS_CLUSTER, AKS_AGENT_POOL) and RETIRED_CLUSTER in resource.parent_types
 
 
 def schemas() -> dict[str, Mapping[str, Any]]:

@@ -21,7 +21,7 @@ from components.subnet_guard import GATE_TYPE
 from headroom.addresses.blocks import Block, listed
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.reservations import CidrReservation, read_reservations
-from stacks.aws_client import ec2_client, provider_settings, settings_not_honoured
+from stacks.aws_client import cloudwatch_client, ec2_client, provider_settings, settings_not_honoured
 
 T = TypeVar("T")
 
@@ -579,6 +579,24 @@ def node_group_now(cluster: str, name: str) -> NodeGroupNow:
         desired=None if sizes is None else sizes.desired_size,
         maximum=None if sizes is None else sizes.max_size,
     )
+
+
+def owner_of_alarm(key: str, cluster: str, alarm: str) -> str | None:
+    """Which stack has made an alarm, by its tag: empty where it carries none, None where there is no such alarm.
+
+    Raises:
+        ProblemsError: It could not be read; names the configuration key and the IAM actions.
+    """
+
+    def ask() -> str | None:
+        cloudwatch = cloudwatch_client(provider_settings())
+        found = cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
+        if not found:
+            return None
+        tags = cloudwatch.list_tags_for_resource(ResourceARN=found[0]["AlarmArn"])["Tags"]
+        return next((each["Value"] for each in tags if each["Key"] == STACK_TAG), "")
+
+    return _ask(key, cluster, "cloudwatch:DescribeAlarms and cloudwatch:ListTagsForResource", ask)
 
 
 def secret_text(key: str, secret: str) -> str | None:

@@ -33,7 +33,8 @@ def deploy() -> None:
         problems = retirement_problems(traffic, history, now(), retirement.rollback_days)
         if problems:
             raise ProblemsError(problems)
-    pools = {} if retirement.reached("delete") else {name: read_pool(retirement, name) for name in retirement.pools}
+    owns_pools = retirement.reached("zero") and not retirement.reached("delete")
+    pools = {name: read_pool(retirement, name) for name in retirement.pools} if owns_pools else {}
     subnet = read_subnet(retirement.subnet) if retirement.subnet and retirement.reached("detach") else None
     counts = {name: int(pool.get("count") or 0) for name, pool in pools.items()}
     table = ((subnet or {}).get("routeTable") or {}).get("id")

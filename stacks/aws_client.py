@@ -1,4 +1,4 @@
-"""An EC2 client for what the AWS provider cannot look up, with the settings that the stack gives that provider."""
+"""Clients for what the AWS provider cannot look up, with the settings that the stack gives that provider."""
 
 import json
 import os
@@ -62,10 +62,22 @@ def settings_not_honoured(settings: Mapping[str, Any]) -> list[str]:
 
 
 def ec2_client(settings: Mapping[str, Any]) -> "EC2Client":
+    """A client of EC2; see `_client`."""
+    client: EC2Client = _client(settings, "ec2")
+    return client
+
+
+def cloudwatch_client(settings: Mapping[str, Any]) -> Any:
+    """A client of CloudWatch; see `_client`."""
+    return _client(settings, "cloudwatch")
+
+
+def _client(settings: Mapping[str, Any], service: str) -> Any:
     """A client that asks as the provider does; what is not set comes from the environment, as it does there.
 
     Args:
         settings: From `provider_settings`; without any of `settings_not_honoured`.
+        service: boto3's name of the service.
 
     Raises:
         botocore.exceptions.BotoCoreError: There is no such profile, no Region, ….
@@ -96,7 +108,7 @@ def ec2_client(settings: Mapping[str, Any]) -> "EC2Client":
             aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials["SessionToken"],
         )
-    return session.client("ec2", endpoint_url=_endpoint(settings, "ec2"))
+    return session.client(service, endpoint_url=_endpoint(settings, service))  # type: ignore[call-overload]  # the stubs list services one by one
 
 
 def _role_arguments(role: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,15 +29,18 @@ from headroom.capacity.limits import instance_limits
 from headroom.capacity.settings import check_settings
 from headroom.capacity.thresholds import HORIZON_DAYS, ROLES, NodeGroup, Role, thresholds
 from headroom.capacity.watch import NAMESPACE, TRIGGERS, composite_alarm
+from stacks.adoption import STACK_TAG, owner_of_alarm, recorded_resources, secret_text, stack_tag
 from stacks.settings import ConfigReader
 
 NAME: Final = "watch"
 """Logical name of the stack's components: it never changes."""
 
+_ALARM_TYPE: Final = "aws:cloudwatch/metricAlarm:MetricAlarm"
+
 _SUBNET_FIELDS: Final = ("zone", "cidrBlock", "role")
 _GROUP_FIELDS: Final = ("instanceType", "surge", "podsPerNode")
 _TRIGGER_FIELDS: Final = ("forge", "repository", "secret", "secretKey", "ref", "pipeline", "endpoint", "on")
-_SYMPTOM_FIELDS: Final = ("namespace", "metric", "dimensions", "statistic", "threshold", "meaning")
+_SYMPTOM_FIELDS: Final = ("namespace", "metric", "dimensions", "statistic", "threshold", "meaning", "ofNodes")
 
 _SUBNET_ID: Final = re.compile(r"subnet-[0-9a-f]{8,17}")
 """EC2 user guide, resource-ids."""
@@ -105,6 +108,7 @@ def deploy() -> None:
         ProblemsError: Everything that is wrong with the configuration; nothing was registered.
     """
     settings = read_settings(ConfigReader())
+    _refuse_second_stack(settings.alarms.cluster)
     for warning in settings.alarms.warnings():
         pulumi.log.warn(_keyed(warning).message)
     token = read_token(settings.trigger) if settings.trigger else None
@@ -133,6 +137,33 @@ def deploy() -> None:
         "First figures in five minutes (until then the alarm on silence is on), forecasts after two days: "
         f"headroom forecast --cluster {settings.alarms.cluster}",
     )
+
+
+def _refuse_second_stack(cluster: str) -> None:
+    """One watch stack a cluster: alarms are known by their names, and CloudWatch overwrites without a word.
+
+    Asked for before the stack has made its own; an `up` that was killed half-way goes on, for its alarms carry its tag.
+
+    Raises:
+        ProblemsError: Another stack has made the cluster's alarms, or nobody can tell.
+    """
+    recorded = recorded_resources()
+    if recorded is None or (_ALARM_TYPE, f"{NAME}-silence") in recorded:
+        return
+    key = "headroom:clusterName"
+    owner = owner_of_alarm(key, cluster, f"headroom/{cluster}/silence")
+    if owner is None or owner == stack_tag():
+        return
+    problem = Problem(
+        rule="watched-already",
+        key=key,
+        value=cluster,
+        reason=f"has alarms that {f'the stack {owner}' if owner else 'something else'} has made; these would overwrite "
+        "them, and whichever stack goes first would take them from the other.",
+        next_step="Change that stack, or `pulumi destroy` it first.",
+        source="CloudWatch API reference, PutMetricAlarm",
+    )
+    raise ProblemsError([problem], subject="configuration")
 
 
 def _trigger(
@@ -174,8 +205,6 @@ def read_token(given: TriggerSettings) -> pulumi.Output[str]:
     Raises:
         ProblemsError: It cannot be read, or is not there; nothing of what the secret holds is told.
     """
-    from stacks.adoption import secret_text  # noqa: PLC0415 - loads more of the SDK than anything else here
-
     text = secret_text("headroom:trigger.secret", given.secret)
     return pulumi.Output.secret("" if text is None else token_of(text, given))
 
@@ -240,7 +269,7 @@ def read_settings(config: ConfigReader) -> WatchSettings:
     cni_metrics = config.boolean("cniMetricsHelper", default=False)
     symptoms = [*([cni_errors(cluster)] if cni_metrics else []), *_read_symptoms(config)]
     topics = {key: _read_topics(config, key) for key in ("pageTopics", "warningTopics")}
-    tags = config.text_mapping("tags", config.mapping("tags"))
+    tags = {**config.text_mapping("tags", config.mapping("tags")), STACK_TAG: stack_tag()}
     namespace = config.text("metricNamespace") or NAMESPACE
     horizon = config.integer("horizonDays", HORIZON_DAYS)
     actions = config.boolean("alarmActions", default=True)
@@ -409,6 +438,7 @@ def _read_symptoms(config: ConfigReader) -> list[Symptom]:
                 statistic=config.field(place, fields, "statistic", str, "Maximum"),
                 threshold=threshold,
                 meaning=config.field(place, fields, "meaning", str, name),
+                of_nodes=config.field(place, fields, "ofNodes", bool, default=True),
             )
         )
     return found

@@ -20,6 +20,10 @@ MOST_BYTES = 2 * 1024**3
 """A snapshot of 150,000 pods is a tenth of this."""
 
 
+SHOWN_UNREAD = 5
+"""Files of a bundle that were not read whole, named one by one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsFrom:
     """Where the facts come from: `file`, or the cluster `cluster` with the ways to reach it.
@@ -229,7 +233,22 @@ def read_source(source: Source) -> Snapshot:
         ProblemsError: Something of it cannot be read, or is not what it is given as.
     """
     snapshot = _without_logs(source)
-    return _with_logs(snapshot, source.logs) if source.logs else snapshot
+    if source.logs:
+        snapshot = _with_logs(snapshot, source.logs)
+    if source.bundle is not None or source.logs:
+        _tell_unread(snapshot)
+    return snapshot
+
+
+def _tell_unread(snapshot: Snapshot) -> None:
+    """Says on standard error which files of a bundle were left out, or read in part."""
+    from headroom.report.text import clean  # noqa: PLC0415 - only for bundles
+
+    short = [each for each in snapshot.sources if each.outcome]
+    for each in short[:SHOWN_UNREAD]:
+        click.echo(f"  ✗ {clean(each.name)}: {clean(each.outcome, 300)}", err=True)
+    if len(short) > SHOWN_UNREAD:
+        click.echo(f"  ✗ and {len(short) - SHOWN_UNREAD:,} more files", err=True)
 
 
 def _without_logs(source: Source) -> Snapshot:

@@ -19,6 +19,7 @@ from headroom.diagnosis.verdict import Diagnosis, Verdict
 from headroom.facts.forms import ADDRESSES_OF_IPV4
 from headroom.facts.snapshot import Snapshot
 from headroom.planning.aks_choices import read_choices
+from headroom.planning.aks_plan import is_aks
 from headroom.planning.plan import Plan, PlannedFile, Step, plan_from_json, plan_to_json
 from headroom.planning.planner import make_plan, recheck
 
@@ -77,6 +78,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
     choices = read_choices(chosen, node_price)
     growth = _growth(history) if history is not None else {}
     snapshot = read_facts(source)
+    _check_options(snapshot, chosen=bool(chosen) or node_price is not None, limits=limits)
     if limits:
         _limits(snapshot, stack, folder, dry_run=dry_run, force=force, as_json=as_json)
         return
@@ -94,6 +96,25 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
         _print(made, differences[: len(made.files)], [] if dry_run else [str(folder / file.path) for file in files])
     if not made.files and made.decisions and not any(step.command for step in made.steps[:-1]):
         sys.exit(UNDECIDED)
+
+
+def _check_options(snapshot: Snapshot, *, chosen: bool, limits: bool) -> None:
+    """Refuses options that mean nothing for a cluster of this cloud.
+
+    Raises:
+        ProblemsError: Which, and for which cloud they are.
+    """
+    aks = is_aks(snapshot)
+    wrong = [
+        Problem(rule="option-of-another-cloud", value=option, reason=f"is for clusters of {cloud}.", next_step=step)
+        for option, given, cloud, step in (
+            ("--set or --node-price", chosen and not aks, "AKS", "Leave it out."),
+            ("--limits", limits and aks, "EKS", "A pool's maximum is in the pool: `headroom calc overlay` judges it."),
+        )
+        if given
+    ]
+    if wrong:
+        raise ProblemsError(wrong, subject="command line")
 
 
 def _limits(  # noqa: PLR0913 - the options of the command

@@ -25,10 +25,12 @@ from headroom.rehearsal.tools import Tools, find_tools
 from headroom.rehearsal.world import REGION, World, start_world
 
 if TYPE_CHECKING:
+    from headroom.rehearsal.aks_world import AksWorld
     from headroom.rehearsal.scenarios.twin.original import Original
 
 EXHAUSTED = "eks-exhausted"
 WATCH = "eks-watch"
+AKS_EXHAUSTED = "aks-kubenet-exhausted"
 SCENARIOS = (
     EXHAUSTED,
     "eks-fragmented",
@@ -43,9 +45,12 @@ SCENARIOS = (
     "eks-healthy",
     "eks-not-ip",
     WATCH,
+    AKS_EXHAUSTED,
 )
-"""By name; the first and the last have modules of their own, the others are
+"""By name; the first and the last two have modules of their own, the others are
 `headroom.rehearsal.scenarios.incidents`."""
+AKS = "aks-"
+"""How the names of scenarios on Azure begin."""
 
 NEXT = "stacks/Pulumi.example-emergency.yaml is the file to copy for a cluster of your own."
 FAILED = 1
@@ -82,7 +87,7 @@ def rehearse(  # noqa: C901, PLR0913 - one argument for each option, and what ma
     headroom rehearse --facts snapshot.json      your own cluster, as headroom collect has read it
 
     The Pulumi engine, etcd, the Kubernetes API server, scheduler and controllers are the real ones. Simulated are
-    the AWS API, the providers, the kubelets and the VPC CNI; whether pods get addresses is not scripted.
+    the APIs of AWS and Azure, the providers, the kubelets and the CNI; whether pods get addresses is not scripted.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
     chosen = scenario != EXHAUSTED
     if play_all and (keep or chosen):
@@ -108,7 +113,7 @@ def rehearse(  # noqa: C901, PLR0913 - one argument for each option, and what ma
             return
         console.print(
             f"Rehearsing {what} with Pulumi {tools.pulumi_version}, Kubernetes {tools.kubernetes_version} "
-            "and a simulated AWS"
+            f"and a simulated {'Azure' if scenario.startswith(AKS) else 'AWS'}"
         )
         narrator = Narrator(console)
         with _playing(scenario, place, tools, narrator, save, original) as (world, result):
@@ -150,10 +155,10 @@ def _playing(  # noqa: PLR0913, PLR0917 - what a rehearsal needs
     narrator: Narrator,
     save: Path | None,
     original: "Original | None" = None,
-) -> Iterator[tuple[World, dict[str, Any]]]:
+) -> Iterator[tuple["World | AksWorld", dict[str, Any]]]:
     """Plays a scenario, or on the copy of a cluster; the world lives on until the block ends."""
     started = time.monotonic()
-    world, phase_seconds = _start(place, tools, original.region if original is not None else REGION)
+    world, phase_seconds = _start(scenario, place, tools, original.region if original is not None else REGION)
     with world:
         clock, play = _scenario(scenario, save) if original is None else _copy(original)
         narrator.simulated_now = clock.now
@@ -166,8 +171,12 @@ def _playing(  # noqa: PLR0913, PLR0917 - what a rehearsal needs
         yield world, result
 
 
-def _scenario(name: str, save: Path | None) -> tuple[Clock, Callable[[World, Narrator, Clock], dict[str, Any]]]:
+def _scenario(name: str, save: Path | None) -> tuple[Clock, Callable[[Any, Narrator, Clock], dict[str, Any]]]:
     """A scenario's clock, and what plays it; imported here, for `--help` needs neither."""
+    if name == AKS_EXHAUSTED:
+        from headroom.rehearsal.scenarios import aks_exhausted, incident  # noqa: PLC0415
+
+        return Clock(incident.START, incident.SPEED), partial(aks_exhausted.play, save=save)
     if name == EXHAUSTED:
         from headroom.rehearsal.scenarios import eks_exhausted, incident  # noqa: PLC0415
 
@@ -189,7 +198,7 @@ def _original(facts: Path) -> "Original":
     return open_original(facts)
 
 
-def _copy(original: "Original") -> tuple[Clock, Callable[[World, Narrator, Clock], dict[str, Any]]]:
+def _copy(original: "Original") -> tuple[Clock, Callable[[Any, Narrator, Clock], dict[str, Any]]]:
     from headroom.rehearsal.scenarios import incident  # noqa: PLC0415
     from headroom.rehearsal.scenarios.twin.play import play  # noqa: PLC0415
 
@@ -212,7 +221,7 @@ def _play_all(console: Console, place: Path, tools: Tools, save: Path | None, *,
         console.print(_line(rows[-1]), markup=False, soft_wrap=True)
     table = Narrator(console)
     table.table(
-        ("SCENARIO", "VERDICT", "CAUSES", "SECONDS", "PAGE TO PREVIEW", "AWS CALLS"),
+        ("SCENARIO", "VERDICT", "CAUSES", "SECONDS", "PAGE TO PREVIEW", "CLOUD CALLS"),
         [
             (
                 row["scenario"],
@@ -246,8 +255,12 @@ def _phase(phase: Phase) -> dict[str, Any]:
     }
 
 
-def _start(place: Path, tools: Tools, region: str = REGION) -> tuple[World, float]:
+def _start(scenario: str, place: Path, tools: Tools, region: str = REGION) -> tuple["World | AksWorld", float]:
     started = time.monotonic()
+    if scenario.startswith(AKS):
+        from headroom.rehearsal.scenarios.aks_cluster import start_azure  # noqa: PLC0415 - the SDKs load slowly
+
+        return start_azure(place, tools), round(time.monotonic() - started, 1)
     return start_world(place, tools, region=region), round(time.monotonic() - started, 1)
 
 
@@ -282,14 +295,11 @@ def _duration(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s" if seconds else ""
 
 
-def _peak_memory(world: World) -> float:
+def _peak_memory(world: "World | AksWorld") -> float:
     """MiB: our own peak, that of the children that have ended, and what the running ones hold now."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     ended = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    pids = [world.endpoint.helper.process.pid, *(helper.process.pid for helper in world.providers)]
-    if world.control_plane is not None:
-        pids += world.control_plane.process_ids.values()
-    return own + ended + sum(_high_water(pid) for pid in pids)
+    return own + ended + sum(_high_water(pid) for pid in world.process_ids())
 
 
 def _high_water(pid: int) -> float:
@@ -302,16 +312,16 @@ def _high_water(pid: int) -> float:
     return 0.0
 
 
-def _stay(console: Console, world: World) -> None:
-    kubeconfig = world.control_plane.kubeconfig if world.control_plane is not None else ""
+def _stay(console: Console, world: "World | AksWorld") -> None:
     console.print("\nIt keeps running. In another terminal:", markup=False)
     for name, value in sorted(world.engine.environment.items()):
-        if name.startswith(("AWS_", "PULUMI_", "KUBECONFIG", "HEADROOM_")):
+        if name.startswith(("AWS_", "ARM_", "PULUMI_", "KUBECONFIG", "HEADROOM_", "SSL_", "REQUESTS_")):
             console.print(f"  export {name}={value}", markup=False, soft_wrap=True)
     folders = world.engine.environment["PATH"].split(os.pathsep)[:2]
     console.print(f"  export PATH={os.pathsep.join(folders)}:$PATH", markup=False, soft_wrap=True)
     console.print(f"  cd {world.engine.project} && pulumi stack", markup=False, soft_wrap=True)
-    console.print(f"  kubectl --kubeconfig {kubeconfig} get pods -A", markup=False, soft_wrap=True)
-    console.print("  aws ec2 describe-subnets", markup=False)
+    for kubeconfig in world.kubeconfigs().values():
+        console.print(f"  kubectl --kubeconfig {kubeconfig} get pods -A", markup=False, soft_wrap=True)
+    console.print(f"  {world.look}", markup=False, soft_wrap=True)
     console.print("Ctrl-C ends it.")
     signal.pause()

@@ -47,12 +47,13 @@ def report(source: Source, output: str, markdown: Path | None, history: Path | N
     diagnosis = diagnosed(snapshot)
     given = source.option() if diagnosis.verdict is Verdict.FOUND else source.options()
     plan, no_plan = _plan(snapshot, diagnosis) if with_plan else (None, "")
+    differences = _differences(plan) if plan is not None else []
     page = render_page(
         diagnosis,
         snapshot=snapshot,
         plan=plan,
         forecasts=_forecasts(history, snapshot) if history is not None else (),
-        differences=_differences(plan) if plan is not None else (),
+        differences=differences,
         no_plan=no_plan,
         source=given,
         version=version("headroom"),
@@ -63,7 +64,7 @@ def report(source: Source, output: str, markdown: Path | None, history: Path | N
         _write(Path(output), page)
         click.echo(f"{diagnosis.verdict.value}: {output} ({len(page.encode()) // 1024:,} KiB).", err=True)
     if markdown is not None:
-        _write(markdown, to_markdown(diagnosis, source=given))
+        _write(markdown, to_markdown(diagnosis, source=given, plan=plan, differences=differences))
     sys.exit(EXIT_CODES[diagnosis.verdict])
 
 

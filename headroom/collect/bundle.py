@@ -30,7 +30,7 @@ from headroom.collect.azure_objects import node_network_config
 from headroom.collect.bundle_objects import AWS_LISTS, AWS_OBJECTS, KUBERNETES_KINDS, WRONG, Gathered
 from headroom.collect.case import case_of, is_case
 from headroom.collect.ipamd import pool_reading
-from headroom.collect.logs import Allowance, TooMuchError, pieces, scan
+from headroom.collect.logs import Allowance, Bounded, TooMuchError, in_utf8, pieces, scan
 from headroom.facts.azure import Azure
 from headroom.facts.document import from_json, sound
 from headroom.facts.snapshot import Snapshot, Source, Stated
@@ -42,6 +42,10 @@ MOST_FILES: Final = 100_000
 LARGEST_DOCUMENT: Final = 64 * 1024**2
 """Bytes of a JSON document that is read as a whole; lists of objects may be larger, and are read one by one."""
 LARGEST_YAML: Final = 16 * 1024**2
+LARGEST_HEADER: Final = 1024**2
+"""Bytes between two files of a tar archive: longer names and attributes nobody writes."""
+_ENCRYPTED: Final = 0x1
+"""Flag of an encrypted member (ZIP application note, 4.4.4)."""
 HEAD: Final = 64 * 1024
 """Bytes by which a file is recognised."""
 
@@ -55,7 +59,15 @@ _INSTANCE: Final = re.compile(r"^i-[0-9a-f]{8,17}$")
 _LIST_KEY: Final = re.compile(r'"(items|' + "|".join(AWS_LISTS) + r')"\s*:\s*\[')
 _KIND: Final = re.compile(r'"kind"\s*:\s*"(\w+)"')
 _ALIAS: Final = re.compile(r"(?:^|[\s\[,{])\*[\w-]")
-_DAMAGED: Final = (EOFError, OSError, zlib.error, tarfile.TarError, zipfile.BadZipFile, NotImplementedError)
+_DAMAGED: Final = (
+    EOFError,
+    OSError,
+    zlib.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    NotImplementedError,  # a way of compressing that zipfile does not know
+    UnicodeDecodeError,  # a name in a zip file's directory
+)
 
 
 def read_bundle(path: Path) -> Snapshot:
@@ -135,12 +147,18 @@ class _Reader:
             self._told(name, f"read in part: {error}")
 
     def _tar(self, stream: BinaryIO, name: str) -> None:
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
+        # The headers' own extensions (names, attributes) are read whole by tarfile, whatever length they claim.
+        bounded = Bounded(stream, self._allowance, most=LARGEST_HEADER)
+        with tarfile.open(fileobj=cast("BinaryIO", bounded), mode="r|") as archive:
             for member in archive:
+                bounded.may_give(max(member.size, 0) + LARGEST_HEADER)
                 if self._files >= MOST_FILES:
                     self._told(name, f"read in part: more than {MOST_FILES:,} files")
                     return
                 if member.isdir():
+                    continue
+                if member.issparse():
+                    self._told(member.name, "left out: a sparse file")
                     continue
                 file = archive.extractfile(member) if member.isreg() else None
                 self._member(member.name, member.size, cast("BinaryIO | None", file))
@@ -153,6 +171,11 @@ class _Reader:
                     return
                 if member.is_dir():
                     continue
+                if member.flag_bits & _ENCRYPTED:
+                    self._told(member.filename, "left out: it is encrypted")
+                    continue
+                if not self._allowance.take(member.file_size):
+                    raise TooMuchError
                 with archive.open(member) as file:
                     self._member(member.filename, member.file_size, cast("BinaryIO", file))
 
@@ -165,14 +188,13 @@ class _Reader:
         folder = shown.partition("/")[0]
         if folder in _PASSED_OVER or shown.lower().endswith(_NO_TEXT):
             return
-        if not self._allowance.take(max(size, 0)):
-            raise TooMuchError
         # A member cannot be read twice; what is recognised as a whole is small, and the rest is only scanned.
         self.file(cast("BinaryIO", _Rewindable(file)), shown, size=size, nested=True)
 
     # What a file is.
 
     def _content(self, stream: BinaryIO, name: str, head: bytes, size: int) -> None:
+        head = in_utf8(head)
         base = name.rpartition("/")[2]
         if base == "instance-id.txt" and _INSTANCE.match(head[:64].decode("ascii", "replace").strip()):
             self._node = known(self._node) or head[:64].decode("ascii", "replace").strip()

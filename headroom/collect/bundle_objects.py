@@ -71,7 +71,7 @@ class Gathered:
                 if kubernetes_objects.is_cni_pod(item):
                     self._add("CniPod", kubernetes_objects.cni_pod(item))
         except WRONG as error:
-            self.broken(str(kind), f"an object of kind {kind} makes no sense: {error!r}")
+            self.broken(str(kind), f"an object of kind {kind} {_lack(error)}")
             return True
         self._add(str(kind), made)
         if kind == "DaemonSet":
@@ -219,7 +219,7 @@ class Gathered:
         try:
             return tuple(make(item) for item in raw if vpc_id is None or item.get("VpcId", vpc_id) == vpc_id)
         except WRONG as error:
-            return Unknown(Reason.UNPARSEABLE, f"{kind}: {error!r}"[:200])
+            return Unknown(Reason.UNPARSEABLE, f"{kind}: {_lack(error)}"[:200])
 
     def _vpc_id(self, told: str | None, nodes: Iterable[Node]) -> str | None:
         """The cluster's VPC: as EKS says, else the one in which most interfaces of its nodes are."""
@@ -280,7 +280,7 @@ class Gathered:
             made = (aws_objects.peering(item, vpc_id) for item in raw)
             return tuple(each for each in made if each is not None)
         except WRONG as error:
-            return Unknown(Reason.UNPARSEABLE, f"VpcPeeringConnections: {error!r}"[:200])
+            return Unknown(Reason.UNPARSEABLE, f"VpcPeeringConnections: {_lack(error)}"[:200])
 
     def _addon(self) -> Fact[Addon]:
         raw = self._all("addon")
@@ -292,7 +292,7 @@ class Gathered:
                 NOT_COLLECTED,
             )
         except WRONG as error:
-            return Unknown(Reason.UNPARSEABLE, f"addon: {error!r}"[:200])
+            return Unknown(Reason.UNPARSEABLE, f"addon: {_lack(error)}"[:200])
 
     def _workloads(self) -> tuple[Fact[tuple[Workload, ...]], dict[str, str]]:
         """The workloads of the kinds that files hold, and what there is of other kinds that could not be read."""
@@ -311,7 +311,7 @@ class Gathered:
         try:
             ready = None if isinstance(slices, Unknown) else kubernetes_objects.ready_endpoints(slices)
         except WRONG as error:
-            ready, slices = None, Unknown(Reason.UNPARSEABLE, f"EndpointSlice: {error!r}"[:200])
+            ready, slices = None, Unknown(Reason.UNPARSEABLE, f"EndpointSlice: {_lack(error)}"[:200])
         try:
             return tuple(
                 kubernetes_objects.service(
@@ -324,7 +324,7 @@ class Gathered:
                 for item in raw
             )
         except WRONG as error:
-            return Unknown(Reason.UNPARSEABLE, f"Service: {error!r}"[:200])
+            return Unknown(Reason.UNPARSEABLE, f"Service: {_lack(error)}"[:200])
 
     def _pod_sets(self) -> Fact[tuple[Any, ...]]:
         policies, pods = self._all("NetworkPolicy"), self._all("Pod")
@@ -344,7 +344,7 @@ class Gathered:
                 for item in raw
             )
         except WRONG as error:
-            return Unknown(Reason.UNPARSEABLE, f"PodDisruptionBudget: {error!r}"[:200])
+            return Unknown(Reason.UNPARSEABLE, f"PodDisruptionBudget: {_lack(error)}"[:200])
 
     def _node_classes(self) -> Fact[tuple[Any, ...]]:
         kinds = [kind for kind in ("EC2NodeClass", "NodeClass") if kind in self._found or kind in self._broken]
@@ -355,6 +355,11 @@ class Gathered:
                 return found
             every += found
         return tuple(every) if kinds else NOT_COLLECTED
+
+
+def _lack(error: Exception) -> str:
+    """What is wrong with an object that could not be read, in words."""
+    return f"has no {error.args[0]}" if isinstance(error, KeyError) and error.args else "has another form"
 
 
 def _read_one(item: Any, make: Callable[[Any], T]) -> Fact[T]:

@@ -1,13 +1,15 @@
 """Log files of any size: plain or gzipped, in UTF-8 or UTF-16, with junk in them; what means something is kept."""
 
+import bz2
 import codecs
 import gzip
+import lzma
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.redaction import redacted
@@ -20,7 +22,12 @@ PIECE: Final = 1 << 20
 MOST_EXPANDED: Final = 4 * 1024**3
 """Bytes that compressed files may expand to, together: past that they are a bomb, or too much to wait for."""
 
+MOST_XZ_MEMORY: Final = 256 * 1024**2
+"""Bytes of memory that decompressing an xz file may take: its header may ask for gigabytes."""
+
 _GZIP: Final = b"\x1f\x8b"
+_BZIP2: Final = b"BZh"
+_XZ: Final = b"\xfd7zXZ"
 _MARKS: Final = (
     (codecs.BOM_UTF8, ""),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -107,9 +114,7 @@ def pieces(stream: BinaryIO, allowance: Allowance) -> Iterator[bytes]:
     """
     raw = _expanded(stream, allowance)
     first = next(raw, b"")
-    encoding = next((name for mark, name in _MARKS if first.startswith(mark)), None)
-    if encoding is None and first[:512].count(0) > len(first[:512]) // 4:
-        encoding = "utf-16-le" if first[1:2] == b"\x00" else ""
+    encoding = _encoding(first)
     if not encoding:
         yield first.removeprefix(codecs.BOM_UTF8)
         yield from raw
@@ -119,6 +124,72 @@ def pieces(stream: BinaryIO, allowance: Allowance) -> Iterator[bytes]:
     for piece in raw:
         yield decoder.decode(piece).encode()
     yield decoder.decode(b"", final=True).encode()
+
+
+def in_utf8(head: bytes) -> bytes:
+    """The beginning of a file in UTF-8: PowerShell writes what commands print in UTF-16."""
+    encoding = _encoding(head)
+    return head.decode(encoding, "ignore").removeprefix("\ufeff").encode() if encoding else head
+
+
+def _encoding(head: bytes) -> str:
+    """The encoding of a text that is not in UTF-8, by its first bytes; empty: UTF-8, or none that is known."""
+    encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
+    if encoding is None and head[:512].count(0) > len(head[:512]) // 4:
+        return "utf-16-le" if head[1:2] == b"\x00" else ""
+    return encoding or ""
+
+
+class Bounded:
+    """An archive's stream, decompressed, that gives no more than it may before the next file of it is reached."""
+
+    def __init__(self, stream: BinaryIO, allowance: Allowance, *, most: int) -> None:
+        self._pieces = _decompressed(stream)
+        self._allowance = allowance
+        self._buffer = b""
+        self._left = most
+
+    def may_give(self, count: int) -> None:
+        """The next file of the archive begins at most so many bytes on."""
+        self._left = count
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, as many as asked for unless it ends.
+
+        Raises:
+            TooMuchError: More than it may give, or more than archives may expand to.
+        """
+        while len(self._buffer) < size and (piece := next(self._pieces, b"")):
+            self._buffer += piece
+        found, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._left -= len(found)
+        if self._left < 0 or not self._allowance.take(len(found)):
+            raise TooMuchError
+        return found
+
+
+def _decompressed(stream: BinaryIO) -> Iterator[bytes]:
+    head = stream.read(PIECE)
+    whole = BufferedReader(_Again(head, stream))
+    if head.startswith(_XZ):
+        yield from _unxz(cast("BinaryIO", whole))
+        return
+    kind: Any = gzip.open if head.startswith(_GZIP) else bz2.open if head.startswith(_BZIP2) else None
+    plain = kind(whole) if kind is not None else whole
+    while piece := plain.read1(PIECE):  # what comes before a break is not lost
+        yield piece
+
+
+def _unxz(stream: BinaryIO) -> Iterator[bytes]:
+    decompressor = lzma.LZMADecompressor(memlimit=MOST_XZ_MEMORY)
+    while not decompressor.eof:
+        more = stream.read(PIECE) if decompressor.needs_input else b""
+        if decompressor.needs_input and not more:
+            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+        try:
+            yield decompressor.decompress(more, PIECE)
+        except lzma.LZMAError as error:
+            raise OSError(str(error)) from None
 
 
 def _expanded(stream: BinaryIO, allowance: Allowance) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ MITIGATIONS: Final[dict[Detail | RootCause, Mitigation]] = {
         "Keep the add-on's version pinned and reviewed with each update of Kubernetes.",
     ),
     Detail.IAM: Mitigation(
-        "Operator: attach AmazonEKS_CNI_Policy to the role that aws-node uses, then restart aws-node.",
+        "Operator: attach AmazonEKS_CNI_Policy to the role that aws-node uses; ipamd asks again by itself.",
         "A role of its own for aws-node (IRSA or Pod Identity), checked before each update.",
     ),
     Detail.THROTTLING: Mitigation(

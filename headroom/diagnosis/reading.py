@@ -102,6 +102,23 @@ def _written_at(line: Line) -> str | None:
     return found.group(0).replace(" ", "T") if found is not None else None
 
 
+_CODE = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+")
+_NO_SUCH = re.compile(
+    r"\b(?:no|not|without|nor|neither|never|zero|0)\s+"
+    r"(?:(?:an|any|a|single|such|more|further|other|ec2|aws|api|ipamd|(?:sign|trace|evidence)s? of)\s+)*"
+    r"(?:[`'\"]?[A-Z]\w*[A-Z]\w*[`'\"]?(?:,\s*(?:or|and|nor)?\s*|\s+(?:or|and|nor)\s+|\s*/\s*))*[`'\"]?$",
+    re.IGNORECASE,
+)
+
+
+def _is_denied(fragment: str, text: str) -> bool:
+    """Whether a person wrote an error code only to say that it was not seen: "no RequestLimitExceeded in the log"."""
+    if _CODE.match(fragment) is None:
+        return False
+    before = [text[: found.start()] for found in re.finditer(re.escape(fragment), text)]
+    return bool(before) and all(_NO_SUCH.search(each) is not None for each in before)
+
+
 def _is_past(line: Line, now: str) -> bool:
     """Whether a line was last written so long ago that it says nothing of a cluster that was read now."""
     written = _written_at(line)
@@ -241,11 +258,14 @@ class Reading:
             Hit(each, line, index)
             for index, line in enumerate(self.lines)
             for each in match(line.text, origin=line.origin, cloud=self.cloud, cut=line.cut)
+            if line.origin is not Origin.OTHER or not _is_denied(each.text, line.text)
         ]
         for text in self.statements:
             said = Line(origin=Origin.OTHER, text=text)
             found += [
-                Hit(each, said, len(self.lines), stated=True) for each in match(text, cloud=self.cloud, stated=True)
+                Hit(each, said, len(self.lines), stated=True)
+                for each in match(text, cloud=self.cloud, stated=True)
+                if not _is_denied(each.text, text)
             ]
         return tuple(found)
 

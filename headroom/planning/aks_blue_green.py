@@ -5,7 +5,7 @@ stacks read them with, so that nothing is proposed that the stacks would refuse.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,9 +22,10 @@ from headroom.addresses.blocks import Block, format_address, listed, parse_addre
 from headroom.addresses.free import best_fit, first_fit
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.overlay import MAX_PODS_RANGE, OVERLAY_MAXIMUM_NODES
+from headroom.diagnosis.aks_room import Bound, room_of_pools
 from headroom.facts.azure import AgentPool, ManagedCluster
 from headroom.facts.values import Unknown, items, known, known_or
-from headroom.planning import egress, overlay_cluster, traffic
+from headroom.planning import egress, overlay_cluster, retirement, traffic
 from headroom.planning.aks_choices import ORIGIN_ID, Choices
 from headroom.planning.aks_network import (
     LOAD_BALANCER,
@@ -131,6 +132,11 @@ class Design:
         """Name of the traffic shift's stack."""
         return f"{self.base}-traffic"
 
+    @property
+    def retire_stack(self) -> str:
+        """Name of the stack that ends the old cluster."""
+        return f"{self.base}-retire"
+
 
 def design(situation: AksSituation, choices: Choices, base: str) -> Design:
     """Designs the new cluster.
@@ -227,6 +233,8 @@ def _cluster_facts(situation: AksSituation, managed: ManagedCluster) -> tuple[tu
         ("the pod range", network.pod_cidr),
         ("who may reach the API server", managed.authorized_ranges),
         ("the cluster's tier", managed.sku_tier),
+        ("whether the API server is private", managed.private),
+        ("the IP families", network.ip_families),
     )
 
 
@@ -270,6 +278,13 @@ def _impossible(situation: AksSituation) -> Iterator[str]:
             f"The cluster's outbound type is {kind}: a new subnet needs the same way out before its cluster is made, "
             "which no stack here gives it."
         )
+    managed = situation.managed
+    if managed is not None and known(managed.private):
+        yield "The API server is private, and the stack makes one that can be reached: write the cluster by hand."
+    if (known(situation.network.ip_families) or ("IPv4",)) != ("IPv4",):
+        yield "The cluster has two IP families, and the stack makes one of IPv4."
+    if situation.pools:
+        yield from gateway_choice(situation).refused
     windows = [pool.name for pool in situation.pools if known(pool.os_type) == "Windows"]
     if windows:
         yield f"Node pools with Windows ({listed(windows)}) are not made by the stack."
@@ -502,6 +517,7 @@ class _Draft:
             text=json.dumps(self.imports(), indent=2) + "\n",
             purpose="takes the origin group and the old origin into the stack as they are",
         )
+        yield from self.retire()
 
     def overlay(self) -> Iterator[Entry]:
         situation, managed = self.situation, self.situation.managed
@@ -619,16 +635,65 @@ class _Draft:
             f"/profiles/{origin['profile']}/originGroups/{origin['origins']}"
         )
         old = f"{group}/origins/{origin['origin']}"
-        return {
-            "resources": [
-                {"type": "headroom:index:TrafficShift", "name": "component", "logicalName": "shift", "component": True},
-                {"type": "azure-native:cdn:AFDOriginGroup", "name": "shift-group", "id": group, "parent": "component"},
-                {"type": "azure-native:cdn:AFDOrigin", "name": "shift-old", "id": old, "parent": "component"},
-            ]
+        made = [("cdn:AFDOriginGroup", "shift-group", group), ("cdn:AFDOrigin", "shift-old", old)]
+        return _imported("TrafficShift", "shift", made)
+
+    def retire(self) -> Iterator[PlannedFile]:
+        """The end of the old cluster, which changes nothing in its first phase."""
+        situation, managed = self.situation, self.situation.managed
+        subnets = situation.node_subnets
+        by_mode = {
+            mode: sorted(pool.name for pool in situation.pools if (known(pool.mode) == "System") is (mode == "System"))
+            for mode in ("System", "User")
         }
+        old: dict[str, Value] = {
+            "resourceGroup": situation.group,
+            "name": situation.cluster,
+            "pools": by_mode["User"],
+            "systemPools": by_mode["System"],
+        }
+        if len(subnets) == 1:
+            old["subnet"] = subnets[0].subnet_id
+        entries = [
+            Entry(key="headroom:remedy", value=retirement.REMEDY),
+            Entry(key="azure-native:location", value=situation.location),
+            Entry(
+                key="headroom:trafficStack",
+                value=f"{self.base}-traffic",
+                comment="Its gate's history opens the phases after keep, once the window is over.",
+            ),
+            Entry(key="headroom:oldCluster", value=old),
+            Entry(
+                key="headroom:phase",
+                value=retirement.PHASES[0],
+                comment="keep changes nothing; then zero (user pools), detach (the route table), delete (the cluster).",
+            ),
+        ]
+        _accepted(entries, retirement.read_retirement)
+        yield _stack(f"{self.base}-retire", f"{situation.cluster}: its end, one phase a pull request.", entries)
+        cluster_id = managed.cluster_id if managed is not None else ""
+        made = [("containerservice:ManagedCluster", "retired-cluster", cluster_id)]
+        made += [
+            ("containerservice:AgentPool", f"retired-{name}", f"{cluster_id}/agentPools/{name}")
+            for name in by_mode["User"]
+        ]
+        if len(subnets) == 1:
+            made.append(("network:Subnet", "retired-subnet", subnets[0].subnet_id))
+        yield PlannedFile(
+            path=f"stacks/import.{self.base}-retire.json",
+            text=json.dumps(_imported("RetiredCluster", "retired", made), indent=2) + "\n",
+            purpose="takes the old cluster, its user pools and its subnet into the stack as they are",
+        )
 
     def notes(self) -> Iterator[str]:
         """What only a person can decide, or look up."""
+        yield from _quota_notes(self.situation)
+        addons = items(self.situation.managed.addons) if self.situation.managed is not None else ()
+        had = f"add-ons ({listed(addons)}), " if addons else ""
+        yield (
+            f"The stack makes a cluster, its network and its pools. What else the old one has, {had}Entra ID, "
+            "monitoring, maintenance windows, is to be added: compare both with az aks show."
+        )
         if self.gateway is not None:
             yield " ".join(self.gateway.because)
         yield (
@@ -649,6 +714,25 @@ class _Draft:
         if not isinstance(groups, Unknown) and len(groups) > 1:
             names = listed([group.name for group in groups])
             yield f"The nodes' subnets have several security groups ({names}): the new subnet gets none; choose one."
+
+
+def _quota_notes(situation: AksSituation) -> Iterator[str]:
+    """Both clusters' nodes stand at the same time: what the quotas lack for it."""
+    wanted: dict[str, int] = {}
+    allowed: dict[str, Bound] = {}
+    for room in room_of_pools(situation.aks):
+        for bound in room.bounds:
+            if bound.name.startswith("quota"):
+                wanted[bound.name] = wanted.get(bound.name, 0) + known_or(room.pool.count, 0)
+                allowed[bound.name] = bound
+    for name, bound in sorted(allowed.items()):
+        if bound.nodes is None:
+            yield f"Whether the {name} has room for {wanted[name]:,} nodes more is not known: {bound.because}."
+        elif bound.nodes < wanted[name]:
+            yield (
+                f"Both clusters stand at once, and the {name} has room for {bound.nodes:,} of {wanted[name]:,} nodes "
+                f"({bound.because}): ask for more first."
+            )
 
 
 def gateway_name(situation: AksSituation) -> str:
@@ -710,23 +794,32 @@ def egress_files(situation: AksSituation, stack: str, subnets: Mapping[str, str]
     _accepted(entries, egress.read_egress)
     yield _stack(stack, f"{situation.cluster}: static addresses for the way out; the old cluster {what}.", entries)
     if subnets:
-        resources: list[Mapping[str, object]] = [
-            {"type": "headroom:index:StableEgress", "name": "component", "logicalName": "egress", "component": True},
-            *(
-                {
-                    "type": "azure-native:network:Subnet",
-                    "name": f"egress-main-{key}",
-                    "id": subnet_id,
-                    "parent": "component",
-                }
-                for key, subnet_id in subnets.items()
-            ),
-        ]
+        made = [("network:Subnet", f"egress-main-{key}", subnet_id) for key, subnet_id in subnets.items()]
         yield PlannedFile(
             path=f"stacks/import.{stack}.json",
-            text=json.dumps({"resources": resources}, indent=2) + "\n",
+            text=json.dumps(_imported("StableEgress", "egress", made), indent=2) + "\n",
             purpose="takes the subnet into the stack with all that it has",
         )
+
+
+def _imported(component: str, name: str, made: Iterable[tuple[str, str, str]]) -> Mapping[str, Any]:
+    """The file for `pulumi import --file` that gives a component what exists.
+
+    Args:
+        component: Its type, without the package.
+        name: Its logical name.
+        made: Type without the package, logical name and ARM id of each resource.
+    """
+    # Inside the file names must differ; the logical ones are those of the program.
+    return {
+        "resources": [
+            {"type": f"headroom:index:{component}", "name": "component", "logicalName": name, "component": True},
+            *(
+                {"type": f"azure-native:{kind}", "name": logical, "id": resource_id, "parent": "component"}
+                for kind, logical, resource_id in made
+            ),
+        ]
+    }
 
 
 def _accepted(entries: Sequence[Entry], read: Any) -> None:

@@ -196,7 +196,9 @@ def _subnets_kept(condition: Postcondition, snapshot: Snapshot) -> ConditionStat
         ]
     if lost:
         return decided(condition, State.FAILED, f"{some(lost)}.")
-    return decided(condition, State.MET, f"{len(condition.expected):,} subnets have all that they had.")
+    count = len(condition.expected)
+    told = "The one subnet has all that it had." if count == 1 else f"All {count:,} have what they had."
+    return decided(condition, State.MET, told)
 
 
 def _gateway_attached(condition: Postcondition, snapshot: Snapshot) -> ConditionState:
@@ -214,7 +216,7 @@ def _gateway_attached(condition: Postcondition, snapshot: Snapshot) -> Condition
             wrong.append(f"{resource_name(subnet_id)} {there}")
     if wrong:
         return decided(condition, State.WAITING, f"{some(wrong)}; wanted is {_names(condition)}.")
-    return decided(condition, State.MET, f"{_names(condition)} serves {len(condition.expected):,} of them.")
+    return decided(condition, State.MET, f"{_names(condition)} is on it.")
 
 
 def _names(condition: Postcondition) -> str:

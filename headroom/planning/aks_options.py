@@ -12,7 +12,7 @@ from headroom.diagnosis.aks_room import room_of_pools
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, Relief, RootCause
 from headroom.facts.azure import AgentPool
 from headroom.facts.values import Unknown, known
-from headroom.planning.aks_blue_green import Design, design, free_pod_range
+from headroom.planning.aks_blue_green import Design, design, free_pod_range, gateway_choice
 from headroom.planning.aks_choices import BLUE_GREEN_WAY, IN_PLACE_WAY, Choices
 from headroom.planning.aks_eligibility import Answer, Condition, Eligibility, in_place
 from headroom.planning.aks_network import (
@@ -545,6 +545,7 @@ def _against_gateway(situation: AksSituation) -> Iterator[str]:
     managed = situation.managed
     if managed is None or isinstance(managed.authorized_ranges, Unknown):
         yield "Not read: who may reach the API server, which the nodes do with the new address."
+    yield from gateway_choice(situation).refused
     taken = [subnet.name for subnet in situation.node_subnets if known(subnet.nat_gateway_id)]
     if taken:
         yield f"{listed(taken)} has a NAT gateway already, which wins over the load balancer."

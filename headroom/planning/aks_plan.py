@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from shlex import quote
 from typing import Final
 
 from headroom.addresses.blocks import listed, shown
@@ -32,6 +33,8 @@ from headroom.planning.plan import Check, Plan, PlannedFile, Postcondition, Step
 
 CLUSTER_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 """Name of an AKS cluster; to be matched in full (Azure naming rules, Microsoft.ContainerService)."""
+_LONGEST_SUFFIX: Final = "-overlay"
+"""What is put behind the name that stacks begin with, at its longest."""
 NODE_SECONDS: Final = 900
 """Time for a node to come, and for what waits to be placed on it."""
 UPDATE_SECONDS: Final = 7200
@@ -55,13 +58,21 @@ def make_aks_plan(
         ahead: Whether nothing is wrong yet, and the cluster is to outlast what it is.
 
     Raises:
-        ProblemsError: A name is none.
+        ProblemsError: A name is none, or nothing is to be planned ahead.
     """
     choices = choices or Choices()
     situation = read_aks_situation(snapshot)
     base = stack or situation.cluster
     _check_names(situation.cluster, base)
     weighed = weigh_aks(situation, diagnosis, choices, base, ahead=ahead)
+    if ahead and not weighed.unmet and not any(option.kept for option in weighed.options):
+        problem = Problem(
+            rule="nothing-to-plan",
+            value=situation.cluster,
+            reason="is healthy, and is neither on kubenet nor bound by an overlay's range.",
+            next_step="`headroom plan --set way=in-place` or way=blue-green plans an overlay all the same.",
+        )
+        raise ProblemsError([problem], subject="plan")
     made = weighed.blue_green
     named = made.overlay_stack if made is not None else f"{base}-egress" if weighed.outbound == USER_NAT else ""
     rests_on = foundations(situation)
@@ -106,14 +117,14 @@ def _check_names(cluster: str, base: str) -> None:
                 source="Azure naming rules, Microsoft.ContainerService",
             )
         )
-    if base and not is_stack_name(base):
+    if base and not is_stack_name(f"{base}{_LONGEST_SUFFIX}"):
         problems.append(
             Problem(
                 rule="stack-name",
                 key="--stack",
                 value=shown(base),
                 reason="is no name of a Pulumi stack.",
-                next_step=f"It is {STACK_NAME_RULE}.",
+                next_step=f"With {_LONGEST_SUFFIX} behind it, it is {STACK_NAME_RULE}.",
             )
         )
     if not cluster:
@@ -222,8 +233,8 @@ def _rollback(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
     for pool in weighed.pools:
         yield Step(
             what=f"Move the pods back to {pool.old.name}, then delete {pool.name}",
-            command=f"kubectl uncordon -l kubernetes.azure.com/agentpool={pool.old.name} && az aks nodepool delete "
-            f"{situation.of_pools} --name {pool.name}",
+            command=f"kubectl uncordon -l kubernetes.azure.com/agentpool={quote(pool.old.name)} && az aks nodepool "
+            f"delete {situation.of_pools} --name {quote(pool.name)}",
             takes="minutes",
         )
     if weighed.grown is not None:

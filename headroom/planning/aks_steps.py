@@ -1,5 +1,6 @@
 """What a person does for an AKS cluster, in order: relief, new pools, the way in place, the way beside it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Final
@@ -22,6 +23,7 @@ from headroom.planning.front_door import DEFAULT_STEPS, WHOLE
 from headroom.planning.gate_history import file_name as history_name
 from headroom.planning.overlay_cluster import IN_PLACE
 from headroom.planning.plan import PlannedFile, Step
+from headroom.planning.retirement import PHASES
 from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS
 
 _CURED: Final = frozenset(
@@ -36,6 +38,14 @@ _CURED: Final = frozenset(
     }
 )
 """Causes for which an option, and with it its steps, is weighed."""
+_DNS_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+"""What namespaces and CronJobs can be called (Kubernetes, names)."""
+_PHASES: Final = {
+    "zero": "Scale the old cluster's user pools to zero",
+    "detach": "Take its route table off the subnet, before the deletion fails of it",
+    "delete": "Delete the old cluster",
+}
+"""What each phase of the old cluster's end does (`headroom.planning.retirement`)."""
 _LATER: Final = ("dataplane", "pod-cidr", "pod-cidr-full", "pod-cidr-in-vnet", "network-policy")
 """Rules whose first step is one of the order of operations, or the choice of the range."""
 
@@ -68,7 +78,8 @@ def relief_steps(situation: AksSituation, weighed: AksWeighed, diagnosis: Diagno
 
 def _by_hand(cause: Cause) -> Step:
     name = cause.detail or cause.root_cause
-    return Step(what=AZURE.get(name, MITIGATIONS[name]).immediate.removeprefix("Operator: "), takes="minutes")
+    text = AZURE.get(name, MITIGATIONS[name]).immediate.removeprefix("Operator: ")
+    return Step(what=f"{text[:1].upper()}{text[1:]}", takes="minutes")
 
 
 def _replaced(situation: AksSituation, leaked: Sequence[str]) -> Step:
@@ -245,8 +256,8 @@ def egress_steps(situation: AksSituation, stack: str, *, imports: bool) -> Itera
     yield Step(
         what="See who allow-lists the old address, and put the new one beside it everywhere"
         + ("" if old else " (the old one was not read: add --old)"),
-        command=f'headroom audit-egress{given} --new "$(pulumi stack output addresses --stack {name} --json | tr -d '
-        f"'[]\\\" ')\" --record stacks/{record_name(stack)}",
+        command=f"headroom audit-egress{given} --new $(pulumi stack output addresses --stack {name} --json | "
+        f"tr -d '[]\" \\n' | sed 's/,/ --new /g') --record stacks/{record_name(stack)}",
         takes="minutes; the changes take as long as their owners do",
         touches="nothing: it reads",
     )
@@ -351,8 +362,9 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
     yield _one_side(situation, made, suspend=True)
     yield Step(
         what="Try every NetworkPolicy there: what it allows, and above all what it denies",
+        command=f"headroom probes --context {quote(made.cluster)} --run",
         takes="minutes",
-        touches=f"{made.cluster} alone",
+        touches=f"{made.cluster} alone: Jobs that are deleted again",
     )
     yield Step(
         what=f"Fill in what no reading knows (`grep -n {FILL_IN} stacks/*{made.traffic_stack}*`), then take the origin "
@@ -367,12 +379,23 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
         if step == WHOLE:
             yield _one_side(situation, made, suspend=False)
         yield _shift(made, step)
+    retire = quote(made.retire_stack)
     yield Step(
-        what=f"Wait {ROLLBACK_WINDOW_DAYS} days, in which the old cluster stays whole; then retire it, its route table "
-        "detached first: copy stacks/Pulumi.example-aks-retire.yaml",
+        what=f"Wait {ROLLBACK_WINDOW_DAYS} days, in which the old cluster stays whole and is the way back; take it "
+        "into a stack meanwhile, as it is",
+        command=f"pulumi stack select --create {retire} && pulumi import --stack {retire} --file "
+        f"stacks/import.{made.retire_stack}.json --generate-code=false && pulumi up --stack {retire}",
         takes=f"{ROLLBACK_WINDOW_DAYS} days",
-        touches="the old cluster, and only if the gate's history is clean",
+        touches="nothing that runs",
     )
+    for phase in PHASES[1:]:
+        yield Step(
+            what=f"{_PHASES[phase]}, in a pull request of its own; refused before the window is over, or if the gate's "
+            "history is not clean",
+            command=f"pulumi config set headroom:phase {phase} --stack {retire} && pulumi up --stack {retire}",
+            takes="minutes",
+            touches="the old cluster",
+        )
 
 
 def _shift(made: Design, step: int) -> Step:
@@ -438,7 +461,11 @@ def one_side_file(situation: AksSituation) -> PlannedFile:
 def _line(job: CronJob) -> str:
     text = f"{job.namespace} {job.name} {' '.join(job.schedule.split())} {job.concurrency_policy}"
     text = "".join(mark if mark.isprintable() else " " for mark in text)
-    return f"# suspended: {text}" if job.suspended else text
+    if job.suspended:
+        return f"# suspended: {text}"
+    # The loop that reads the file hands these names to kubectl.
+    named = _DNS_NAME.fullmatch(job.namespace) and _DNS_NAME.fullmatch(job.name)
+    return text if named else f"# no name of Kubernetes: {text}"
 
 
 def _one_side(situation: AksSituation, made: Design, *, suspend: bool) -> Step:

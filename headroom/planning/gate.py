@@ -332,7 +332,8 @@ def _begun(traffic: Traffic, after: Sequence[Minute], changed: datetime, until: 
     for at in _times(changed, until):
         share, requests = _share(traffic, by_time.get(at, ()))
         chance = DEVIATIONS * math.sqrt(expected * (1 - expected) / requests) if requests else 0.0
-        if not share > expected + max(traffic.gate.share_points / WHOLE, chance):
+        # Of a minute without a request the share is no number, and no sign of either split.
+        if share <= expected + max(traffic.gate.share_points / WHOLE, chance):
             return at
     return until
 

@@ -16,7 +16,7 @@ azure-cni-powered-by-cilium (limitations, ipBlock).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from headroom.facts.kubernetes import (
@@ -129,7 +129,7 @@ def world_of(
     by_namespace: dict[str, list[NetworkPolicy]] = {}
     for policy in sorted(policies, key=name_of):
         by_namespace.setdefault(policy.namespace, []).append(policy)
-    blocks = {
+    blocks: set[tuple[str, tuple[str, ...]]] = {
         (peer.block, peer.excepted)
         for listed in by_namespace.values()
         for policy in listed
@@ -138,9 +138,7 @@ def world_of(
         if peer.block is not None
     }
     known = [ip_address(text) for text in addresses] if blocks else []
-    inhabited = {
-        (block, excepted) for block, excepted in blocks if any(_within(str(each), block, excepted) for each in known)
-    }
+    inhabited = {key for key in blocks if _holds_any(known, *key)}
     return World(
         policies={name: tuple(listed) for name, listed in by_namespace.items()},
         namespaces=namespaces,
@@ -308,5 +306,10 @@ def _any(decisions: Iterable[Decision]) -> Decision:
 
 
 def _within(address: str, block: str, excepted: Iterable[str]) -> bool:
-    found = ip_address(address)
-    return found in ip_network(block) and not any(found in ip_network(each) for each in excepted)
+    return _holds_any([ip_address(address)], block, excepted)
+
+
+def _holds_any(addresses: Iterable[IPv4Address | IPv6Address], block: str, excepted: Iterable[str]) -> bool:
+    """Whether one of some addresses is in a block, and not in what is excepted."""
+    whole, without = ip_network(block), [ip_network(each) for each in excepted]
+    return any(each in whole and not any(each in other for other in without) for each in addresses)

@@ -5,7 +5,7 @@ all policies that isolate the pod together allow everybody at every port; or whe
 slips past a policy where nothing isolates it in the policy's direction, though it looks like the policy's pods.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
@@ -80,7 +80,7 @@ def findings(cluster: Cluster, azure: Azure | None = None) -> tuple[Finding, ...
     """
     found = [*_engine(azure)] if cluster.world.policies else []
     for policy in cluster.world.every():
-        sets = [each for each in cluster.sets if selects(policy, cluster.face(each))]
+        sets = cluster.selected(policy)
         found += _without_effect(policy)
         found += _denies_nothing(cluster, policy, sets)
         found += _bypasses(cluster, policy, sets)
@@ -119,10 +119,10 @@ def _without_effect(policy: NetworkPolicy) -> Iterator[Finding]:
             )
 
 
-def _denies_nothing(cluster: Cluster, policy: NetworkPolicy, sets: list[PodSet]) -> Iterator[Finding]:
+def _denies_nothing(cluster: Cluster, policy: NetworkPolicy, sets: Sequence[PodSet]) -> Iterator[Finding]:
     name = name_of(policy)
     if not sets:
-        there = sum(len(each.pods) for each in cluster.sets if each.namespace == policy.namespace)
+        there = sum(len(each.pods) for each in cluster.sets_of.get(policy.namespace, ()))
         yield Finding(
             kind=FindingKind.SELECTS_NO_POD,
             policy=name,
@@ -179,11 +179,11 @@ def _shadowing(world: World, pod: Face, direction: Direction, policy: NetworkPol
 # Pods that slip past
 
 
-def _bypasses(cluster: Cluster, policy: NetworkPolicy, sets: list[PodSet]) -> Iterator[Finding]:
+def _bypasses(cluster: Cluster, policy: NetworkPolicy, sets: Sequence[PodSet]) -> Iterator[Finding]:
     """Pods of the policy's namespace that look like its pods, are not selected, and nothing isolates."""
-    for each in cluster.sets:
+    for each in cluster.sets_of.get(policy.namespace, ()):
         face = cluster.face(each)
-        if each.namespace != policy.namespace or each.host_network or selects(policy, face):
+        if each.host_network or selects(policy, face):
             continue
         free = [d for d in Direction if d in policy.types and not isolating(cluster.world, face, d)]
         evidence = _likeness(cluster, policy, each, sets) if free else ()

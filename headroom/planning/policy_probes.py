@@ -51,8 +51,10 @@ OWN_KEYS: Final = frozenset(
 """Labels that a Job's pod has of its own (API reference, Job): a selector on them cannot be met or broken at will."""
 WRONG_VALUE: Final = "headroom-wrong"
 """A value that no selector names."""
-MOST_TRIED: Final = 12
-"""Sources or targets that are tried for one probe before it is given up."""
+MOST_SOURCES: Final = 12
+"""Sources that are tried for one peer."""
+MOST_TRIED: Final = 48
+"""Connections that are looked at for one probe before it is given up."""
 SYSTEM_NAMESPACES: Final = ("kube-", "calico-", "tigera-", "gatekeeper-", "azure-", "amazon-")
 """How namespaces begin in which no probe is started unless a policy names just them."""
 
@@ -81,8 +83,9 @@ class Probe:
         address: Its address.
         port: The TCP port there.
         checked: Whether a readiness probe asks this port, so that the pod being ready shows that it listens.
-        controlled: Whether the run can show that the target listens: by that, or by an allowed probe to the same port.
-            Any other denied probe counts only if it gets through.
+        controlled: Whether the run can show that the target listens: by that, or by an allowed probe to the same port;
+            and nothing else denies it. Any other denied probe counts only if it gets through.
+        shared: The other end's policies, where they deny the connection too, so that a denial says nothing of this one.
         confined: Whether policies isolate the source's own egress, so that it may reach nothing else either.
     """
 
@@ -99,6 +102,7 @@ class Probe:
     port: int
     checked: bool = False
     controlled: bool = False
+    shared: str = ""
     confined: bool = False
 
 
@@ -175,6 +179,26 @@ class Cluster:
         return tuple(
             sorted((each for each in found if each is not None), key=lambda each: not any(each.ports.values()))
         )
+
+    @cached_property
+    def targets_of(self) -> Mapping[str, tuple[Target, ...]]:
+        """The targets by namespace."""
+        found: dict[str, list[Target]] = {}
+        for each in self.targets:
+            found.setdefault(each.face.namespace, []).append(each)
+        return {name: tuple(listed) for name, listed in found.items()}
+
+    @cached_property
+    def sets_of(self) -> Mapping[str, tuple[PodSet, ...]]:
+        """The sets by namespace."""
+        found: dict[str, list[PodSet]] = {}
+        for each in self.sets:
+            found.setdefault(each.namespace, []).append(each)
+        return {name: tuple(listed) for name, listed in found.items()}
+
+    def selected(self, policy: NetworkPolicy) -> tuple[PodSet, ...]:
+        """The sets that a policy is about."""
+        return tuple(each for each in self.sets_of.get(policy.namespace, ()) if picks(policy.pods, each.labels))
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -260,7 +284,10 @@ def plan_probes(cluster: Cluster, *, run: str, only: Sequence[str] = (), idle: I
 
 def _with_controls(probes: Sequence[Probe]) -> tuple[Probe, ...]:
     reached = {(each.address, each.port) for each in probes if each.expects is Expectation.ALLOWED}
-    return tuple(replace(each, controlled=each.checked or (each.address, each.port) in reached) for each in probes)
+    return tuple(
+        replace(each, controlled=not each.shared and (each.checked or (each.address, each.port) in reached))
+        for each in probes
+    )
 
 
 def _empty_blocks(world: World) -> tuple[str, ...]:
@@ -338,7 +365,7 @@ class _Planner:
     # Connections to the policy's pods.
 
     def _ingress(self) -> None:
-        targets = [each for each in self._cluster.targets if selects(self._policy, each.face)]
+        targets = [each for each in self._own_targets() if selects(self._policy, each.face)]
         classes = _classes(targets, lambda each: _signature(self._world, each.face, Direction.INGRESS))
         if not classes:
             self._not("ingress", "no running pod that it selects has a TCP port of its own")
@@ -363,7 +390,7 @@ class _Planner:
             if peer is not None and peer.block is not None:
                 self._not(f"{what}: {peer.block}", "no pod of ours has an address of this block")
                 continue
-            sources = list(islice(self._sources(peer), MOST_TRIED))
+            sources = list(islice(self._sources(peer), MOST_SOURCES))
             if not sources:
                 self._not(what, "no namespace or labels that a probe could have fit its peer")
                 continue
@@ -420,12 +447,8 @@ class _Planner:
             )
         ]
         seen: list[tuple[str, dict[str, str]]] = []
-        for each in self._cluster.sets:
-            if (
-                each.namespace in places
-                and not each.host_network
-                and (peer.pods is None or picks(peer.pods, each.labels))
-            ):
+        for each in (each for place in places for each in self._cluster.sets_of.get(place, ())):
+            if not each.host_network and (peer.pods is None or picks(peer.pods, each.labels)):
                 made = (each.namespace, self._cluster.seen(each.labels))
                 # What the set's own labels of a Job hold is no label of ours.
                 if made not in seen and (peer.pods is None or picks(peer.pods, made[1])):
@@ -438,11 +461,7 @@ class _Planner:
     # Connections from the policy's pods.
 
     def _egress(self) -> None:
-        sets = [
-            each
-            for each in self._cluster.sets
-            if not each.host_network and selects(self._policy, self._cluster.face(each))
-        ]
+        sets = [each for each in self._cluster.selected(self._policy) if not each.host_network]
         faces = [
             Face(namespace=each.namespace, labels=self._cluster.seen(each.labels))
             for each in sets
@@ -461,7 +480,7 @@ class _Planner:
         for number, rule in enumerate(self._policy.egress, start=1):
             self._egress_rule(rule, f"egress rule {number}", [group[0] for group in classes], targets)
         for group in classes:
-            own = [each for each in targets if each.face.namespace == self._policy.namespace]
+            own = self._own_targets()
             others = [each for each in targets if each.face.namespace != self._policy.namespace]
             for where, among in (("its own namespace", own), ("another namespace", others)):
                 self._denied(
@@ -485,7 +504,7 @@ class _Planner:
                 continue
             fits = [
                 each
-                for each in targets
+                for each in (targets if peer is None or peer.namespaces is not None else self._own_targets())
                 if peer is None or peer_fits(self._world, self._policy, peer, each.face) is Decision.ALLOWED
             ]
             if not fits:
@@ -521,7 +540,7 @@ class _Planner:
 
     def _allowed(self, what: str, direction: Direction, attempts: Iterable[tuple[Face, Target, int]]) -> None:
         why = "nothing that it allows could be tried"
-        for source, target, port in islice(attempts, MOST_TRIED * MOST_TRIED):
+        for source, target, port in islice(attempts, MOST_TRIED):
             attempt = Connection(source=source, target=target.face, port=port)
             here, there = self._sides(attempt, direction)
             if here.decision is Decision.ALLOWED and there.decision is Decision.ALLOWED:
@@ -538,15 +557,20 @@ class _Planner:
         *,
         needed: bool = True,
     ) -> None:
-        why = "no pod was found to try it with"
-        for source, target, port, words in islice(attempts, MOST_TRIED * MOST_TRIED):
+        why, shared = "no pod was found to try it with", None
+        for source, target, port, words in islice(attempts, MOST_TRIED):
             attempt = Connection(source=source, target=target.face, port=port)
             here, there = self._sides(attempt, direction)
             if here.decision is Decision.DENIED and there.decision is Decision.ALLOWED:
                 self._add(attempt, target, direction, Expectation.DENIED, words)
                 return
+            if here.decision is there.decision is Decision.DENIED and shared is None:
+                shared = attempt, target, words, _names(there.isolating)
             why = self._refusal(here, there, direction)
-        if needed:
+        if shared is not None and needed:
+            attempt, target, words, others = shared
+            self._add(attempt, target, direction, Expectation.DENIED, words, shared=others)
+        elif needed:
             self._not(what, why)
 
     def _sides(self, attempt: Connection, direction: Direction) -> tuple[Judgement, Judgement]:
@@ -566,7 +590,16 @@ class _Planner:
             f"it is allowed, by {_names(here.allowing)}" if here.allowing else "it is allowed: nothing isolates the pod"
         )
 
-    def _add(self, attempt: Connection, target: Target, direction: Direction, expects: Expectation, why: str) -> None:
+    def _add(  # noqa: PLR0913 - what a probe is
+        self,
+        attempt: Connection,
+        target: Target,
+        direction: Direction,
+        expects: Expectation,
+        why: str,
+        *,
+        shared: str = "",
+    ) -> None:
         labels = dict(sorted(attempt.source.labels.items()))
         text = "\n".join(
             [
@@ -590,12 +623,16 @@ class _Planner:
             address=target.face.address,
             port=attempt.port,
             checked=target.ports[attempt.port],
+            shared=shared,
             confined=bool(isolating(self._world, attempt.source, Direction.EGRESS)),
         )
         self._probes.setdefault(probe_id, probe)
 
     def _not(self, what: str, because: str) -> None:
         self._unprobed.append(Unprobed(policy=self._name, what=what, because=because))
+
+    def _own_targets(self) -> Sequence[Target]:
+        return self._cluster.targets_of.get(self._policy.namespace, ())
 
     def _own_place_first(self) -> list[str]:
         own = self._policy.namespace

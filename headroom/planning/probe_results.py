@@ -232,6 +232,8 @@ class _Judge:
 
     def _timed_out(self, probe: Probe, source: SourceRun) -> tuple[State, str]:
         denied = probe.expects is Expectation.DENIED
+        if probe.shared:
+            return State.UNDECIDED, f"no answer, but {probe.shared} denies it as well"
         if not self._listens(probe):
             return State.UNDECIDED, f"no answer, and nothing shows that the target listens at port {probe.port}"
         if not (denied and probe.confined) and not self._has_network(source):

@@ -5,14 +5,16 @@ would refuse them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from azure.core.rest import HttpRequest
 from azure.mgmt.cdn import CdnManagementClient
 from azure.mgmt.containerservice import ContainerServiceClient
 from azure.mgmt.network import NetworkManagementClient
 
+from headroom.planning.overlay_cluster import NETWORK_CONTRIBUTOR
 from headroom.rehearsal.arm.endpoint import Endpoint
 
 LOCATION: Final = "eastus2"
@@ -39,6 +41,7 @@ ACTION_GROUP: Final = "on-call"
 WORKSPACE: Final = "11111111-1111-1111-1111-111111111111"
 CORES: Final = (40, 300)
 """vCPUs of the region that others use, and that it may use in all."""
+ANY_API: Final = "2024-05-01"
 FAMILY: Final = "standardDDSv5Family"
 
 
@@ -48,7 +51,6 @@ class Estate:
 
     arm: Endpoint
     group: str = GROUP
-    _cache: dict[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def group_id(self) -> str:
@@ -99,6 +101,13 @@ class Estate:
         identifier = self.id_of(type_, *names)
         self.arm.add_resources([{"id": identifier, **body}])
         return identifier
+
+    def get(self, identifier: str) -> dict[str, Any]:
+        """A resource, for types without an SDK here."""
+        request = HttpRequest("GET", f"{self.arm.url}{identifier}", params={"api-version": ANY_API})
+        response = self.network._client.send_request(request)  # noqa: SLF001 - its pipeline
+        response.raise_for_status()
+        return dict(response.json())
 
     def subnet(self, name: str = NODE_SUBNET) -> dict[str, Any]:
         """A subnet's properties, as Azure shows them now."""
@@ -208,9 +217,7 @@ def make_consumers(estate: Estate, address: str) -> None:
     vault = {"networkAcls": rules, "publicNetworkAccess": "Enabled"}
     estate.add("Microsoft.KeyVault/vaults", VAULT, location=LOCATION, properties=vault)
     account = {"networkAcls": {**rules, "ipRules": [{"value": address}]}}
-    estate.add(
-        "Microsoft.Storage/storageAccounts", STORAGE, location=LOCATION, kind="StorageV2", properties=account
-    )
+    estate.add("Microsoft.Storage/storageAccounts", STORAGE, location=LOCATION, kind="StorageV2", properties=account)
 
 
 def make_front_door(estate: Estate) -> None:
@@ -261,3 +268,19 @@ def write_balancer_metrics(estate: Estate, now: float, *, cluster: str = OLD_CLU
         ("VipAvailability", 100.0),
     ):
         estate.arm.write_metric(balancer, metric, [(when, value) for when, _ in points])
+
+
+def grant(estate: Estate, identity: str) -> None:
+    """Gives a managed identity the role that AKS needs on the nodes' subnet."""
+    principal = estate.get(identity)["properties"]["principalId"]
+    role = f"/providers/Microsoft.Authorization/roleDefinitions/{NETWORK_CONTRIBUTOR}"
+    assignment = f"{estate.subnet_id()}/providers/Microsoft.Authorization/roleAssignments/aks"
+    properties = {"principalId": principal, "roleDefinitionId": role}
+    estate.arm.add_resources([{"id": assignment, "properties": properties}])
+
+
+def free_addresses(estate: Estate, name: str = NODE_SUBNET) -> int:
+    """Free addresses of a subnet, as Azure counts them."""
+    usages: Any = estate.network.virtual_networks.list_usage(estate.group, VNET)
+    usage = next(each for each in usages if each.id.rpartition("/")[2] == name)
+    return int(usage.limit - usage.current_value)

@@ -1,5 +1,6 @@
 """The nodes of a simulated AKS cluster: as many as its pools say in the simulated Azure, with the network they got."""
 
+import itertools
 import random
 import secrets
 from collections.abc import Mapping
@@ -52,21 +53,31 @@ class Fleet:
         cluster: The cluster's name.
         kubelets: Its kubelets.
         folder: Where their files are, a folder a node.
+        gone: Machines that were deleted one by one.
     """
 
     estate: Estate
     cluster: str
     kubelets: Kubelets
     folder: Path
-    _has_crd: bool = field(default=False)
+    gone: set[str] = field(default_factory=set)
+    _places: dict[str, int] = field(default_factory=dict)
+    _has_crd: bool = False
+    _plugin: str = ""
 
     def follow(self) -> tuple[list[str], list[str]]:
         """Makes the nodes as many as the pools say; gives those that came and those that went."""
         found = self.estate.containers.managed_clusters.get(self.estate.group, self.cluster).as_dict()
         wanted = {node.name: node for node in self._wanted(found["properties"])}
-        gone = [name for name in self.kubelets.nodes if name not in wanted]
+        plugin = str(found["properties"]["networkProfile"]["networkPlugin"])
+        # With another plugin every machine is made anew, all at once (AKS documentation, update-azure-cni).
+        anew = self._plugin not in {"", plugin}
+        self._plugin = plugin
+        gone = [name for name in self.kubelets.nodes if name not in wanted or anew]
         for name in gone:
             self.kubelets.remove(name)
+            if name not in wanted:
+                self._places.pop(name, None)
         new = [node for name, node in wanted.items() if name not in self.kubelets.nodes]
         overlay = found["properties"]["networkProfile"]["networkPlugin"] != "kubenet"
         for node in new:
@@ -85,12 +96,14 @@ class Fleet:
         first = Block.parse(prefix).first + FIRST_HOST
         found = []
         for pool in pools:
-            for index in range(int(pool["count"])):
+            prefix_ = f"aks-{pool['name']}-vmss"
+            numbers = (number for number in itertools.count() if f"{prefix_}{number:06x}" not in self.gone)
+            for index in itertools.islice(numbers, int(pool["count"])):
                 place = len(found)
-                name = f"aks-{pool['name']}-vmss{index:06x}"
+                name = f"{prefix_}{index:06x}"
                 block, address = routes.get(name, (None, format_address(first + place)))
                 if not kubenet:
-                    block = _subblock(pods, place)
+                    block = self._block(name, pods)
                 found.append(
                     _Wanted(
                         name=name,
@@ -103,6 +116,14 @@ class Fleet:
                     )
                 )
         return found
+
+    def _block(self, name: str, pods: Block) -> Block | None:
+        """A node's block under overlay: its own where it has one, else the lowest that nobody has."""
+        if name not in self._places:
+            taken = set(self._places.values())
+            self._places[name] = next(index for index in itertools.count() if index not in taken)
+        index = self._places[name]
+        return pods.subblock(index, BLOCK_LENGTH) if index < pods.count_of(BLOCK_LENGTH) else None
 
     def _routes(self, subnet: Mapping[str, Any]) -> dict[str, tuple[Block | None, str]]:
         """Block and address of each node that has a route: kubenet's cloud controller writes one a node."""
@@ -214,10 +235,6 @@ def _wait_served(kube: Any) -> None:
         seconds=30,
         what="the API server to serve NodeNetworkConfigs",
     )
-
-
-def _subblock(pods: Block, index: int) -> Block | None:
-    return pods.subblock(index, BLOCK_LENGTH) if index < pods.count_of(BLOCK_LENGTH) else None
 
 
 def leave_behind(kubelet: Kubelet, *, free: int, lost: float, order: random.Random) -> int:

@@ -50,6 +50,10 @@ class Shell:
         known: Mapping[tuple[str, ...], Callable[[Sequence[str]], list[str]]] = {
             ("az", "aks", "nodepool", "scale"): self._scale,
             ("az", "aks", "nodepool", "update"): self._autoscale,
+            ("az", "aks", "nodepool", "delete-machines"): self._delete_machines,
+            ("az", "aks", "nodepool", "add"): self._add_pool,
+            ("az", "aks", "update"): self._update,
+            ("az", "network", "vnet", "subnet", "create"): self._subnet,
             ("az", "rest"): self._rest,
             ("kubectl", "cordon"): self._cordon,
             ("kubectl", "uncordon"): self._uncordon,
@@ -58,6 +62,8 @@ class Shell:
         for name, target in known.items():
             if tuple(words[: len(name)]) == name:
                 return target(words[len(name) :])
+        if words[:1] == ["az"] and "show" in words and "--ids" in words:
+            return self._show(words)
         raise UnknownCommandError(f"the rehearsal cannot run: {shlex.join(words)}")
 
     def _scale(self, words: Sequence[str]) -> list[str]:
@@ -70,13 +76,58 @@ class Shell:
         return self._pool(options, {"enableAutoScaling": True, "minCount": least, "maxCount": most, "count": least})
 
     def _pool(self, options: Mapping[str, str], changes: Mapping[str, Any]) -> list[str]:
-        where = (options["--resource-group"], options["--cluster-name"], options["--name"])
+        where = _where(options)
         pools = self.estate.containers.agent_pools
         body: Any = pools.get(*where).as_dict()
         body["properties"] |= changes
         pools.begin_create_or_update(*where, body).result()
+        return self._followed()
+
+    def _delete_machines(self, words: Sequence[str]) -> list[str]:
+        options = _options(words)
+        machines: Any = {"machineNames": options["--machine-names"].split()}
+        self.estate.containers.agent_pools.begin_delete_machines(*_where(options), machines).result()
+        self.fleet.gone |= set(machines["machineNames"])
+        return self._followed()
+
+    def _add_pool(self, words: Sequence[str]) -> list[str]:
+        options = _options(words)
+        properties = {
+            field: convert(options[name]) for name, (field, convert) in _POOL_FIELDS.items() if name in options
+        }
+        if "--enable-cluster-autoscaler" in options:
+            properties["enableAutoScaling"] = True
+        body: Any = {"properties": {"type": "VirtualMachineScaleSets", "osType": "Linux", **properties}}
+        self.estate.containers.agent_pools.begin_create_or_update(*_where(options), body).result()
+        return self._followed()
+
+    def _update(self, words: Sequence[str]) -> list[str]:
+        """Changes the cluster's network profile, as `az aks update` does: a PUT of what there is and the change."""
+        options = _options(words)
+        where = (options["--resource-group"], options.get("--name") or options["--cluster-name"])
+        clusters = self.estate.containers.managed_clusters
+        body: Any = clusters.get(*where).as_dict()
+        changes = {field: options[name] for name, field in _PROFILE_FIELDS.items() if name in options}
+        if not changes:
+            raise UnknownCommandError(f"the rehearsal cannot run: az aks update {shlex.join(words)}")
+        body["properties"]["networkProfile"] |= changes
+        clusters.begin_create_or_update(*where, body).result()
+        return self._followed()
+
+    def _subnet(self, words: Sequence[str]) -> list[str]:
+        options = _options(words)
+        properties: dict[str, Any] = {"addressPrefix": options["--address-prefixes"]}
+        for name, field in _SUBNET_REFERENCES.items():
+            if name in options:
+                properties[field] = {"id": options[name]}
+        body: Any = {"properties": properties}
+        where = (options["--resource-group"], options["--vnet-name"], options["--name"])
+        self.estate.network.subnets.begin_create_or_update(*where, body).result()
+        return [f"subnet {where[2]} {properties['addressPrefix']} is there"]
+
+    def _followed(self) -> list[str]:
         came, went = self.fleet.follow()
-        return [*(f"node {name} joins" for name in came), *(f"node {name} goes" for name in went)]
+        return [*(f"node {name} goes" for name in went), *(f"node {name} joins" for name in came)]
 
     def _rest(self, words: Sequence[str]) -> list[str]:
         options = _options(words)
@@ -88,6 +139,15 @@ class Shell:
         response = self.estate.network._client.send_request(request)  # noqa: SLF001 - its pipeline, for any type
         response.raise_for_status()
         return [f"{method} {url.path.rpartition('/providers/')[2]}: {response.status_code}"]
+
+    def _show(self, words: Sequence[str]) -> list[str]:
+        """What a resource has, in a line a property."""
+        found = self.estate.get(_options(words)["--ids"])["properties"]
+        return [
+            f"{name}: {', '.join(str(each.get('name') or each.get('id')) for each in value)}"
+            for name, value in found.items()
+            if isinstance(value, list)
+        ]
 
     def _cordon(self, words: Sequence[str]) -> list[str]:
         return self._unschedulable(words, wanted=True)
@@ -116,6 +176,38 @@ class Shell:
                     evicted.add(metadata["uid"])
             time.sleep(0.2)
         return [f"node/{name} drained" for name in names] + [f"{len(evicted)} pods evicted"]
+
+
+_POOL_FIELDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
+    "--mode": ("mode", str),
+    "--node-count": ("count", int),
+    "--min-count": ("minCount", int),
+    "--max-count": ("maxCount", int),
+    "--max-pods": ("maxPods", int),
+    "--node-vm-size": ("vmSize", str),
+    "--os-sku": ("osSKU", str),
+    "--vnet-subnet-id": ("vnetSubnetID", str),
+    "--pod-subnet-id": ("podSubnetID", str),
+    "--zones": ("availabilityZones", str.split),
+}
+"""Options of `az aks nodepool add`, each with the API's name."""
+_PROFILE_FIELDS: Final = {
+    "--network-plugin": "networkPlugin",
+    "--network-plugin-mode": "networkPluginMode",
+    "--pod-cidr": "podCidr",
+    "--network-policy": "networkPolicy",
+    "--network-dataplane": "networkDataplane",
+    "--outbound-type": "outboundType",
+}
+_SUBNET_REFERENCES: Final = {
+    "--network-security-group": "networkSecurityGroup",
+    "--nat-gateway": "natGateway",
+    "--route-table": "routeTable",
+}
+
+
+def _where(options: Mapping[str, str]) -> tuple[str, str, str]:
+    return options["--resource-group"], options["--cluster-name"], options["--name"]
 
 
 def _drainable(pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -163,5 +255,5 @@ def _options(words: Sequence[str]) -> dict[str, str]:
             name, sign, value = word.partition("=")
             found[name] = value if sign else ""
         elif name:
-            found[name] = word
+            found[name] = f"{found[name]} {word}".strip()
     return found

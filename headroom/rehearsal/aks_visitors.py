@@ -19,7 +19,7 @@ COLUMNS: Final = (
     ("Errors", "long"),
     ("P95", "real"),
 )
-KEPT: Final = 24 * 60
+KEPT: Final = 4 * 60
 """Minutes of which the log keeps rows."""
 LATE_SECONDS: Final = 120.0
 """Seconds after which a minute's row can be read (Azure Monitor documentation, data-ingestion-time: 20 s to 3 min)."""
@@ -58,21 +58,13 @@ class Visitors:
     capacity: Callable[[], Mapping[str, int]] = dict
     short: Manners = Manners(errors=0.05, p95=1000.0)
     _rows: list[list[Any]] = field(default_factory=list)
+    _next: int = 0
 
     def pass_minutes(self, count: int) -> None:
-        """Lets minutes pass: each is split as the edges know the weights at its end."""
+        """Lets minutes pass; each is split as the edges know the weights at its end."""
         capacity = self.capacity()
         for _ in range(count):
-            now = self.arm.advance(MINUTE)
-            shares = self.arm.split(self.group)
-            minute = datetime.fromtimestamp(now - MINUTE, UTC).replace(second=0, microsecond=0)
-            for origin, share in sorted(shares.items()):
-                requests = round(self.per_minute * share)
-                if requests:
-                    label = self.labels[origin]
-                    manners = self.short if requests > capacity.get(label, requests) else Manners()
-                    errors = round(requests * manners.errors)
-                    self._rows.append([minute.isoformat(), label, requests, errors, manners.p95])
+            self._until(self.arm.advance(MINUTE), capacity)
         del self._rows[: -KEPT * len(self.labels)]
         self.arm.answer_logs(
             "requests",
@@ -82,6 +74,20 @@ class Visitors:
             time="Minute",
             delay=LATE_SECONDS,
         )
+
+    def _until(self, now: float, capacity: Mapping[str, int]) -> None:
+        """The requests of every whole minute since the last look; visitors do not wait for anybody's commands."""
+        whole = int(now // MINUTE)
+        shares = self.arm.split(self.group)
+        for minute in range(max(self._next, whole - KEPT), whole):
+            start = datetime.fromtimestamp(minute * MINUTE, UTC).isoformat()
+            for origin, share in sorted(shares.items()):
+                requests = round(self.per_minute * share)
+                if requests:
+                    label = self.labels[origin]
+                    manners = self.short if requests > capacity.get(label, requests) else Manners()
+                    self._rows.append([start, label, requests, round(requests * manners.errors), manners.p95])
+        self._next = whole
 
     def shares(self) -> dict[str, float]:
         """Which share of the requests each cluster gets now, by its label."""

@@ -18,6 +18,7 @@ from headroom.rehearsal.providers.azure_native import start_provider
 from headroom.rehearsal.providers.process import Helper
 from headroom.rehearsal.tools import Tools, pulumi_environment
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
     """A cluster's control plane, and the way from it to the nodes."""
@@ -73,6 +74,12 @@ class AksWorld:
         """The kubeconfig of each cluster whose control plane runs."""
         done = {name: future for name, future in self._planes.items() if future.done() and not future.exception()}
         return {name: future.result().control_plane.kubeconfig for name, future in done.items()}
+
+    @property
+    def look(self) -> str:
+        """What somebody may type to look around."""
+        url = f"{self.arm.url}/subscriptions/{self.arm.subscription}/resources?api-version=2021-04-01"
+        return f"curl --cacert {self.arm.certificate} --header 'Authorization: Bearer rehearsal' {url}"
 
     def on_close(self, callback: Callable[[], object]) -> None:
         """Calls back before the processes are ended."""

@@ -114,6 +114,8 @@ class Kubelets:
         self.kube, self.clock = kube, clock
         self.nodes: dict[str, Kubelet] = {}
         self.program = program
+        self.left_alone: str = ""
+        """Label of pods that somebody else ends."""
         self.errors: list[str] = []
         self._network = network
         self._changes: queue.Queue[tuple[str, Mapping[str, Any]]] = queue.Queue()
@@ -263,6 +265,10 @@ class Kubelets:
 
     def _take(self, kubelet: Kubelet, change: str, pod: Mapping[str, Any]) -> None:
         key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        if self.left_alone and self.left_alone in pod["metadata"].get("labels", {}):
+            if pod["metadata"].get("deletionTimestamp") and change != "DELETED":
+                self._writers.submit(self._write, self._delete, pod)
+            return
         if change == "DELETED":
             state = kubelet.pods.pop(key, None)
             kubelet.retries.pop(key, None)
@@ -362,7 +368,7 @@ class Kubelets:
             },
         )
 
-    def _status(  # noqa: PLR0913 - what a status says
+    def _status(
         self, kubelet: Kubelet, state: PodState, phase: str, container: Mapping[str, Any], *, ready: bool
     ) -> dict[str, Any]:
         now = self.clock.timestamp()

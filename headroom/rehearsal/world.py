@@ -2,12 +2,12 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import boto3
 
@@ -76,6 +76,20 @@ class World:
         """boto3's EKS."""
         client: EKSClient = self.client("eks")
         return client
+
+    look: ClassVar[str] = "aws ec2 describe-subnets"
+    """What somebody may type to look around."""
+
+    def process_ids(self) -> Iterator[int]:
+        """The processes that run now, for measuring them."""
+        yield self.endpoint.helper.process.pid
+        yield from (helper.process.pid for helper in self.providers)
+        if self.control_plane is not None:
+            yield from self.control_plane.process_ids.values()
+
+    def kubeconfigs(self) -> dict[str, Path]:
+        """The kubeconfig of the cluster, where there is one."""
+        return {} if self.control_plane is None else {"cluster": self.control_plane.kubeconfig}
 
     def on_close(self, callback: Callable[[], object]) -> None:
         """Calls back before the processes are ended."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from headroom.diagnosis.verdict import Cause, Diagnosis, Escalation, History, Impact, Needed, Verdict
+from headroom.planning.plan import Plan
 from headroom.report.pictures import FREE, LEGEND
 from headroom.report.terminal import next_command, remedy
 from headroom.report.text import VERDICTS, clean, counted, headline, not_yet_said, of_whole
@@ -17,14 +18,20 @@ BAR: Final = 10
 """Characters of a bar."""
 
 
-def to_markdown(diagnosis: Diagnosis, *, source: str = "") -> str:
+def to_markdown(
+    diagnosis: Diagnosis, *, source: str = "", plan: Plan | None = None, differences: Sequence[str] = ()
+) -> str:
     """The diagnosis as GitHub's Markdown.
 
     Args:
         diagnosis: What was found.
         source: How the facts were given, such as `--cluster prod-use1`, for the command that follows.
+        plan: What is planned for it.
+        differences: What the plan's files change, as Git diffs.
     """
     lines = list(_lines(diagnosis, source))
+    if plan is not None:
+        lines += _plan(plan, differences)
     return "\n".join(lines) + "\n"
 
 
@@ -61,6 +68,30 @@ def _lines(diagnosis: Diagnosis, source: str) -> Iterator[str]:
         yield from _folded("What would tell more", [_needed(each) for each in diagnosis.needed[:SHOWN]])
 
 
+def _plan(plan: Plan, differences: Sequence[str]) -> Iterator[str]:
+    yield from ("", "### Plan", "")
+    for option in plan.options:
+        if option.kept:
+            gives = sum(option.addresses.values())
+            yield f"- {_text(option.title)}. {_text(option.reason, 900)}" + (
+                f" Gives {gives:,} addresses." if gives else ""
+            )
+    yield from (f"- ❔ {_text(decision, 900)}" for decision in plan.decisions)
+    yield ""
+    for number, step in enumerate(plan.steps, start=1):
+        takes = f" ({_text(step.takes)})" if step.takes else ""
+        command = f"  \n   `{_code(step.command)}`" if step.command else ""
+        yield f"{number}. {_text(step.what, 600)}{takes}{command}"
+    if plan.untouched:
+        yield from ("", f"Not touched: {' '.join(_text(each, 600) for each in plan.untouched)}")
+    changed = [_verbatim(line) for text in differences for line in text.splitlines()]
+    yield from _folded("What the files say", ["~~~diff", *changed, "~~~"] if changed else [])
+    back = [f"{number}. {_text(step.what, 600)}" for number, step in enumerate(plan.rollback, start=1)]
+    yield from _folded("The way back", back)
+    rejected = [f"- {_text(each.title)}: {_text(each.reason, 900)}" for each in plan.options if not each.kept]
+    yield from _folded("What else was weighed", rejected)
+
+
 def _escalations(met: Sequence[Escalation]) -> Iterator[str]:
     for each in met:
         yield f"- ☎️ {_text(each.condition)}: {_text(each.because)}"
@@ -89,8 +120,8 @@ def _history(history: History) -> Iterator[str]:
 def _impact(impact: Impact) -> Iterator[str]:
     yield ""
     yield (
-        f"**{counted(impact.stuck_pods, 'pod')} without an address**, in {counted(len(impact.workloads), 'workload')} "
-        f"behind {counted(impact.services, 'Service')}."
+        f"**{counted(impact.stuck_pods, 'pod')} without an address**, in {counted(len(impact.workloads), 'workload')}"
+        + (f" behind {counted(impact.services, 'Service')}." if impact.services else ".")
     )
     if impact.workloads:
         yield ""
@@ -153,6 +184,11 @@ def _text(text: object, limit: int = 300) -> str:
     escaped = "".join(f"\\{mark}" if mark in "\\<>|[]*_`~$&" else mark for mark in clean(text, limit))
     # GitHub looks for mentions and references after the backslashes have gone.
     return escaped.replace("@", f"@{NO_WIDTH}").replace("#", f"#{NO_WIDTH}")
+
+
+def _verbatim(line: str) -> str:
+    """A line of a diff: its indentation stays, and nothing in it ends the fence or acts on the reader's screen."""
+    return "".join(each if each.isprintable() else "�" for each in line).replace("~~~", "~ ~")
 
 
 def _code(text: object) -> str:

@@ -243,6 +243,9 @@ def _verdict_rows(diagnosis: Diagnosis) -> Iterator["RenderableType"]:
     yield Text.assemble((VERDICTS[diagnosis.verdict], _COLOURS[diagnosis.verdict]), f"  {clean(headline(diagnosis))}")
     for other in diagnosis.not_ip:
         yield from (Text(_evidence(item), style="dim") for item in other.evidence[:2])
+    table = _subnet_table(diagnosis.history, set()) if diagnosis.history is not None else None
+    if table is not None:
+        yield table
     if diagnosis.ruled_out:
         yield _keyed([("not it", Text(_ruled_out(diagnosis.ruled_out)))])
 
@@ -326,8 +329,9 @@ def _hit_rows(impact: Impact) -> Iterator["RenderableType"]:
     more = len(impact.workloads) - len(first)
     order = ", ".join([*first, *([f"and {more:,} more"] if more > 0 else [])])
     yield Text(
-        f"{counted(impact.stuck_pods, 'pod')} stuck in {counted(len(impact.workloads), 'workload')}, behind "
-        f"{counted(impact.services, 'Service')}." + (f" Restore first: {order}." if order else "")
+        f"{counted(impact.stuck_pods, 'pod')} stuck in {counted(len(impact.workloads), 'workload')}"
+        + (f", behind {counted(impact.services, 'Service')}" if impact.services else "")
+        + (f". Restore first: {order}." if order else ".")
     )
     if impact.unread:
         yield Text(f"Not read: {clean(' '.join(impact.unread), 700)}", style="dim")

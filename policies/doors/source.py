@@ -20,6 +20,13 @@ from policies.resources import Place, Resource, Resources
 STDIN: Final = "-"
 ANY_STACK: Final = "Pulumi.*.yaml"
 
+BESIDE_RULES: Final[Mapping[str, Mapping[str, str]]] = {
+    # Role, subnets and sizes of a group that belongs to somebody else: the stack changes its maximum alone.
+    LIMITS: {"aws:eks/getNodeGroup:getNodeGroup": "How large a node group is now"},
+    "watch": {"aws:secretsmanager/getSecretVersion:getSecretVersion": "The trigger's token"},
+}
+"""Look-ups, by the stack's remedy and by token, whose answers go into nothing that a rule looks at: what they ask."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -216,6 +223,7 @@ def _run(project: Project, path: Path, text: str) -> Source:
         reason = f"can only be judged by running its program, and {error.name} is not installed here."
         raise refused(str(path), reason, step) from None
     run = run_program(project, file.stack, file.config)
+    beside = BESIDE_RULES.get(str(file.config.get(stack_file.REMEDY, "")), {})
     resources, facts, noted = run.resources, {}, {}
     if file.config.get(stack_file.REMEDY) == LIMITS:
         facts = dict(policy_facts(file.config))
@@ -231,7 +239,11 @@ def _run(project: Project, path: Path, text: str) -> Source:
         unasked=[
             f"The program asks the cloud ({token}), and nobody answers here: "
             "what it makes of the answer was not judged."
-            for token in sorted(set(run.asked))
+            for token in sorted(set(run.asked) - beside.keys())
+        ],
+        notes=[
+            f"{beside[token]} is asked for by `pulumi preview` alone ({token}); no rule judges it."
+            for token in sorted(beside.keys() & set(run.asked))
         ],
         places=noted,
         file=str(path),

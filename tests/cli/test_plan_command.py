@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from headroom.addresses.problems import ProblemsError
 from headroom.cli import verify as verifying
+from headroom.cli.facts import FactsFrom
 from headroom.cli.plan import plan
 from headroom.cli.verify import verify
 from headroom.collect import pod_logs
@@ -176,7 +177,8 @@ def watched(
     path.write_text(json.dumps(plan_to_json(made_plan)), encoding="utf-8")
     asked: list[tuple[str, str]] = []
 
-    def read_facts(_: object) -> Snapshot:
+    def read_facts(source: FactsFrom) -> Snapshot:
+        assert source.quiet is bool(asked), "what is read is told the first time only"
         pods, _log = readings[min(len(asked), len(readings) - 1)]
         return Snapshot(cluster="prod-use1", kubernetes=Kubernetes(pods=pods))
 
@@ -207,6 +209,25 @@ def test_verify_waits_for_a_kubelet_that_is_not_reached_and_says_why(
         ),
         "✓ Logs come: Read: shop/web-1 (100.64.0.9).",
     ]
+    assert result.output.splitlines()[-2:] == ["All 2 hold after 0 s.", "next: headroom forecast --cluster prod-use1"]
+
+
+def test_verify_tells_what_is_met_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = replace(RUNS, name="web-9")
+    result, _ = watched(tmp_path, monkeypatch, ((RUNS,), CLOSED), ((RUNS, later), CLOSED), ((RUNS,), READ))
+    assert sum("✓ Pods run" in line for line in result.output.splitlines()) == 1
+
+
+def test_verify_ends_with_the_condition_that_does_not_hold_and_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headroom.cli.verify.time.monotonic", iter(range(0, 100_000, 1000)).__next__)
+    result, _ = watched(tmp_path, monkeypatch, ((RUNS, WAITS), READ))
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-2:] == [
+        "Does not hold after 1000 s: Pods run.",
+        "next: headroom diagnose --cluster prod-use1",
+    ]
 
 
 def test_logs_that_may_not_be_read_leave_verify_undecided_once_nothing_else_waits(
@@ -227,3 +248,37 @@ def test_limits_are_a_stack_of_their_own_and_its_names_are_checked_too(tmp_path:
         "stacks/policy.prod-use1-limits.json",
     ]
     assert "is no name of a Pulumi stack" in problems(call("--facts", facts, "--limits", "--stack", "../evil"))
+
+
+def aks_facts(tmp_path: Path) -> Path:
+    source = Path(__file__).parents[1] / "incidents" / "aks-kubenet-exhausted" / "facts.json"
+    path = tmp_path / "aks.json"
+    path.write_bytes(source.read_bytes())
+    return path
+
+
+def test_a_plan_of_aks_writes_its_stacks_and_is_rechecked(tmp_path: Path) -> None:
+    facts = aks_facts(tmp_path)
+    result = call("--facts", facts, "--folder", tmp_path, "--node-price", "0.3", "--set", "podCidr=10.250.0.0/16")
+    assert result.exit_code == 0, result.output
+    written = {path.name for path in tmp_path.glob("stacks/*")}
+    assert {f"Pulumi.aks-prod-eus2-{name}.yaml" for name in ("egress", "overlay", "traffic", "retire")} <= written
+    assert "pods in 10.250.0.0/16" in result.output
+    assert "$684 by list prices" in result.output
+    plan_file = tmp_path / "stacks/plan.aks-prod-eus2-overlay.json"
+    assert call("--facts", facts, "--recheck", plan_file).exit_code == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("stacks/*")}
+    call("--facts", facts, "--folder", tmp_path, "--node-price", "0.3", "--set", "podCidr=10.250.0.0/16")
+    assert before == {path: path.read_bytes() for path in tmp_path.glob("stacks/*")}
+
+
+def test_options_of_one_cloud_are_refused_for_the_other(facts: Path, tmp_path: Path) -> None:
+    assert "is for clusters of AKS" in problems(call("--facts", facts, "--node-price", "0.3"))
+    assert "is for clusters of EKS" in problems(call("--facts", aks_facts(tmp_path), "--limits"))
+    assert "Write one of in-place and blue-green" in problems(call("--facts", facts, "--set", "way=sideways"))
+
+
+def test_the_help_fits_one_screen() -> None:
+    lines = call("--help").output.splitlines()
+    assert len(lines) <= 44
+    assert sum(line.strip().startswith("headroom plan ") for line in lines[:10]) == 4

@@ -54,6 +54,12 @@ def test_a_snapshot_becomes_a_page_with_its_plan_and_markdown_beside_it(facts: P
     assert text.read_text(encoding="utf-8").startswith(
         "**Headroom: Cause found** · `prod-use1` · facts of 2026-03-03T21:14:00Z\n"
     )
+    told = text.read_text(encoding="utf-8")
+    assert told.count("~~~diff") == 1
+    assert "\n+  headroom:clusterName: prod-use1\n" in told, "the plan's diff, indented as the file is"
+    assert "`pulumi up --policy-pack policies" in told
+    assert "The way back" in told
+    assert "What else was weighed" in told
 
 
 REFUSED = (

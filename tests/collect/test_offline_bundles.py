@@ -1,11 +1,13 @@
 """Offline bundles: outputs under any name, archives of the EKS log collector, and what hostile or broken files do."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,11 @@ def archive(path: Path, files: Files) -> Path:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return path
+
+
+def unpacked(tmp_path: Path, files: Files) -> bytes:
+    """The same archive before it was compressed."""
+    return gzip.decompress(archive(tmp_path / "whole.tar.gz", files).read_bytes())
 
 
 def outcomes(snapshot: Snapshot) -> dict[str, str]:
@@ -430,6 +437,72 @@ def test_a_file_that_expands_without_end_is_read_in_part(tmp_path: Path, monkeyp
     snapshot = read_bundle(folder(tmp_path, {"a.log.gz": bomb, "b.log": REFUSED.encode()}))
     assert "read in part" in outcomes(snapshot)["a.log.gz"]
     assert len(items(snapshot.lines)) == 1
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["attributes", "long name"])
+def test_an_archive_whose_header_claims_gigabytes_is_not_taken_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: bytes
+) -> None:
+    monkeypatch.setattr(bundle, "LARGEST_HEADER", 1 << 16)
+    endless = tarfile.TarInfo("x")
+    endless.type, endless.size = kind, 1 << 22
+    data = unpacked(tmp_path, {"ipamd.log": REFUSED.encode()})
+    before = data[: 512 * (1 + -(-len(REFUSED) // 512))]
+    path = tmp_path / "bomb.tar.gz"
+    path.write_bytes(gzip.compress(before + endless.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 22) + data))
+    snapshot = read_bundle(path)
+    assert "expands to more than is read" in outcomes(snapshot)["bomb.tar.gz"]
+    assert len(items(snapshot.lines)) == 1, "what came before is kept"
+
+
+@pytest.mark.parametrize(("ending", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_archives_are_read_however_they_are_compressed(
+    tmp_path: Path, ending: str, compress: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"logs.tar.{ending}"
+    path.write_bytes(compress(unpacked(tmp_path, {"ipamd.log": REFUSED.encode()})))
+    assert len(items(read_bundle(path).lines)) == 1
+
+
+def test_an_xz_archive_may_not_ask_for_any_memory_it_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MOST_XZ_MEMORY", 1 << 16)
+    path = tmp_path / "logs.tar.xz"
+    path.write_bytes(lzma.compress(unpacked(tmp_path, {"ipamd.log": REFUSED.encode()})))
+    assert "read in part" in outcomes(read_bundle(path))["logs.tar.xz"]
+
+
+def test_members_of_a_zip_that_are_encrypted_are_left_out_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "logs.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("ipamd.log", REFUSED)
+        made.writestr("own.log", "Too many pods\n")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x03\x04") + 6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    snapshot = read_bundle(path)
+    assert outcomes(snapshot)["ipamd.log"] == "left out: it is encrypted"
+    assert [line.text for line in items(snapshot.lines)] == ["Too many pods"]
+
+
+def test_a_zip_whose_names_are_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "logs.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("éé.log", REFUSED)
+    data = path.read_bytes()
+    path.write_bytes(data.replace("éé".encode(), b"\xb7\xb7\xb7\xb7"))
+    assert "read in part" in outcomes(read_bundle(path))["logs.zip"]
+
+
+def test_what_powershell_writes_in_utf_16_is_recognised_like_any_other_output(tmp_path: Path) -> None:
+    pods = kubectl("Pod", pod_object("web-1", "ip-1")).decode()
+    case = "lines:\n- {origin: pod_event, text: failed to assign an IP address to container}\n"
+    written = {"pods.json": pods.encode("utf-16"), "case.yaml": case.encode("utf-16")}
+    snapshot = read_bundle(folder(tmp_path, written))
+    kubernetes = known(snapshot.kubernetes)
+    assert kubernetes is not None
+    assert [pod.name for pod in items(kubernetes.pods)] == ["web-1"]
+    assert "failed to assign" in items(snapshot.lines)[0].text
 
 
 def test_an_archive_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:

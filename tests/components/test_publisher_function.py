@@ -450,11 +450,14 @@ def test_a_subnet_in_which_the_cluster_has_interfaces_is_published_and_counted_a
     assert aws.values("FreeAddresses")["us-east-1a"] == 491 + 250
 
 
-def test_a_subnet_that_goes_and_one_that_comes_between_two_calls_of_a_run_hurt_no_other(aws: Aws) -> None:
+def test_a_subnet_that_goes_and_one_that_comes_between_two_calls_of_a_run_hurt_no_other(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
     # At first B1 is there and disagrees with its interfaces; at the second look it is gone, and another one has come.
     aws.subnets[2]["AvailableIpAddressCount"] -= 40
     aws.later = [*aws.subnets[:2], subnet("subnet-0c1", "10.0.3.0/24", 251)]
-    text = failed(aws)
+    run(aws)
+    text = capsys.readouterr().out
     assert text.count(B1) == 1
     assert "subnet-0c1" not in text
     assert aws.values("FreePrefixBlocks") == {A1: 13, A2: 14, "us-east-1a": 27}
@@ -496,12 +499,24 @@ def test_an_interface_that_two_pages_show_counts_once(aws: Aws) -> None:
     assert aws.values("HeldAddresses")[A1] == 10
 
 
-def test_in_a_shared_vpc_addresses_that_others_use_make_the_28s_unknown_and_that_is_said(aws: Aws) -> None:
+def test_in_a_shared_vpc_addresses_that_others_use_make_the_28s_unknown_and_that_is_said(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
     aws.subnets[0]["AvailableIpAddressCount"] = 100
-    text = failed(aws)
+    run(aws)
+    text = capsys.readouterr().out
     assert f"{A1}: EC2 counts 100 free addresses, and the interfaces that this account is shown leave 240" in text
     assert aws.values("FreePrefixBlocks") == {A2: 14, B1: 6, "us-east-1b": 6}
     assert aws.values("FreeAddresses")[A1] == 100, "EC2's own count holds for everybody"
+    assert aws.values("Heartbeat") == {"prod-use1": 1}, "it is so for ever: silence would hide every other alarm"
+
+
+def test_in_a_shared_vpc_28s_that_an_alarm_needs_and_nobody_can_know_are_an_error(aws: Aws) -> None:
+    aws.subnets[0]["AvailableIpAddressCount"] = 100
+    text = failed(aws, prefix_delegation=True)
+    assert f"{A1}: EC2 counts 100 free addresses, and the interfaces that this account is shown leave 240" in text
+    assert A1 not in aws.values("FreeAddresses")
+    assert aws.values("Heartbeat") == {}
 
 
 def test_in_a_shared_vpc_whose_tags_live_in_another_account_the_listed_subnets_are_counted_all_the_same(

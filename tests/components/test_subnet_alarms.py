@@ -20,6 +20,7 @@ from headroom.addresses.problems import ProblemsError
 from headroom.capacity.limits import instance_limits
 from headroom.capacity.thresholds import NodeGroup, thresholds
 from headroom.capacity.watch import ADDRESS_METRICS
+from headroom.rehearsal.alarm_evaluation import composite_on
 
 if TYPE_CHECKING:
     from tests.conftest import Recorder
@@ -98,7 +99,7 @@ def test_a_subnet_of_the_control_plane_keeps_what_an_upgrade_of_the_cluster_need
 
 def test_where_an_upgrade_needs_more_than_half_a_subnet_the_alarm_stands_there_and_it_is_said() -> None:
     subnets = {A: WatchedSubnet(zone="us-east-1a", cidr_block="10.0.0.0/24")}
-    args = arguments(subnets=subnets, symptoms=[cni_errors("prod-use1")])
+    args = arguments(subnets=subnets, symptoms=[Symptom(namespace="AWS/EKS", metric="pending", dimensions={})])
     assert args.thresholds_of([A], "shared").critical == 125
     assert [(each.rule, each.key) for each in args.warnings()] == [("alarm-threshold-capped", f"subnets.{A}")]
     assert "150 addresses" in args.warnings()[0].message
@@ -194,7 +195,7 @@ def test_a_drop_warns_only_while_the_zone_falls_fast(recorder: Recorder) -> None
 
 def test_silence_tells_by_itself_and_sooner_than_what_it_would_set_off() -> None:
     alarms = {each.name.rpartition("/")[2]: each for each in planned(arguments())}
-    assert (alarms["silence"].breaching, alarms["silence"].periods) == (2, 2)
+    assert (alarms["silence"].breaching, alarms["silence"].periods) == (2, 3)
     assert all(each.breaching > 2 for each in alarms.values() if each.metric in ADDRESS_METRICS)
 
 
@@ -263,6 +264,31 @@ def test_without_a_symptom_low_addresses_page_by_themselves_and_that_is_said() -
     page = next(each for each in composed(args, planned(args)) if each.name.endswith("us-east-1a/page"))
     assert "symptom" not in page.rule
     assert [each.rule for each in args.warnings()] == ["no-symptom"]
+
+
+def test_subnets_of_nodes_alone_that_are_full_page_without_waiting_for_ipamd_which_cannot_know() -> None:
+    # With custom networking: the pods' subnet is nearly empty of pods, and no node starts any more.
+    subnets = {
+        A: WatchedSubnet(zone="us-east-1a", cidr_block="10.0.0.0/24", role="nodes"),
+        CONTROL: WatchedSubnet(zone="us-east-1a", cidr_block="100.64.0.0/18", role="pods"),
+    }
+    ipamd, pending = cni_errors("prod-use1"), Symptom(namespace="AWS/EKS", metric="pending", dimensions={})
+    for symptoms, failing, rings in (
+        ([ipamd], [], True),
+        ([ipamd, pending], [], False),
+        ([ipamd, pending], ["Kubernetes/ipamdErr"], False),
+        ([ipamd, pending], ["AWS/EKS/pending"], True),
+        ([], [], True),
+    ):
+        args = arguments(subnets=subnets, symptoms=symptoms)
+        page = next(each for each in composed(args, planned(args)) if each.page)
+        on = dict.fromkeys((each.name for each in planned(args)), False)
+        assert composite_on(page.rule, on) is False
+        on[f"headroom/prod-use1/us-east-1a/{A}/free-critical"] = True
+        on |= {f"headroom/prod-use1/symptom/{name}": True for name in failing}
+        assert composite_on(page.rule, on) is rings, (symptoms, failing)
+    assert [each.rule for each in arguments(symptoms=[ipamd]).warnings()] == ["no-symptom-of-nodes"]
+    assert arguments(symptoms=[pending]).warnings() == []
 
 
 def test_nodes_cannot_start_only_where_all_subnets_that_they_start_in_are_low() -> None:
@@ -336,6 +362,14 @@ def test_a_symptom_that_is_named_twice_is_refused() -> None:
         Symptom(namespace="n", metric="m", dimensions={"a": "b"}),
     ]
     assert refused(symptoms=twice) == [("symptom-twice", "symptoms")]
+    # Namespaces may have a slash: two metrics, and the same name of an alarm.
+    slashed = [Symptom(namespace="n/m", metric="o", dimensions={}), Symptom(namespace="n", metric="m/o", dimensions={})]
+    assert refused(symptoms=slashed) == [("symptom-twice", "symptoms")]
+
+
+def test_a_symptom_whose_alarm_would_have_too_long_a_name_is_refused() -> None:
+    long = Symptom(namespace="n" * 120, metric="m" * 120, dimensions={})
+    assert refused(symptoms=[long]) == [("symptom-name", "symptoms")]
 
 
 # The price.

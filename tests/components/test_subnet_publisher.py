@@ -62,7 +62,8 @@ def test_its_own_failures_are_alarms_with_names_of_their_own(recorder: Recorder)
     }
     assert alarms == {
         "headroom/prod-use1/publisher-errors": ("AWS/Lambda", "Errors", [TOPIC]),
-        "headroom/prod-use1/publisher-failed-events": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", [TOPIC]),
+        # Not the queue's length, which stays on until somebody empties it.
+        "headroom/prod-use1/publisher-failed-events": ("AWS/Lambda", "AsyncEventsDropped", [TOPIC]),
     }
     assert made[0].alarm_names == list(alarms)
 

@@ -590,3 +590,12 @@ def test_failures_on_every_node_are_met_and_with_unread_events_a_part_is_only_a_
     assert escalations(two, (Cause(root_cause=RootCause.ENI_LIMIT, scope=Scope(nodes=("n2", "gone"))),))[2].met is True
     unread = cluster(*waiting("x", 1), events=UNREAD, nodes=(Node(name="n1"), Node(name="n2")))
     assert escalations(unread, ())[2].met is None
+
+
+@pytest.mark.parametrize(
+    ("root", "detail"),
+    [(RootCause.ENI_LIMIT, Detail.MAX_PODS), (RootCause.SUBNET_EXHAUSTION, Detail.NODE_SUBNET_FULL)],
+)
+def test_no_node_fails_to_give_an_address_to_pods_that_never_came_to_one(root: RootCause, detail: Detail) -> None:
+    full = Cause(root_cause=root, detail=detail, scope=Scope(nodes=("n1",)))
+    assert escalations(cluster(events=(), nodes=(Node(name="n1"),)), (full,))[2].met is False

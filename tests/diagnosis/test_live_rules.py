@@ -107,6 +107,66 @@ def test_throttling_beside_a_full_subnet_was_made_by_it(exhausted: Snapshot) -> 
     assert found.causes[1].made_by == "subnet_exhaustion"
 
 
+def with_free(snapshot: Snapshot, free: int | Unknown) -> Snapshot:
+    aws = known(snapshot.aws)
+    assert isinstance(aws, Aws)
+    return of_aws(snapshot, subnets=tuple(replace(subnet, available_addresses=free) for subnet in items(aws.subnets)))
+
+
+@pytest.mark.parametrize(("free", "short"), [(0, True), (9, True), (10, False), (839, False)])
+def test_a_node_at_its_limit_in_a_full_subnet_has_two_causes(
+    full_nodes: Snapshot,
+    free: int,
+    short: bool,  # noqa: FBT001 - a case
+) -> None:  # m5.large: a new interface asks for 10
+    found = diagnose(with_free(full_nodes, free))
+    assert names(found) == (["eni_limit", "subnet_exhaustion"] if short else ["eni_limit"])
+    assert all(cause.confidence is Confidence.PROVEN and cause.made_by is None for cause in found.causes)
+    assert (RootCause.SUBNET_EXHAUSTION in excluded(found)) is not short
+    assert len({cause.scope.nodes for cause in found.causes}) == 1, "the same nodes"
+
+
+def test_subnets_that_were_not_counted_are_not_ruled_out_for_nodes_at_their_limit(full_nodes: Snapshot) -> None:
+    found = diagnose(with_free(full_nodes, DENIED))
+    assert names(found) == ["eni_limit"]
+    assert RootCause.SUBNET_EXHAUSTION not in excluded(found)
+    assert any("AvailableIpAddressCount" in each.reading for each in found.needed)
+
+
+def test_what_rules_a_full_subnet_out_is_true_of_the_subnets(fragmented: Snapshot, full_nodes: Snapshot) -> None:
+    def by(snapshot: Snapshot) -> str:
+        return next(each.by for each in diagnose(snapshot).ruled_out if each.cause == RootCause.SUBNET_EXHAUSTION)
+
+    assert by(fragmented) == "the subnets have free addresses, only no whole /28 of them"
+    assert by(full_nodes) == "the subnets of the nodes with stuck pods have free addresses"
+
+
+def test_an_old_cni_is_not_to_blame_for_what_is_left_of_tagged_subnets_that_the_nodes_use(exhausted: Snapshot) -> None:
+    kubernetes = kubernetes_of(exhausted)
+    daemon_set = known(kubernetes.cni_daemon_set)
+    assert daemon_set is not None
+    old = of_kubernetes(exhausted, cni_daemon_set=replace(daemon_set, version="v1.16.4"))
+    aws = known(exhausted.aws)
+    assert isinstance(aws, Aws)
+    tagged = tuple(
+        replace(subnet, tags={"kubernetes.io/role/cni": "1"}, available_addresses=9) for subnet in items(aws.subnets)
+    )
+    assert names(diagnose(of_aws(old, subnets=tagged))) == ["subnet_exhaustion"]
+    roomy = replace(tagged[0], subnet_id="subnet-pods", available_addresses=4091)
+    found = diagnose(of_aws(old, subnets=(*tagged, roomy)))
+    assert names(found) == ["ipamd_failure/cni_version", "subnet_exhaustion"]
+    assert "leaves 4,091 free addresses of 1 tagged subnet unused" in found.causes[0].summary
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "UnauthorizedOperation"])
+def test_an_error_that_was_counted_once_is_no_cause_on_a_node_that_its_own_limit_stops(
+    code: str, full_nodes: Snapshot
+) -> None:
+    pools = tuple(replace(pool, api_errors={f"CreateNetworkInterface/{code}": 2}) for pool in items(full_nodes.pools))
+    assert pools
+    assert names(diagnose(replace(full_nodes, pools=pools))) == ["eni_limit"]
+
+
 def test_a_line_that_is_long_past_says_nothing_of_a_cluster_that_is_read_now(healthy: Snapshot) -> None:
     text = '{"level":"error","ts":"%s","msg":"CreateNetworkInterface UnauthorizedOperation: You are not authorized"}'
     assert known(healthy.collected_at) == "2026-03-03T21:14:00Z"
@@ -416,6 +476,26 @@ def test_what_was_said_and_what_is_written_may_contradict_each_other() -> None:
     assert found.verdict is Verdict.UNDECIDED
     assert found.needed
     assert names(diagnose(replace(said, stated=Stated(subnet_free_addresses=0)))) == ["subnet_exhaustion"]
+
+
+@pytest.mark.parametrize(
+    ("text", "causes"),
+    [
+        ("We see no InsufficientFreeAddressesInSubnet errors in ipamd.log.", []),
+        ("ipamd.log has no `UnauthorizedOperation` or RequestLimitExceeded", []),
+        ("pods hang, without any EC2 RequestLimitExceeded", []),
+        ("No luck: InsufficientFreeAddressesInSubnet", ["subnet_exhaustion"]),
+        ("no UnauthorizedOperation, but InsufficientFreeAddressesInSubnet", ["subnet_exhaustion"]),
+        (
+            "no InsufficientFreeAddressesInSubnet at noon; InsufficientFreeAddressesInSubnet since",
+            ["subnet_exhaustion"],
+        ),
+    ],
+)
+def test_an_error_that_somebody_says_was_not_seen_is_no_evidence(text: str, causes: list[str]) -> None:
+    found = diagnose(Snapshot(lines=(Line(origin=Origin.OTHER, text=text),)))
+    assert names(found) == causes
+    assert found.verdict is (Verdict.FOUND if causes else Verdict.UNDECIDED)
 
 
 def test_nothing_at_all_is_undecided_and_says_what_to_read() -> None:

@@ -26,6 +26,8 @@ from headroom.rehearsal.spoiled import CONTRADICTIONS, Fault, Outcome, Spoiled, 
 
 FOLDER = Path(__file__).parents[1] / "incidents"
 NAMES = sorted(path.name for path in FOLDER.glob("eks-*"))
+# One of each verdict; `make test` takes all.
+EVERY_DAY = ("eks-healthy", "eks-not-ip", "eks-warm-pool")
 
 
 def facts_of(name: str) -> Snapshot:
@@ -60,7 +62,9 @@ def judged(name: str, case: Spoiled, expected: dict[str, Any]) -> tuple[Outcome,
     return outcome(Verdict(expected["verdict"]), expected["causes"], diagnosis, also=also), diagnosis
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in EVERY_DAY else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_no_fault_in_a_reading_makes_a_verdict_wrong(name: str) -> None:
     expected = json.loads((FOLDER / name / "expected.json").read_text(encoding="utf-8"))
     wrong = []

@@ -15,10 +15,11 @@ from headroom.addresses.blocks import Block
 from headroom.addresses.problems import ProblemsError
 from headroom.cli.check import check
 from headroom.diagnosis.classifier import diagnose
-from headroom.diagnosis.verdict import Verdict
+from headroom.diagnosis.verdict import RootCause
 from headroom.facts.azure import (
     AzureSubnet,
     IpMasqAgent,
+    LoadBalancerProfile,
     ManagedCluster,
     NetworkSecurityGroup,
     SecurityRule,
@@ -35,9 +36,11 @@ from headroom.planning.egress import read_egress
 from headroom.planning.overlay_cluster import read_overlay
 from headroom.planning.plan import Plan, plan_from_json, plan_to_json
 from headroom.planning.planner import make_plan, recheck
+from headroom.planning.retirement import read_retirement
 from headroom.planning.traffic import read_traffic
 from headroom.rehearsal.spoiled import Fault, spoiled
 from tests.aks import conftest as made
+from tests.planning.conftest import found
 
 if TYPE_CHECKING:
     from headroom.facts.snapshot import Snapshot
@@ -149,6 +152,9 @@ def test_the_files_of_the_way_beside_say_what_the_stacks_read() -> None:
     assert [(pool.name, pool.count, pool.max_pods) for pool in overlay.pools] == [("default", 9, 110)]
     traffic = read_traffic(config_of(plan, "aks-prod-eus2-traffic"))
     assert (traffic.steps, traffic.step, traffic.profile) == ((10, 25, 50, 100), 0, "fill-in-profile")
+    end = read_retirement(config_of(plan, "aks-prod-eus2-retire"))
+    assert (end.name, end.phase, end.system_pools) == ("aks-prod-eus2", "keep", ("default",))
+    assert end.traffic_stack == "aks-prod-eus2-traffic"
 
 
 def test_a_named_origin_and_workspace_leave_the_host_names_alone_to_be_filled_in() -> None:
@@ -157,7 +163,9 @@ def test_a_named_origin_and_workspace_leave_the_host_names_alone_to_be_filled_in
     traffic = read_traffic(config_of(plan, "aks-prod-eus2-traffic"))
     assert (traffic.resource_group, traffic.profile, traffic.origin_group) == ("rg-edge", "fd-checkout", "checkout")
     assert (traffic.old.name, traffic.gate.workspace_id) == ("aks-kubenet", workspace)
-    imports = json.loads(next(file.text for file in plan.files if "import." in file.path))["resources"]
+    imports = json.loads(next(file.text for file in plan.files if "import.aks-prod-eus2-traffic" in file.path))[
+        "resources"
+    ]
     assert [each["id"] for each in imports[1:]] == [ORIGIN.rpartition("/origins/")[0], ORIGIN]
     text = next(file.text for file in plan.files if file.path.endswith("traffic.yaml"))
     assert [line.split(":")[0].strip() for line in text.splitlines() if "fill-in" in line] == ["hostName", "hostName"]
@@ -171,7 +179,8 @@ def test_the_policies_find_nothing_wrong_with_the_files(name: str, stacks: int, 
     (tmp_path / "stacks").mkdir()
     for file in plan.files:
         (tmp_path / file.path).write_text(file.text, encoding="utf-8")
-    checked = sorted(tmp_path.glob("stacks/Pulumi.*.yaml"))
+    # The old cluster is what the policies refuse: its end changes nothing of it, and is judged by the gate's history.
+    checked = sorted(path for path in tmp_path.glob("stacks/Pulumi.*.yaml") if "retire" not in path.name)
     assert len(checked) == stacks
     for path in checked:
         policy = tmp_path / "stacks" / f"policy.{path.stem.removeprefix('Pulumi.')}.json"
@@ -193,12 +202,17 @@ def test_the_steps_prove_each_before_the_next() -> None:
         "pulumi stack select --create aks-prod-eus2-overlay",
         "--plan stacks/verify.aks-prod-eus2-overlay.json",
         '"suspend": true',
+        "headroom probes --context aks-prod-eus2-overlay --run",
         "pulumi import --stack aks-prod-eus2-traffic",
         "headroom:step 10 ",
         "headroom:step 25 ",
         "headroom:step 50 ",
         '"suspend": false',
         "headroom:step 100 ",
+        "pulumi import --stack aks-prod-eus2-retire",
+        "headroom:phase zero",
+        "headroom:phase detach",
+        "headroom:phase delete",
     ]
     text = commands(plan)
     places = [text.index(part) for part in order]
@@ -329,6 +343,9 @@ def test_what_the_sources_disagree_about_can_be_overridden() -> None:
         (with_subnet(kubenet(), prefixes=DENIED), "Not read: the CIDR of vnet-spoke/snet-aks-nodes"),
         (with_subnet(kubenet(), security_group_id=DENIED), "Not read: the security groups"),
         (kubenet({"authorized_ranges": DENIED}), "Not read: who may reach the API server"),
+        (kubenet({"private": True}), "The API server is private"),
+        (kubenet({"private": DENIED}), "Not read: whether the API server is private"),
+        (kubenet(ip_families=("IPv4", "IPv6")), "two IP families"),
     ],
 )
 def test_what_cannot_be_made_or_was_not_read_writes_no_stack_file(facts: Snapshot, said: str) -> None:
@@ -400,6 +417,42 @@ def test_a_cluster_that_leaves_by_a_gateway_shares_it_and_needs_no_further_one()
     assert read_overlay(config_of(plan, "aks-prod-eus2-overlay")).subnet.nat_gateway_id == gateway
     assert not [file.path for file in plan.files if "egress" in file.path]
     assert "audit-egress" not in commands(plan)
+
+
+def ports(used: int, addresses: int) -> Snapshot:
+    """The cluster of the failed connections with so many ports in use, at each of so many addresses."""
+    facts = facts_of("aks-snat")
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    balancer = LoadBalancerProfile(effective_outbound_ip_ids=tuple(map(str, range(addresses))))
+    reading = replace(made.egress(41_250), used_ports=used)
+    network = replace(made.OVERLAY, load_balancer=balancer)
+    return made.with_azure(facts, cluster=replace(managed, network=network), egress=(reading,))
+
+
+def test_a_gateway_has_as_many_addresses_as_the_ports_in_use_need() -> None:
+    egress = read_egress(config_of(planned(ports(60_000, 3)), "aks-prod-eus2-egress"))
+    assert egress.gateways["main"].addresses == 3
+    refused = planned(ports(64_000, 40))
+    assert "nat-gateway" not in kept(refused)
+    assert "40 addresses are more than the 16 of a NAT gateway" in reason(refused, "nat-gateway")
+
+
+@pytest.mark.parametrize(("zones", "written"), [(("2",), ("2",)), (("3", "1"), ("1",)), ((), ())])
+def test_a_gateway_stands_in_the_pools_zone_and_never_where_azure_likes(
+    zones: tuple[str, ...], written: tuple[str, ...]
+) -> None:
+    plan = planned(with_pool(facts_of("aks-snat"), zones=zones))
+    assert read_egress(config_of(plan, "aks-prod-eus2-egress")).gateways["main"].zones == written
+    told = any("lose their way out" in decision for decision in plan.decisions)
+    assert told == (len(zones) > 1), "one zone for several is said"
+
+
+def test_a_quota_that_does_not_hold_both_clusters_is_said() -> None:
+    facts = made.kubenet_exhausted()
+    quotas = tuple(replace(each, limit=60) for each in items(made.azure_of(facts).quotas))
+    plan = planned(made.with_azure(facts, quotas=quotas))
+    assert any("quota cores has room for 6 of 9 nodes" in decision for decision in plan.decisions)
 
 
 # Pools and ranges.
@@ -515,6 +568,30 @@ def test_a_healthy_kubenet_cluster_is_planned_ahead_and_else_has_nothing_to_plan
         planned(facts)
 
 
+def test_a_cluster_that_nothing_bounds_is_not_planned_ahead_unless_a_way_is_chosen() -> None:
+    flat = made.cluster(
+        network=made.SUBNETS, pods_in=lambda index, serial: f"10.20.5.{index * 25 + serial}", pods_a_node=20
+    )
+    diagnosis = replace(diagnose(made.cluster()), cluster="aks-prod-eus2")
+    with pytest.raises(ProblemsError, match="neither on kubenet nor bound"):
+        make_plan(flat, diagnosis, ahead=True)
+    chosen = make_plan(flat, diagnosis, ahead=True, choices=Choices(way="in-place"))
+    assert "overlay-in-place" in kept(chosen)
+
+
+def test_a_cause_without_an_option_is_told_in_words() -> None:
+    plan = make_plan(made.kubenet_exhausted(), found(RootCause.IPAMD_FAILURE))
+    assert plan.steps[0].what.startswith("Get azure-cns (in kube-system) running again")
+
+
+def test_a_hostile_name_is_quoted_or_refused() -> None:
+    hostile = with_pool(facts_of("aks-max-pods"), name="x; reboot")
+    text = commands(planned(hostile))
+    assert "; reboot" not in text.replace("'x; reboot'", "").replace("'x; reboot2'", "")
+    plan = planned(with_pool(made.kubenet_exhausted(), name="x; reboot"))
+    assert "is no name of a pool" in reason(plan, "overlay-blue-green")
+
+
 def test_names_that_azure_or_pulumi_refuse_are_refused() -> None:
     facts = made.kubenet_exhausted()
     diagnosis = diagnose(facts)
@@ -553,16 +630,16 @@ def test_a_changed_or_unread_fact_is_told_before_the_plan_is_applied() -> None:
 def test_no_unknown_fact_makes_a_plan_that_contradicts_it(name: str) -> None:
     """What is not read takes options away and adds none that lasts, unless another way needs nothing of it."""
     facts = facts_of(name)
+    diagnosis = diagnose(facts)
     lasting = {each for each in KEPT[name] if each not in RELIEFS}
-    causes = [cause.name for cause in diagnose(facts).causes]
     wrong = []
-    for case in spoiled(facts, every_reason=False):
-        diagnosis = diagnose(case.snapshot)
-        if diagnosis.verdict is not Verdict.FOUND or not is_aks(case.snapshot):
-            continue
-        if [cause.name for cause in diagnosis.causes] != causes:
+    # Four hundred nodes take a while: of those cases every fourth, the others are seen on smaller clusters.
+    every = 4 if name == "aks-route-limit" else 1
+    for case in list(spoiled(facts, every_reason=False))[::every]:
+        if not is_aks(case.snapshot):
             continue
         try:
+            # With the diagnosis of the whole facts: what the plan itself reads decides here.
             plan = make_plan(case.snapshot, diagnosis)
         except ProblemsError:
             continue

@@ -254,6 +254,36 @@ def test_a_step_of_100_expects_all_of_the_traffic() -> None:
     assert look(traffic, log(traffic, 60), 60).phase is Phase.PASSED
 
 
+@pytest.mark.parametrize("step", [0, 10, 25])
+def test_on_the_way_back_what_the_higher_step_still_does_at_the_edges_is_not_held_against_this_one(step: int) -> None:
+    traffic = shift(step)
+
+    def still_at_50(number: int, label: str, minute: Minute) -> Minute:
+        if not -10 <= number < 20:
+            return minute
+        failing = {"errors": RATE * 0.5 * 0.04, "p95": 650.0} if label == "overlay" else {}
+        return changed(minute, requests=RATE * 0.5, **failing)
+
+    def rows(minutes: int) -> list[Minute]:
+        return log(traffic, minutes, spread=20, shape=still_at_50)
+
+    assert look(traffic, rows(15), 15).phase is Phase.PROPAGATING
+    assert look(traffic, rows(70), 70).phase is Phase.PASSED
+
+
+def test_harm_of_the_step_itself_stops_it_once_the_edges_have_gone_back() -> None:
+    traffic = shift(25)
+
+    def harm(number: int, label: str, minute: Minute) -> Minute:
+        part = 0.5 if number < 10 else 0.75 if label == "kubenet" else 0.25
+        bad = label == "overlay" and number >= 0
+        requests = RATE * part
+        return changed(minute, requests=requests, errors=requests * (0.04 if bad else 0.001))
+
+    assert look(traffic, log(traffic, 9, shape=harm), 9).phase is Phase.PROPAGATING
+    assert look(traffic, log(traffic, 16, shape=harm), 16).phase is Phase.STOPPED
+
+
 def test_a_rollback_is_seen_through() -> None:
     traffic = shift(step=0)
     assert look(traffic, log(traffic, 8), 8).phase is Phase.PROPAGATING

@@ -1,5 +1,6 @@
 """The smallest sufficient change for each cause, reproducible, refused where facts are missing."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,8 @@ import yaml
 
 from headroom.addresses.blocks import Block, usable_addresses
 from headroom.addresses.problems import ProblemsError
-from headroom.diagnosis.verdict import Diagnosis, Verdict
+from headroom.diagnosis.classifier import diagnose
+from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, RootCause, Verdict
 from headroom.facts.aws import Aws, CidrAssociation, Vpc
 from headroom.facts.kubernetes import CniDaemonSet, EniConfig, Kubernetes
 from headroom.facts.snapshot import Snapshot
@@ -148,6 +150,69 @@ def test_a_plan_against_changed_facts_is_refused_by_name(exhausted: Snapshot) ->
     problems = recheck(plan, with_vpc(with_version(exhausted, "1.20.0"), "10.68.192.0/18", "100.64.0.0/16"))
     assert [problem.value for problem in problems] == ["VPC CNI", "vpc CIDRs"]
     assert "10.68.192.0/18, 100.64.0.0/16 now" in problems[1].message
+
+
+def with_environment(snapshot: Snapshot, **values: str) -> Snapshot:
+    kubernetes = kubernetes_of(snapshot)
+    daemon_set = kubernetes.cni_daemon_set
+    assert isinstance(daemon_set, CniDaemonSet)
+    assert isinstance(daemon_set.environment, Mapping)
+    changed = replace(daemon_set, environment={**daemon_set.environment, **values})
+    return replace(snapshot, kubernetes=replace(kubernetes, cni_daemon_set=changed))
+
+
+def test_of_aws_nodes_settings_only_those_that_changed_are_told(exhausted: Snapshot) -> None:
+    changed = with_environment(exhausted, WARM_IP_TARGET="2", WARM_ENI_TARGET="0")
+    assert [problem.message for problem in recheck(make_plan(exhausted, SHORT), changed)] == [
+        "setting WARM_ENI_TARGET was 1 when the plan was made, and is 0 now. Make the plan again: `headroom plan`.",
+        (
+            "setting WARM_IP_TARGET was not there when the plan was made, and is 2 now. Make the plan again: "
+            "`headroom plan`."
+        ),
+    ]
+
+
+def test_a_plan_whose_cause_is_gone_is_refused_though_nothing_else_changed(exhausted: Snapshot) -> None:
+    plan = make_plan(exhausted, diagnose(exhausted))
+    assert recheck(plan, exhausted, diagnose(exhausted)) == ()
+    gone = recheck(plan, exhausted, Diagnosis(verdict=Verdict.HEALTHY))
+    assert [(problem.rule, problem.value) for problem in gone] == [("cause-gone", "cause subnet_exhaustion")]
+    assert "verdict healthy" in gone[0].message
+
+
+def test_a_further_cause_is_told_unless_another_one_made_it(exhausted: Snapshot) -> None:
+    found = diagnose(exhausted)
+    plan = make_plan(exhausted, found)
+    denied = Cause(root_cause=RootCause.IPAMD_FAILURE, detail=Detail.IAM)
+    throttled = Cause(root_cause=RootCause.IPAMD_FAILURE, detail=Detail.THROTTLING, made_by="subnet_exhaustion")
+    problems = recheck(plan, exhausted, replace(found, causes=(*found.causes, denied, throttled)))
+    assert [problem.value for problem in problems] == ["cause ipamd_failure/iam"]
+
+
+def test_large_subnets_that_nobody_tagged_are_asked_about_first(exhausted: Snapshot) -> None:
+    aws = aws_of(exhausted)
+    assert isinstance(aws.subnets, tuple)
+    full = aws.subnets[0]
+    forgotten = replace(full, subnet_id="subnet-new", cidr_block="10.68.240.0/20", available_addresses=4091, tags={})
+    for tags, asked in (({}, True), ({"kubernetes.io/role/cni": "0"}, False), (Unknown(Reason.DENIED), False)):
+        there = replace(exhausted, aws=replace(aws, subnets=(*aws.subnets, replace(forgotten, tags=tags))))
+        told = [decision for decision in make_plan(there, SHORT).decisions if "subnet-new (4,091 free)" in decision]
+        assert bool(told) is asked
+    small = replace(forgotten, cidr_block="10.68.240.0/28", available_addresses=11)
+    there = replace(exhausted, aws=replace(aws, subnets=(*aws.subnets, small)))
+    assert not any("subnet-new" in decision for decision in make_plan(there, SHORT).decisions)
+
+
+def test_nodes_at_their_limit_in_full_subnets_get_room_and_density() -> None:
+    full = made.full_nodes()
+    aws = aws_of(full)
+    assert isinstance(aws.subnets, tuple)
+    both = replace(
+        full, aws=replace(aws, subnets=tuple(replace(subnet, available_addresses=0) for subnet in aws.subnets))
+    )
+    plan = make_plan(both, diagnose(both))
+    assert plan.causes == ("eni_limit", "subnet_exhaustion")
+    assert kept(plan) == ["subnets-in-own-space", "prefix-delegation"]
 
 
 def test_facts_that_cannot_be_read_any_more_close_the_gate(exhausted: Snapshot) -> None:

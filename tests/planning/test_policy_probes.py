@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from headroom.collect.kubernetes_objects import network_policy
 from headroom.facts.azure import Azure, ManagedCluster, NetworkProfile
-from headroom.facts.document import decode, encode
+from headroom.facts.document import decode, dump, encode
 from headroom.facts.kubernetes import Kubernetes, LabelSelector, Namespace, Pod, PodPort, PodSet
+from headroom.facts.pseudonyms import pseudonymised
+from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Reason, Unknown
 from headroom.planning.network_policy import Connection, Decision, Direction, Face, allowed, judge, picks
 from headroom.planning.policy_findings import FindingKind, findings, idle
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PLACES = {"prod": {"name": "prod"}, "ingress-nginx": {"name": "ingress-nginx"}, "default": {}, "kube-system": {}}
+OPENED = "{podSelector: {matchLabels: {app: APP}}, ingress: [{}]}"
 DENY_ALL = "{podSelector: {}, policyTypes: [Ingress, Egress]}"
 FROM_INGRESS = """
 podSelector: {matchLabels: {app: checkout-api}}
@@ -71,35 +74,35 @@ NGINX = pods("ingress-nginx", "nginx", {"app.kubernetes.io/name": "ingress-nginx
 DEBUG = pods("default", "debug", {"run": "debug"}, PodPort(port=7000, checked=True))
 
 
+def kubernetes(*sets: PodSet, owners: Mapping[str, str] | None = None, **policies: str) -> Kubernetes:
+    """What an API server says of running pods, and of policies of namespace prod as YAML."""
+    names = [(each.namespace, name) for each in sets for name in each.pods]
+    return Kubernetes(
+        namespaces=tuple(Namespace(name=name, labels=labels) for name, labels in PLACES.items()),
+        pods=tuple(
+            Pod(
+                namespace=namespace,
+                name=name,
+                phase="Running",
+                ready=True,
+                ip=f"100.64.0.{number}",
+                owner=(owners or {}).get(name),
+            )
+            for number, (namespace, name) in enumerate(names, start=1)
+        ),
+        network_policies=tuple(
+            network_policy(
+                {"metadata": {"namespace": "prod", "name": name.replace("_", "-")}, "spec": yaml.safe_load(text)}
+            )
+            for name, text in policies.items()
+        ),
+        pod_sets=sets,
+    )
+
+
 def cluster(*sets: PodSet, owners: Mapping[str, str] | None = None, **policies: str) -> Cluster:
     """A cluster of running pods, and policies of namespace prod as YAML."""
-    names = [(each.namespace, name) for each in sets for name in each.pods]
-    made = cluster_of(
-        Kubernetes(
-            namespaces=tuple(Namespace(name=name, labels=labels) for name, labels in PLACES.items()),
-            pods=tuple(
-                Pod(
-                    namespace=namespace,
-                    name=name,
-                    phase="Running",
-                    ready=True,
-                    ip=f"100.64.0.{number}",
-                    owner=(owners or {}).get(name),
-                )
-                for number, (namespace, name) in enumerate(names, start=1)
-            ),
-            network_policies=tuple(
-                network_policy(
-                    {
-                        "metadata": {"namespace": "prod", "name": name.replace("_", "-")},
-                        "spec": yaml.safe_load(text),
-                    }
-                )
-                for name, text in policies.items()
-            ),
-            pod_sets=sets,
-        )
-    )
+    made = cluster_of(kubernetes(*sets, owners=owners, **policies))
     assert isinstance(made, Cluster)
     return made
 
@@ -209,6 +212,47 @@ def test_a_wrong_source_that_another_policy_allows_is_no_denied_probe() -> None:
     )
 
 
+def test_what_both_ends_deny_says_nothing_of_one_of_them_unless_it_gets_through() -> None:
+    made = cluster(*CHECKOUT, deny_in="{podSelector: {}}", deny_out="{podSelector: {}, policyTypes: [Egress]}")
+    within = replace(made, world=replace(made.world, namespaces={"prod": {}}))
+    plan = plan_probes(within, run="r", only=["prod/deny-in"])
+    (probe,) = plan.probes
+    assert (probe.shared, probe.controlled, probe.namespace) == ("prod/deny-out", False, "prod")
+    name = job_of(plan)[probe.probe_id]
+    for outcome, verdict in ((Outcome.TIMEOUT, Verdict.UNDECIDED), (Outcome.CONNECTED, Verdict.NOT_ENFORCED)):
+        answers = {probe.probe_id: Answer(outcome=outcome, tries=2)}
+        answers["self"] = Answer(outcome=Outcome.CONNECTED, tries=1)
+        sources = {name: SourceRun(address="100.64.9.9", answers=answers)}
+        (found,) = judge_run(plan, ProbeRun(sources=sources, targets=READY, targets_read=True))
+        assert found.verdict is verdict
+        assert "prod/deny-out denies it as well" in found.results[0].because or outcome is Outcome.CONNECTED
+
+
+def test_a_snapshot_under_pseudonyms_has_the_same_probes_and_findings() -> None:
+    stray = pods("prod", "stray", {"app.kubernetes.io/name": "checkout-api"}, PodPort(port=8080))
+    private = pods("prod", "db", {"acme.example/role": "db"}, PodPort(port=5432, name="sql", checked=True))
+    named = """
+    podSelector: {matchLabels: {acme.example/role: db}}
+    ingress: [{from: [{podSelector: {matchLabels: {app: checkout-api}}}], ports: [{port: sql}]}]
+    """
+    original = Snapshot(
+        kubernetes=kubernetes(*CHECKOUT, *NGINX, *DEBUG, *stray, *private, from_ingress=FROM_INGRESS, named=named)
+    )
+    renamed = pseudonymised(original, b"key")
+    assert "acme" not in dump(renamed)
+    shapes = []
+    for each in (original, renamed):
+        assert isinstance(each.kubernetes, Kubernetes)
+        made = cluster_of(each.kubernetes)
+        assert isinstance(made, Cluster)
+        found = findings(made)
+        plan = plan_probes(made, run="r", idle=idle(found))
+        probes = sorted((p.expects.value, p.direction, p.port, len(p.labels), p.controlled) for p in plan.probes)
+        shapes.append(([f.kind for f in found], probes, len(plan.unprobed)))
+    assert shapes[0] == shapes[1]
+    assert shapes[0][0] == [FindingKind.BYPASS]
+
+
 @pytest.mark.parametrize(
     ("ports", "because"),
     [
@@ -290,8 +334,11 @@ def test_every_probe_expects_what_all_policies_together_say(policies: list[dict[
         assert allowed(made.world, attempt).value == probe.expects.value
         side = judge(made.world, attempt, Direction(probe.direction))
         assert probe.policy in {f"{each.namespace}/{each.name}" for each in side.isolating}
-        if probe.expects is Expectation.DENIED:
-            assert side.decision is Decision.DENIED, "nothing else may deny it"
+        other = next(each for each in Direction if each.value != probe.direction)
+        assert side.decision.value == probe.expects.value
+        # Where the other end denies it too, a denial is said to show nothing of this policy.
+        assert (judge(made.world, attempt, other).decision is Decision.DENIED) == bool(probe.shared)
+        assert not (probe.shared and probe.controlled)
 
 
 # Findings
@@ -321,10 +368,10 @@ def kinds(found: Cluster, azure: Azure | None = None) -> list[tuple[str, str]]:
             [("shadowed", "deny"), ("allows everything", "open")],
         ),
         # One pod that is not opened is enough.
-        ({"deny": "{podSelector: {}}", "open": "{podSelector: {matchLabels: {app: db}}, ingress: [{}]}"}, [
-            ("allows everything", "open"),
-        ]),
+        ({"deny": "{podSelector: {}}", "open": OPENED.replace("APP", "db")}, [("allows everything", "open")]),
+        ({"deny": "{podSelector: {}}", "open": OPENED.replace("APP", "checkout-api")}, [("allows everything", "open")]),
         # In one direction only.
+        ({"p": "{podSelector: {}, policyTypes: [Ingress, Egress], ingress: [{}]}"}, []),
         ({"deny": DENY_ALL, "open": "{podSelector: {}, ingress: [{}]}"}, [("allows everything", "open")]),
         (
             {"p": "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}"},

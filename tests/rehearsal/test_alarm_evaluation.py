@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.subnet_alarms import SubnetAlarmsArgs, WatchedSubnet, composed, planned
+from components.subnet_alarms import (
+    LEVEL_PERIODS,
+    SILENT_PERIODS,
+    SubnetAlarmsArgs,
+    WatchedSubnet,
+    composed,
+    planned,
+)
 from headroom.capacity.limits import instance_limits
 from headroom.capacity.thresholds import NodeGroup
 from headroom.rehearsal.alarm_evaluation import (
@@ -55,14 +62,28 @@ def test_missing_values_count_only_where_there_are_too_few_others(
 
 
 def test_one_missed_run_rings_nothing_and_a_dead_publisher_is_known_as_such_first() -> None:
-    silence = Rule(threshold=1, periods=2, breaching=2)
-    level = Rule(threshold=10, periods=3, breaching=3)
+    silence = Rule(threshold=1, periods=SILENT_PERIODS[1], breaching=SILENT_PERIODS[0])
+    level = Rule(threshold=10, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS)
     beats = [1.0, 1.0, 1.0, 1.0, 1.0, None, 1.0, *[None] * 6]
     free = [None if beat is None else 20.0 for beat in beats]
     silent, low = states(silence, beats), states(level, free)
-    assert silent.index(True, 5) == 10, "the fourth missed run in a row"
+    assert silent.index(True, 5) == 9, "the fourth missed run of five"
     assert low.index(True, 5) == 11
     assert not any(low[5:10])
+
+
+@pytest.mark.parametrize("runs", range(1, 14))
+def test_silence_begins_before_and_ends_after_whatever_it_sets_off(runs: int) -> None:
+    # Alarms change one by one, and a composite between two of them: "low and not silent" must not hold for an instant.
+    silence = Rule(threshold=1, periods=SILENT_PERIODS[1], breaching=SILENT_PERIODS[0])
+    level = Rule(threshold=10, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS)
+    beats = [*[1.0] * 12, *[None] * runs, *[1.0] * 12]
+    silent, low = states(silence, beats), states(level, [None if beat is None else 20.0 for beat in beats])
+    for run in range(6, len(beats) - 1):
+        if low[run]:
+            assert silent[run - 1], run
+            assert silent[run], run
+            assert silent[run + 1], run
 
 
 @given(

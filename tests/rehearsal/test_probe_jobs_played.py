@@ -1,12 +1,13 @@
 """Probe Jobs on a real control plane.
 
-Its API server takes them under the restricted Pod Security Standard, its Job controller makes their pods, and nothing is
-left of them afterwards.
+Its API server takes them under the restricted Pod Security Standard, its Job controller makes their pods, and nothing
+is left of them afterwards.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,7 @@ def played(
     thread = threading.Thread(target=kubelet)
     thread.start()
     try:
-        ran = live.run(plan.run, made, told=told.append, wait=lambda _: stop.wait(0.1) or None)
+        ran = live.run(plan.run, made, told=told.append, wait=lambda _: time.sleep(0.1))
     finally:
         stop.set()
         thread.join()

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Diagnosis, Evidence, HitWorkload, Impact, Verdict
+from headroom.rehearsal import made
 from headroom.report.markdown import to_markdown
 from headroom.report.terminal import plain_lines, print_terminal
 from headroom.report.text import age, clean, counted, first_and_more, of_whole
@@ -221,8 +223,12 @@ def test_the_first_evidence_on_a_terminal_is_of_different_kinds(diagnosis: Diagn
     said = Evidence(what="InsufficientFreeAddressesInSubnet", count=412)
     cause = replace(diagnosis.causes[0], evidence=(*same, said))
     shown = screen(replace(diagnosis, causes=(cause,), history=None))
-    places = [
-        shown.index(text)
-        for text in ("0 free", "InsufficientFreeAddressesInSubnet", "1 free", "and 2 further readings")
-    ]
+    places = [shown.index(text) for text in ("0 free", "InsufficientFreeAddressesInSubnet", "and 3 further readings")]
     assert places == sorted(places)
+    assert "1 free" not in shown, "the table of subnets and --json have the others"
+
+
+def test_a_healthy_cluster_shows_what_is_free_in_each_subnet() -> None:
+    shown = screen(diagnose(made.healthy()))
+    assert "Healthy" in shown
+    assert shown.count("of 1,019 free") == 3

@@ -231,10 +231,26 @@ def test_the_policy_agrees_with_the_limit_to_the_node(config: dict[str, Any], mo
 
 def test_the_check_without_an_engine_judges_the_limit_and_says_what_it_could_not_ask() -> None:
     result = CliRunner().invoke(check, [str(EXAMPLE)])
-    undecided = [line for line in result.output.splitlines() if line.startswith("undecided - ")]
-    assert len(undecided) == 1, result.output
-    assert "asks the cloud (aws:eks/getNodeGroup:getNodeGroup)" in undecided[0]
-    assert "undecided: 0 violations, 1 undecided" in result.output
+    notes = [line for line in result.output.splitlines() if line.startswith("note - ")]
+    assert len(notes) == 1, result.output
+    assert notes[0].endswith(
+        "How large a node group is now is asked for by `pulumi preview` alone (aws:eks/getNodeGroup:getNodeGroup); "
+        "no rule judges it."
+    )
+    assert "0 violations, 0 undecided" in result.output
+    assert result.exit_code == 0
+
+
+def test_the_check_still_cannot_decide_where_no_number_holds_for_every_group(tmp_path: Path) -> None:
+    content = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    content["config"]["headroom:nodeLimits"]["other"] = {"instanceTypes": ["m5.large"], "zones": [A], "running": 1}
+    for name in ("Pulumi.yaml", "__main__.py"):
+        (tmp_path / name).symlink_to(CHECKOUT / name)
+    (tmp_path / "stacks").mkdir()
+    file = tmp_path / "stacks" / "Pulumi.mixed-limits.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result = CliRunner().invoke(check, [str(file)])
+    assert result.exit_code == 3, result.output
 
 
 def test_the_rules_facts_are_only_those_that_hold_for_every_group(config: dict[str, Any]) -> None:

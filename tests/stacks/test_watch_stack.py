@@ -18,6 +18,7 @@ from policies.doors.program import run_program
 from policies.doors.project import read_project
 from policies.resources import METRIC_ALARM, Resource, Resources
 from policies.rules import alarm_breaches_on_silence
+from tests.conftest import READ_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,7 @@ def config() -> dict[str, Any]:
 
 
 def deploy(recorder: Recorder, config: Mapping[str, Any]) -> None:
+    recorder.answers.setdefault(READ_STATE, {})
     recorder.run(stacks.deploy, config=config, stack=STACK)
 
 
@@ -61,7 +63,46 @@ def test_the_example_declares_publisher_alarms_and_dashboard_and_touches_no_netw
     assert {"headroom:index:SubnetPublisher", "headroom:index:SubnetAlarms", "headroom:index:Dashboard"} < kinds
     assert {kind.split(":")[0] for kind in kinds} == {"aws", "headroom"}
     assert not [kind for kind in kinds if kind.startswith(("aws:ec2", "aws:eks"))]
-    assert recorder.asked == [], "nothing is looked up"
+    assert [asked.token for asked in recorder.asked] == [READ_STATE], "nothing is looked up but its own state"
+
+
+URN = "urn:pulumi:prod-use1-watch::headroom::headroom:index:SubnetAlarms$aws:cloudwatch/metricAlarm:MetricAlarm"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "owner", "told"),
+    [
+        ([], None, ""),
+        ([], "headroom/prod-use1-watch", ""),
+        ([f"{URN}::watch-silence"], "headroom/another", ""),
+        ([], "headroom/another", "has alarms that the stack headroom/another has made; these would overwrite them"),
+        ([], "", "has alarms that something else has made; these would overwrite them"),
+    ],
+)
+def test_the_alarms_of_another_stack_are_not_overwritten_and_a_killed_up_goes_on(  # noqa: PLR0913, PLR0917 - fixtures
+    recorder: Recorder,
+    config: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: list[str],
+    owner: str | None,
+    told: str,
+) -> None:
+    recorder.answers[READ_STATE] = {"outputs": {urn: {"outputs": {}} for urn in recorded}}
+    asked: list[str] = []
+
+    def look(key: str, cluster: str, alarm: str) -> str | None:
+        asked.append(f"{key} {cluster} {alarm}")
+        return owner
+
+    monkeypatch.setattr("stacks.watch.owner_of_alarm", look)
+    if told:
+        (line,) = refused(recorder, config)
+        assert line.startswith(f"headroom:clusterName: prod-use1 {told}")
+    else:
+        deploy(recorder, config)
+        silence = recorder.one("aws:cloudwatch/metricAlarm:MetricAlarm", "watch-silence").inputs
+        assert silence["tags"] == {"team": "platform", "headroom:stack": "headroom/prod-use1-watch"}
+    assert asked == ([] if recorded else ["headroom:clusterName prod-use1 headroom/prod-use1/silence"])
 
 
 def test_thresholds_come_from_the_node_group_whose_upgrade_takes_most(
@@ -208,7 +249,7 @@ def test_a_trigger_starts_a_pipeline_on_what_pages_and_warns(recorder: Recorder,
     assert named == {f"headroom/prod-use1/us-east-1{zone}/{kind}" for zone in "abc" for kind in ("page", "warning")}
     assert named <= set(recorder.stack_outputs["alarms"]), "the names are those of the composite alarms"
     assert "headroom/prod-use1/trigger-undelivered" in recorder.stack_outputs["alarms"]
-    assert [asked.token for asked in recorder.asked] == [SECRET]
+    assert [asked.token for asked in recorder.asked] == [READ_STATE, SECRET]
 
 
 def test_a_trigger_costs_one_alarm_more(recorder: Recorder, config: dict[str, Any]) -> None:

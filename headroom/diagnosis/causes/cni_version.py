@@ -10,7 +10,7 @@ from headroom.capacity.cni_version import (
     check_cni_version,
 )
 from headroom.diagnosis.cluster import Cluster, Growth, NodeState
-from headroom.diagnosis.finding import Finding, cause, said, sentence
+from headroom.diagnosis.finding import Finding, cause, counted, said, sentence
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
 from headroom.facts.values import known, known_or
@@ -23,6 +23,7 @@ def judge(reading: Reading) -> Finding:
     hits = [*reading.supporting(Detail.CNI_VERSION), *_wrong_limits(reading)]
     seen: list[Evidence] = []
     nodes: tuple[NodeState, ...] = ()
+    told = ""
     version = reading.version
     if version is not None and SUBNET_DISCOVERY <= version < FULL_SUBNET_FIXED:
         source = "amazon-vpc-cni-k8s #2908, #2959"
@@ -43,6 +44,11 @@ def judge(reading: Reading) -> Finding:
             )
     if version is not None and version < SUBNET_DISCOVERY and reading.cluster is not None:
         unused, nodes = _unused_pod_subnets(reading.cluster)
+        if unused:
+            told = (
+                f"{version}: knows no subnet discovery, and leaves {sum(free for _, free in unused):,} free addresses "
+                f"of {counted(len(unused), 'tagged subnet')} unused."
+            )
         seen += [
             Evidence(
                 what="VPC CNI",
@@ -72,7 +78,7 @@ def judge(reading: Reading) -> Finding:
                     hits=hits,
                     seen=seen,
                     nodes=nodes,
-                    summary=f"{seen[0].value}." if seen else sentence(hits[0].signature.means),
+                    summary=told or (f"{seen[0].value}." if seen else sentence(hits[0].signature.means)),
                 ),
             )
         )
@@ -80,15 +86,18 @@ def judge(reading: Reading) -> Finding:
 
 
 def _unused_pod_subnets(cluster: Cluster) -> tuple[list[tuple[str, int]], tuple[NodeState, ...]]:
-    """Subnets tagged for pods that have room, in zones where nodes lack it, and these nodes."""
+    """Subnets tagged for pods that have room and that no node uses, in zones where nodes lack it; and these nodes."""
     short = tuple(state for state in cluster.stuck_nodes if state.growth is Growth.SUBNET)
     zones = {known(state.node.zone) for state in short}
+    in_use = {subnet for state in short for subnet in state.subnets}
+    wanted = min((state.wanted for state in short), default=1)
     unused = [
         (subnet.subnet_id, free)
         for subnet in cluster.subnets.values()
         if known_or(subnet.tags, {}).get(SUBNET_ROLE_TAG, SUBNET_EXCLUDED) not in ("", SUBNET_EXCLUDED)
         and known(subnet.zone) in zones
-        and (free := known_or(subnet.available_addresses, 0)) > 0
+        and subnet.subnet_id not in in_use
+        and (free := known_or(subnet.available_addresses, 0)) >= wanted
     ]
     return unused, short if unused else ()
 

@@ -100,7 +100,7 @@ def _seen(reading: Reading, cluster: Cluster) -> Finding | None:
                 seen=seen,
                 nodes=nodes,
                 subnets=subnets,
-                summary=f"{counted(len(nodes), 'node')} without a free prefix: their subnets have free addresses but no "
+                summary=f"{counted(len(nodes), 'node')} without a prefix: their subnets have free addresses but no "
                 "whole /28.",
             ),
         )

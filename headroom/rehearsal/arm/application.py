@@ -341,7 +341,12 @@ class Application:
         kind = changes.kind_of(self._kinds, path)
         if record is None:
             raise changes.missing(self._world, path)
-        return Answer(200, kind.action(self._world, record, name, request.json()))
+        found = kind.action(self._world, record, name, request.json())
+        if name.casefold() not in kind.slow_actions:
+            return Answer(200, found)
+        operation = self._world.begin(path, "update", kind.seconds(self._world))
+        headers = self._operation_headers(request, operation)
+        return Answer(202, None, {**headers, "Location": headers["Azure-AsyncOperation"]})
 
     def _usages(self, request: "Request", path: Path) -> Answer:
         world = self._world

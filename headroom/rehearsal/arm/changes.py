@@ -158,8 +158,10 @@ def _put_inline(  # noqa: PLR0913, PLR0917  # a parent, and what it says of its 
 
 
 def patch(world: World, kinds: Kinds, path: Path, body: Body) -> Record:
-    """Changes what a PATCH names: of types of the network API the tags alone (UpdateTags), of those that are only kept
-    whatever it names, lists as a whole (Azure REST API, Vaults - Update).
+    """Changes what a PATCH names.
+
+    Of types of the network API that is the tags (UpdateTags), of those that are only kept whatever it says, lists as a
+    whole (Azure REST API, Vaults - Update).
 
     Raises:
         ArmError: There is no such resource, or its type takes a PATCH of its tags only.

@@ -5,6 +5,7 @@ table with a route a node, an overlay none. A cluster behind a load balancer has
 node resource group. Not simulated: versions and images, stop and start, windows of maintenance.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -265,6 +266,7 @@ class AgentPool(AksKind):
     """A node pool, as a resource of its own."""
 
     type = POOLS
+    slow_actions = frozenset({"deletemachines"})
 
     def prepare(self, world: World, path: Path, body: Body, old: Record | None, api_version: str) -> None:
         """Judged together with the cluster's other pools."""
@@ -309,6 +311,21 @@ class AgentPool(AksKind):
         del world, record
         properties = body["properties"]
         properties["currentOrchestratorVersion"] = properties.get("orchestratorVersion")
+
+    def action(self, world: World, record: Record, name: str, body: Body) -> Body:
+        """Deletes machines by their names (AKS REST API, Agent Pools - Delete Machines); the pool has fewer then."""
+        if name.casefold() != "deletemachines":
+            return super().action(world, record, name, body)
+        wanted = [str(each) for each in body.get("machineNames") or ()]
+        missing = sorted(set(wanted) - set(node_names(record)))
+        if missing or not wanted:
+            raise ArmError(400, "InvalidParameter", f"There is no machine {', '.join(missing)}.", flat=True)
+        numbers = {int(each.removeprefix(_prefix(record)), 16) for each in wanted}
+        record.hidden["gone"] = record.hidden.get("gone", set()) | numbers
+        record.properties["count"] = int(record.properties["count"]) - len(wanted)
+        record.version += 1
+        self.finished(world, record)
+        return {}
 
     def check_delete(self, world: World, record: Record) -> None:
         """One pool of the mode System stays (AKS, MustDefineAtLeastOneSystemPool)."""
@@ -525,14 +542,16 @@ def _keep_routes(world: World, cluster: Record) -> None:
                 subnet.version += 1
     _drop_routes(world, cluster, table)
     pods = Block.parse(cluster.properties["networkProfile"]["podCidr"])
-    nodes = [
-        f"aks-{pool.path.name}-vmss{number:06x}" for pool in pools for number in range(int(pool.properties["count"]))
-    ]
+    nodes = [name for pool in pools for name in node_names(pool)]
+    places = _places(cluster, nodes)
     first = subnet_blocks(subnets[0])[0].first + 4 if subnets else 0
     # A table takes as many routes as kubenet has nodes at most; those of others count (AKS documentation,
     # configure-kubenet). A node without a route is there, and its pods cannot be reached.
     room = max(0, KUBENET_MAXIMUM_NODES - len(list(world.below(table.path.text, ROUTES))))
-    for index, node in enumerate(nodes[: min(room, pods.count_of(OVERLAY_NODE_PREFIX_LENGTH))]):
+    for node in nodes[: min(room, pods.count_of(OVERLAY_NODE_PREFIX_LENGTH))]:
+        index = places[node]
+        if index >= pods.count_of(OVERLAY_NODE_PREFIX_LENGTH):
+            continue
         route = Record(
             path=Path.parse(f"{table.path.text}/routes/{node}"),
             body={
@@ -549,6 +568,29 @@ def _keep_routes(world: World, cluster: Record) -> None:
         route.hidden["cluster"] = cluster.path.key
         world.add(route)
     table.version += 1
+
+
+def node_names(pool: Record) -> list[str]:
+    """The nodes of a pool: the lowest numbers, those of machines that were deleted one by one left out."""
+    gone, count = pool.hidden.get("gone", set()), int(pool.properties.get("count") or 0)
+    numbers = itertools.islice((number for number in itertools.count() if number not in gone), count)
+    return [f"{_prefix(pool)}{number:06x}" for number in numbers]
+
+
+def _prefix(pool: Record) -> str:
+    return f"aks-{pool.path.name}-vmss"
+
+
+def _places(cluster: Record, nodes: Sequence[str]) -> dict[str, int]:
+    """Which block of the pod CIDR each node has: a node keeps its own, a new one gets the lowest that is free."""
+    kept: dict[str, int] = cluster.hidden.get("blocks", {})
+    places = {node: kept[node] for node in nodes if node in kept}
+    free = (index for index in itertools.count() if index not in set(places.values()))
+    for node in nodes:
+        if node not in places:
+            places[node] = next(free)
+    cluster.hidden["blocks"] = places
+    return places
 
 
 def _drop_routes(world: World, cluster: Record, table: Record) -> None:

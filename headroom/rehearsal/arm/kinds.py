@@ -20,6 +20,8 @@ class Kind:
     """Properties of the parent that show its children, and the children's type."""
     etag_name: ClassVar[str] = ""
     """Where its etag is shown; empty for types whose etag nobody here asks for."""
+    slow_actions: ClassVar[frozenset[str]] = frozenset()
+    """Actions that are accepted and take their time, in lower case."""
     has_state: ClassVar[bool] = True
     """Whether its properties carry a provisioningState."""
 

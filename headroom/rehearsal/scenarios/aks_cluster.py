@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from headroom.collect.azure_bundle import host_local_reading
@@ -12,20 +13,24 @@ from headroom.collect.azure_snapshot import collect_aks_from
 from headroom.collect.session import choose_context
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import known_or
+from headroom.planning.policy_probes import RUN_LABEL
 from headroom.rehearsal.aks_cni import HostLocal, printed
-from headroom.rehearsal.aks_estate import Estate
+from headroom.rehearsal.aks_estate import OLD_CLUSTER, Estate
 from headroom.rehearsal.aks_fleet import Fleet, leave_behind
 from headroom.rehearsal.aks_shell import Shell
-from headroom.rehearsal.aks_world import AksWorld
+from headroom.rehearsal.aks_world import AksWorld, start_aks_world
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, Kube
 from headroom.rehearsal.kubelets import Kubelets, Program
-from headroom.rehearsal.scenarios.incident import RehearsalFailedError
+from headroom.rehearsal.scenarios.incident import SPEED, START, RehearsalFailedError
 from headroom.rehearsal.scenarios.shape import wait_for
+from headroom.rehearsal.tools import Tools
 
 NAMESPACE: Final = "prod"
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 WAIT_SECONDS: Final = 90
+PROPAGATION_SECONDS: Final = 1200.0
+"""How long a change of Front Door takes to reach its edges (azure-docs, front-door-faq)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,12 @@ class Running:
         """Runs the commands that are printed."""
         return Shell(estate=self.estate, fleet=self.fleet)
 
+    @property
+    def is_kubenet(self) -> bool:
+        """Whether it still is one of kubenet."""
+        found: Any = self.estate.containers.managed_clusters.get(self.estate.group, self.name)
+        return bool(found.network_profile.network_plugin == "kubenet")
+
     def pods(self) -> list[dict[str, Any]]:
         """Pods on the pod network that have not ended."""
         return [
@@ -89,7 +100,9 @@ class Running:
         try:
             wait_for(done, seconds=seconds, what=what)
         except TimeoutError as error:
-            raise RehearsalFailedError(f"{self.name}: {error}{''.join(f'; {e}' for e in self.kubelets.errors[:3])}") from error
+            raise RehearsalFailedError(
+                f"{self.name}: {error}{''.join(f'; {e}' for e in self.kubelets.errors[:3])}"
+            ) from error
         if self.kubelets.errors:
             raise RehearsalFailedError("the simulated kubelets met errors:\n" + "\n".join(self.kubelets.errors[:5]))
 
@@ -122,7 +135,13 @@ class Running:
         return printed(node, kubelet.cni, kubelet.sandboxes())
 
 
-def start_cluster(
+def start_azure(folder: Path, tools: Tools) -> AksWorld:
+    """The parts of a scenario on Azure, with the control plane of its first cluster."""
+    settings = {"speed": SPEED, "start": START.timestamp(), "propagation_seconds": PROPAGATION_SECONDS}
+    return start_aks_world(folder, tools, cluster=OLD_CLUSTER, settings=settings)
+
+
+def start_cluster(  # noqa: PLR0913 - the parts, most by position
     world: AksWorld, estate: Estate, clock: Clock, name: str, *, daemons: Sequence[str], program: Program | None = None
 ) -> Running:
     """Nodes, kubelets and daemons of a cluster that Azure has already; its control plane is waited for."""
@@ -130,6 +149,7 @@ def start_cluster(
     kube = plane.control_plane.client()
     more = {"program": program} if program is not None else {}
     kubelets = Kubelets(kube=kube, clock=clock, network=plane.node_network, **more)
+    kubelets.left_alone = RUN_LABEL  # ended by headroom.rehearsal.policy_engine
     fleet = Fleet(estate=estate, cluster=name, kubelets=kubelets, folder=world.folder / "nodes" / name)
     fleet.follow()
     for namespace in (NAMESPACE, "ingress-nginx"):
@@ -151,17 +171,13 @@ def deploy(running: Running, apps: Mapping[str, int]) -> None:
     for name, replicas in apps.items():
         running.kube.create(DEPLOYMENTS, deployment(name, replicas))
     total = before + sum(apps.values())
-    running.settle(
-        "the pods to run", lambda: len(running.pods()) >= total and not running.without_address()
-    )
+    running.settle("the pods to run", lambda: len(running.pods()) >= total and not running.without_address())
 
 
 def grow_old(running: Running, nodes: Sequence[str], *, free: int, lost: float = 0.5, seed: int = 1) -> dict[str, int]:
     """What nodes went through since they joined: jobs came and went, and some DELs never came. Lost ones by node."""
     order = random.Random(seed)  # noqa: S311 - a repeatable past
-    return {
-        name: leave_behind(running.kubelets.nodes[name], free=free, lost=lost, order=order) for name in nodes
-    }
+    return {name: leave_behind(running.kubelets.nodes[name], free=free, lost=lost, order=order) for name in nodes}
 
 
 def daemon_set(name: str) -> dict[str, Any]:

@@ -6,6 +6,9 @@ last step is one.
 """
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,10 +43,10 @@ from headroom.rehearsal.engine import CHECKOUT, EngineRun
 from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS, Resource
 from headroom.rehearsal.kubelets import Ended, Kubelet
 from headroom.rehearsal.narration import Narrator, engine_summary
+from headroom.rehearsal.policy_engine import NETWORK_POLICIES, run_probe_jobs
 from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running, deploy, grow_old, start_cluster
 from headroom.rehearsal.scenarios.incident import (
     IMPORT_OPTIONS,
-    START,
     Expected,
     Played,
     RehearsalFailedError,
@@ -54,7 +57,7 @@ from headroom.rehearsal.scenarios.incident import (
 )
 
 NAME: Final = "aks-kubenet-exhausted"
-SPEED: Final = 20.0
+NEXT: Final = "stacks/Pulumi.example-aks-*.yaml are the files to copy for clusters of your own."
 MAX_PODS: Final = 40
 """Of a node; AKS's default is 110. Fewer pods, the same arithmetic: neither can use up 253 addresses."""
 DAEMONS: Final = ("kube-proxy", "calico-node")
@@ -73,8 +76,8 @@ SCALED, AFTER = "checkout-api", 22
 BILLING: Final = "billing-reconciliation"
 NEW_CLUSTER: Final = "aks-prod-eus2-overlay"
 EGRESS, OVERLAY, TRAFFIC, RETIRE = (f"prod-eus2-{name}" for name in ("egress", "overlay", "traffic", "retire"))
-REQUESTS_A_MINUTE: Final = 600
-REQUESTS_A_POD: Final = 28
+REQUESTS_A_MINUTE: Final = 6000
+REQUESTS_A_POD: Final = 280
 """What one pod of the shop's front answers in a minute; above it, requests fail and wait."""
 FEW, ENOUGH = 10, 24
 """Replicas of it in the new cluster: what somebody guessed, and what all requests need."""
@@ -86,7 +89,10 @@ EXPECTED: Final = Expected(causes=((RootCause.IPAMD_FAILURE, Detail.HOST_LOCAL_L
 JOBS: Final = Resource(group_version="batch/v1", plural="jobs", kind="Job")
 CRON_JOBS: Final = Resource(group_version="batch/v1", plural="cronjobs", kind="CronJob")
 SQL_API: Final = "2021-11-01"
-GATE_SECONDS: Final = 90
+COMMAND_SECONDS: Final = 90
+MINUTES_AT_ONCE: Final = 5
+"""Simulated minutes between two breaths of a rehearsal while a gate watches."""
+MISLABELLED: Final = "allow-payments-from-checkout"
 DAY: Final = 86_400.0
 NOT_FOUND: Final = 404
 
@@ -193,6 +199,26 @@ class Story:
                 code = 2
         return code, out.getvalue()
 
+    @staticmethod
+    def meanwhile(work: Callable[[], tuple[int, str]], goes_on: Callable[[], object]) -> tuple[int, str]:
+        """Runs a command, and what goes on in the world until it ends.
+
+        Raises:
+            RehearsalFailedError: It does not end, or breaks off.
+        """
+        answers: list[tuple[int, str]] = []
+        thread = threading.Thread(target=lambda: answers.append(work()), daemon=True)
+        thread.start()
+        deadline = time.monotonic() + COMMAND_SECONDS
+        while thread.is_alive():
+            if time.monotonic() > deadline:
+                raise RehearsalFailedError("a command does not end")
+            goes_on()
+            thread.join(0.1)
+        if not answers:
+            raise RehearsalFailedError("a command broke off")
+        return answers[0]
+
 
 def example(name: str) -> dict[str, Any]:
     """The configuration of an example stack file of this repository."""
@@ -223,6 +249,8 @@ def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None
     with narrator.phase("overlay", "A cluster with overlay beside it, in a subnet of its own") as phase:
         new = _overlay(story, old)
         phase.facts = {"nodes": len(new.kubelets.nodes), "pods": len(new.pods())}
+    with narrator.phase("probes", "Every NetworkPolicy, tried in the new cluster") as phase:
+        phase.facts = _probes(story, new)
     with narrator.phase("traffic", "10, 25, 50, 100 %: a bad step is stopped and taken back") as phase:
         phase.facts = _traffic(story, new)
     with narrator.phase("window", "Nine days in which the old cluster stays the way back") as phase:
@@ -238,6 +266,7 @@ def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None
         "gates": [{"step": step, "outcome": outcome} for step, outcome in story.gates],
         "bills": [{"night": night, "from": source, "exitCode": code} for night, source, code in story.bills],
         "cannotShow": list(CANNOT_SHOW),
+        "next": NEXT,
     }
 
 
@@ -262,6 +291,7 @@ def _cluster(story: Story) -> Running:
     deploy(old, BATCH)
     grow_old(old, late, free=1)
     make_billing(old, suspended=False)
+    make_policies(old)
     bill(story, old)
     narrator.say(f"Its pods are seen as {address}, an address that AKS made for its load balancer.")
     story.visitors.pass_minutes(1)
@@ -382,9 +412,7 @@ def _refused(source: str) -> str:
 def firewall(estate: Estate) -> set[str]:
     """The single addresses that the database lets in."""
     path = f"{estate.id_of('Microsoft.Sql/servers', names.DATABASE)}/firewallRules"
-    clients = azure_clients(
-        estate.arm.subscription, credential=estate.arm.credential(), options=estate.arm.options()
-    )
+    clients = azure_clients(estate.arm.subscription, credential=estate.arm.credential(), options=estate.arm.options())
     try:
         rules = [rule["properties"] for rule in clients.every(path, SQL_API)]
     finally:
@@ -587,6 +615,7 @@ def _overlay(story: Story, old: Running) -> Running:
     narrator.say("What runs in the old cluster is applied to the new one; the CronJob there is suspended.")
     deploy(new, {**APPS, **BATCH, SCALED: FEW})
     make_billing(new, suspended=True)
+    make_policies(new)
     seen = {name: estate.outbound_address(name) for name in (names.OLD_CLUSTER, NEW_CLUSTER)}
     if len(set(seen.values())) != 1:
         raise RehearsalFailedError(f"the clusters are seen with different addresses: {seen}")
@@ -598,6 +627,69 @@ def _overlay(story: Story, old: Running) -> Running:
     narrator.say(f"Both clusters are seen as {address}.")
     bill(story, old, new)
     return new
+
+
+# Policies
+
+
+def make_policies(running: Running) -> None:
+    """The policies that have gathered: nothing may come in but what is allowed, and one that selects no pod."""
+    ingress = {"namespaceSelector": {"matchLabels": {"name": "ingress-nginx"}}}
+    ports = [{"protocol": "TCP", "port": 8080}]
+    rules: Mapping[str, dict[str, Any]] = {
+        "default-deny-ingress": {"podSelector": {}},
+        "allow-checkout-from-ingress": {
+            "podSelector": {"matchLabels": {"app": SCALED}},
+            "ingress": [{"from": [ingress], "ports": ports}],
+        },
+        MISLABELLED: {
+            "podSelector": {"matchLabels": {"app": "payment"}},
+            "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": SCALED}}}], "ports": ports}],
+        },
+    }
+    for name, spec in rules.items():
+        running.kube.create(
+            NETWORK_POLICIES,
+            {
+                "apiVersion": NETWORK_POLICIES.group_version,
+                "kind": NETWORK_POLICIES.kind,
+                "metadata": {"name": name, "namespace": NAMESPACE},
+                "spec": {"policyTypes": ["Ingress"], **spec},
+            },
+        )
+
+
+def _probes(story: Story, new: Running) -> dict[str, Any]:
+    narrator = story.narrator
+    code, said = _probe(story, new)
+    if code != 1 or MISLABELLED not in said:
+        raise RehearsalFailedError(
+            f"the probes do not find the policy that selects nothing (exit code {code}):\n{said}"
+        )
+    narrator.say("\nIts selector has a letter too few. Mended, and tried again:")
+    selector = {"spec": {"podSelector": {"matchLabels": {"app": "payments"}}}}
+    narrator.command(f"kubectl -n {NAMESPACE} patch networkpolicy {MISLABELLED} --patch '{json.dumps(selector)}'")
+    new.kube.patch(NETWORK_POLICIES, MISLABELLED, selector, namespace=NAMESPACE)
+    code, said = _probe(story, new)
+    if code:
+        raise RehearsalFailedError(f"a policy is not enforced (exit code {code}):\n{said}")
+    return {"policies": 3, "enforced": said.count("ENFORCED  ")}
+
+
+def _probe(story: Story, new: Running) -> tuple[int, str]:
+    """Runs the probes, with the cluster's policy engine on; exit code and what they said."""
+    story.narrator.command("headroom probes --context rehearsal --run")
+    # A process of its own: which kubeconfig is the usual one is settled when its package is loaded.
+    environment = {**os.environ, "KUBECONFIG": str(story.world.plane(new.name).control_plane.kubeconfig)}
+    command = [sys.executable, "-m", "headroom.cli", "probes", "--context", "rehearsal", "--run"]
+
+    def run() -> tuple[int, str]:
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+        return ended.returncode, ended.stdout + ended.stderr
+
+    code, said = story.meanwhile(run, lambda: run_probe_jobs(new.kube, engine_on=True))
+    story.narrator.output(said)
+    return code, said
 
 
 # Traffic
@@ -663,20 +755,11 @@ def _gate(story: Story, step: int, *, must: int) -> str:
     file = story.world.engine.stack_file(TRAFFIC)
     since = datetime.fromtimestamp(story.world.arm.now(), UTC).isoformat(timespec="seconds")
     story.narrator.command(f"headroom gate stacks/{file.name}")
-    answers: list[tuple[int, str]] = []
     arguments = [str(file), "--since", since, "--every", "1", "--endpoint-url", story.world.arm.url]
-    thread = threading.Thread(target=lambda: answers.append(story.command(gate, *arguments)), daemon=True)
-    thread.start()
-    deadline = time.monotonic() + GATE_SECONDS
-    while thread.is_alive():
-        if time.monotonic() > deadline:
-            raise RehearsalFailedError(f"the gate of step {step} does not end")
-        story.visitors.pass_minutes(5)
-        thread.join(0.15)
+    code, said = story.meanwhile(
+        lambda: story.command(gate, *arguments), lambda: story.visitors.pass_minutes(MINUTES_AT_ONCE)
+    )
     story.in_step()
-    if not answers:
-        raise RehearsalFailedError(f"the gate of step {step} broke off")
-    code, said = answers[0]
     story.narrator.output(said)
     outcome = {0: "passed", 1: "stopped"}.get(code, "undecided")
     story.gates.append((step, outcome))
