@@ -91,10 +91,9 @@ def _problems(document: Mapping[str, Any]) -> Iterator[Problem]:
         ("time", _TIME, "2026-03-03T20:20:00Z"),
         ("id", _ID, "c4c1c1c9-6542-e61b-6ef0-8c4d36933a92"),
     ):
-        if name in document and not (
-            pattern.fullmatch(document[name]) and (name != "time" or _is_time(document[name]))
-        ):
-            yield _wrong(name, document[name], f"is no {name}.", f"Such as {form}.")
+        value = document.get(name)
+        if value is not None and (not pattern.fullmatch(value) or (name == "time" and not _is_time(value))):
+            yield _wrong(name, value, f"is no {name}.", f"Such as {form}.")
 
 
 def _is_time(text: str) -> bool:

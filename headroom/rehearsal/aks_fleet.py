@@ -40,6 +40,7 @@ class _Wanted:
     index: int
     address: str
     block: Block | None
+    pod_cidr: str
     max_pods: int
     vm_size: str
 
@@ -82,6 +83,8 @@ class Fleet:
         overlay = found["properties"]["networkProfile"]["networkPlugin"] != "kubenet"
         for node in new:
             self._join(node, overlay=overlay)
+        if overlay:
+            self._grow(wanted)
         return [node.name for node in new], gone
 
     def _wanted(self, cluster: Mapping[str, Any]) -> list[_Wanted]:
@@ -111,6 +114,7 @@ class Fleet:
                         index=index,
                         address=address,
                         block=block,
+                        pod_cidr=str(pods),
                         max_pods=int(pool["maxPods"]),
                         vm_size=pool["vmSize"],
                     )
@@ -157,6 +161,19 @@ class Fleet:
         )
         self.kubelets.add(kubelet, instance_type=node.vm_size, cpu=CPU, memory=MEMORY, region=LOCATION)
 
+    def _grow(self, wanted: Mapping[str, _Wanted]) -> None:
+        """Tells every node of a pod range that has grown (AKS documentation, azure-cni-overlay-pod-expand)."""
+        kube = self.kubelets.kube
+        for config in kube.list_all(CONFIGS, "kube-system"):
+            name, status = config["metadata"]["name"], config["status"]
+            (container,) = status["networkContainers"]
+            node = wanted.get(name)
+            if node is None:
+                kube.delete(CONFIGS, name, "kube-system")
+            elif container["subnetAddressSpace"] != node.pod_cidr:
+                container["subnetAddressSpace"] = node.pod_cidr
+                kube.patch(CONFIGS, name, {"status": status}, namespace="kube-system")
+
     def _write_config(self, node: _Wanted) -> None:
         """The NodeNetworkConfig that tells azure-cns of its block (azure-container-networking, crd)."""
         kube = self.kubelets.kube
@@ -177,7 +194,7 @@ class Fleet:
                         "type": "vnetBlock",
                         "nodeIP": node.address,
                         "primaryIP": str(node.block),
-                        "subnetAddressSpace": str(node.block),
+                        "subnetAddressSpace": node.pod_cidr,
                         "subnetName": "routingdomain_overlay",
                         "status": "Available",
                     }

@@ -29,6 +29,6 @@ def test_the_subnet_that_stays_is_judged() -> None:
         type=VNET_SUBNET,
         name="nodes",
         urn=f"{RETIRED}${VNET_SUBNET}::nodes",
-        properties={"subnetName": "nodes", "addressPrefix": "10.20.4.0/22"},
+        properties={"subnetName": "nodes", "addressPrefix": "10.20.4.0/22", "natGateway": {"id": "/nat"}},
     )
     assert "subnet-complete" in found(subnet)

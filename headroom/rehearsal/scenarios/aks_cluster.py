@@ -19,6 +19,7 @@ from headroom.rehearsal.aks_estate import OLD_CLUSTER, Estate
 from headroom.rehearsal.aks_fleet import Fleet, leave_behind
 from headroom.rehearsal.aks_shell import Shell
 from headroom.rehearsal.aks_world import AksWorld, start_aks_world
+from headroom.rehearsal.arm.endpoint import Endpoint
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, Kube
 from headroom.rehearsal.kubelets import Kubelets, Program
@@ -108,6 +109,7 @@ class Running:
 
     def read(self, *, debugged: Sequence[str] = ()) -> Snapshot:
         """A snapshot by the collectors; of the nodes named also what the debug command prints there."""
+        in_step(self.world.arm, self.clock)
         plane = self.world.plane(self.name).control_plane
         clients = azure_clients(
             self.estate.arm.subscription, credential=self.estate.arm.credential(), options=self.estate.arm.options()
@@ -133,6 +135,15 @@ class Running:
         if not isinstance(kubelet.cni, HostLocal):
             raise RehearsalFailedError(f"{node} has no host-local")
         return printed(node, kubelet.cni, kubelet.sandboxes())
+
+
+def in_step(arm: Endpoint, clock: Clock) -> None:
+    """Brings the two clocks of a rehearsal together: the one that is behind jumps."""
+    difference = arm.now() - clock.now()
+    if difference > 0:
+        clock.advance(difference)
+    else:
+        arm.advance(-difference)
 
 
 def start_azure(folder: Path, tools: Tools) -> AksWorld:
@@ -210,7 +221,7 @@ def deployment(name: str, replicas: int, *, labels: Mapping[str, str] | None = N
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": {"app": name}},
     }
-    resources = {"requests": {"cpu": "20m", "memory": "64Mi"}}
+    resources = {"requests": {"cpu": "10m", "memory": "32Mi"}}
     container = {
         "name": name,
         "image": f"registry.invalid/{name}:1",

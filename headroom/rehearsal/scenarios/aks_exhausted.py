@@ -44,7 +44,7 @@ from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS, Resource
 from headroom.rehearsal.kubelets import Ended, Kubelet
 from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.policy_engine import NETWORK_POLICIES, run_probe_jobs
-from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running, deploy, grow_old, start_cluster
+from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running, deploy, grow_old, in_step, start_cluster
 from headroom.rehearsal.scenarios.incident import (
     IMPORT_OPTIONS,
     Expected,
@@ -120,12 +120,8 @@ class Story:
     gates: list[tuple[int, str]] = field(default_factory=list)
 
     def in_step(self) -> None:
-        """Brings the two clocks of the rehearsal together: the one that is behind jumps."""
-        difference = self.world.arm.now() - self.clock.now()
-        if difference > 0:
-            self.clock.advance(difference)
-        else:
-            self.world.arm.advance(-difference)
+        """Brings the two clocks of the rehearsal together."""
+        in_step(self.world.arm, self.clock)
 
     def pass_time(self, seconds: float) -> None:
         """Lets simulated time pass."""

@@ -26,6 +26,7 @@ from headroom.rehearsal.scenarios.aks_cluster import (
     Running,
     deploy,
     grow_old,
+    in_step,
     start_cluster,
 )
 from headroom.rehearsal.scenarios.incident import (
@@ -135,7 +136,7 @@ def find_out(incident: AksIncident, running: Running, narrator: Narrator) -> Pla
     Raises:
         RehearsalFailedError: The verdict is not the expected one.
     """
-    running.world.arm.advance(max(0.0, running.clock.now() - running.world.arm.now()))
+    in_step(running.world.arm, running.clock)
     names.write_balancer_metrics(running.estate, running.clock.now())
     narrator.command(f"headroom diagnose --cloud aks --resource-group {names.GROUP} --cluster {running.name}")
     running.world.arm.forget_calls()
@@ -229,7 +230,7 @@ def until_met(plan: Plan, running: Running, narrator: Narrator) -> str:
     narrator.command("headroom verify --plan …")
     while True:
         waited = clock.now() - started
-        running.world.arm.advance(max(0.0, clock.now() - running.world.arm.now()))
+        in_step(running.world.arm, clock)
         names.write_balancer_metrics(running.estate, clock.now())
         found = evaluate(plan, running.read(), waited_seconds=waited)
         for state in found:
