@@ -104,10 +104,9 @@ def _written_at(line: Line) -> str | None:
 
 _CODE = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)+")
 _NO_SUCH = re.compile(
-    r"\b(?:no|not|without|nor|neither|never|zero|0)\s+"
-    r"(?:(?:an|any|a|single|such|more|further|other|ec2|aws|api|ipamd|(?:sign|trace|evidence)s? of)\s+)*"
+    r"\b(?i:no|not|without|nor|neither|never|zero|0)\s+"
+    r"(?i:(?:an|any|a|single|such|more|further|other|ec2|aws|api|ipamd|(?:sign|trace|evidence)s? of)\s+)*"
     r"(?:[`'\"]?[A-Z]\w*[A-Z]\w*[`'\"]?(?:,\s*(?:or|and|nor)?\s*|\s+(?:or|and|nor)\s+|\s*/\s*))*[`'\"]?$",
-    re.IGNORECASE,
 )
 
 

@@ -626,9 +626,11 @@ def _update(  # noqa: PLR0913, PLR0917 - what the rule needs
     rank = int(mark["rank"]) if mark else -1
     if mark and mark["digest"] == proposal.digest:
         return f"Says that already: {present.address}"
-    if mark and proposal.rank <= rank:
-        again = _time(mark["time"]) + timedelta(minutes=limits.minutes)
-        if now < again:
+    changed = _marked_at(mark)
+    # A text is open to whoever may edit it: a time that is none, or has not come yet, holds nothing back.
+    if changed is not None and changed <= now and proposal.rank <= rank:
+        again = changed + timedelta(minutes=limits.minutes)
+        if mark and now < again:
             return f"Was brought up to date at {mark['time']}, and is not again before {again:%H:%M} UTC."
     tip = forge.tip(proposal.branch)
     note = ""
@@ -690,6 +692,14 @@ def _page_of(item: Mapping[str, Any]) -> str:
     return f"{web}/pullrequest/{item['pullRequestId']}" if web else str(item["url"])
 
 
+def _marked_at(mark: re.Match[str] | None) -> datetime | None:
+    """When a text of ours was written; None where that cannot be told."""
+    try:
+        return datetime.strptime(mark["time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) if mark else None
+    except ValueError:
+        return None
+
+
 def _time(text: str) -> datetime:
     """A forge's time; Azure DevOps writes seven decimals."""
     return datetime.fromisoformat(re.sub(r"\.\d+", "", text))
@@ -725,7 +735,7 @@ def main(arguments: list[str], variables: Mapping[str, str], *, now: float | Non
     when = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     try:
         done = propose(read(variables, **client), proposal, when, Limits(minutes=minutes, a_day=a_day))
-    except (FailedError, KeyError, TypeError, AttributeError) as error:
+    except (FailedError, LookupError, TypeError, ValueError, AttributeError) as error:
         unexpected = "" if isinstance(error, FailedError) else "The forge answered something unexpected: "
         sys.stderr.write(f"{unexpected}{error}\n")
         return 1

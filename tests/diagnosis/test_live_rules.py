@@ -485,6 +485,7 @@ def test_what_was_said_and_what_is_written_may_contradict_each_other() -> None:
         ("ipamd.log has no `UnauthorizedOperation` or RequestLimitExceeded", []),
         ("pods hang, without any EC2 RequestLimitExceeded", []),
         ("No luck: InsufficientFreeAddressesInSubnet", ["subnet_exhaustion"]),
+        ("No luck, InsufficientFreeAddressesInSubnet", ["subnet_exhaustion"]),
         ("no UnauthorizedOperation, but InsufficientFreeAddressesInSubnet", ["subnet_exhaustion"]),
         (
             "no InsufficientFreeAddressesInSubnet at noon; InsufficientFreeAddressesInSubnet since",

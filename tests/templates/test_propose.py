@@ -157,6 +157,18 @@ def test_a_change_waits_for_the_least_time_unless_it_is_more_urgent(
     assert made.labels == ["headroom", "urgent"]
 
 
+@pytest.mark.parametrize("time", ["yesterday", "2026-13-45T99:99:99Z", "2026-03-03T20:20:00", "2999-01-01T00:00:00Z"])
+def test_a_mark_that_somebody_has_changed_holds_nothing_back(
+    tmp_path: Path, clock: Clock, capsys: Capsys, time: str
+) -> None:
+    with Forge("github", clock=clock) as forge:
+        run(forge, written(tmp_path / "p"), capsys)
+        (made,) = forge.open
+        made.text = made.text.replace("2026-03-03T20:20:00Z", time)
+        code, said = run(forge, written(tmp_path / "p", text="Later.\n"), capsys)
+        assert (code, said[:21]) == (0, "Brought up to date: h"), said
+
+
 def test_what_somebody_closed_is_not_opened_again_at_once(
     forge: Forge, tmp_path: Path, clock: Clock, capsys: Capsys
 ) -> None:
