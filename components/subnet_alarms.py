@@ -32,7 +32,7 @@ from headroom.capacity.thresholds import (
     thresholds,
     too_small,
 )
-from headroom.capacity.watch import NAMESPACE, SCHEDULE_MINUTES, Metric, dimensions
+from headroom.capacity.watch import NAMESPACE, SCHEDULE_MINUTES, SUBNET_DIMENSION, Metric, dimensions
 from headroom.capacity.watch_price import Price, Watched, monthly_price
 
 PERIOD_SECONDS: Final = 60 * SCHEDULE_MINUTES
@@ -409,9 +409,9 @@ def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]
     for zone in sorted({subnet.zone for subnet in args.subnets.values()}):
         own = [alarm for alarm in alarms if alarm.zone == zone]
         for severity, meaning in _COLLECTED.items():
-            names = [alarm.name for alarm in own if alarm.severity == severity]
-            for number, first in enumerate(range(0, len(names), CHILDREN), start=1):
-                some = " OR ".join(f'ALARM("{name}")' for name in names[first : first + CHILDREN])
+            rings = [alarm for alarm in own if alarm.severity == severity]
+            for number, first in enumerate(range(0, len(rings), CHILDREN), start=1):
+                some = _any_of(args, rings[first : first + CHILDREN])
                 if severity == "warning" and number == 1:
                     some += "".join(f" OR ({each})" for each in _together(own))
                 found.append(
@@ -440,6 +440,18 @@ def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]
                 )
             )
     return found
+
+
+def _any_of(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> str:
+    """Any of these; those of single subnets only while none of the cluster's is gone.
+
+    The alarms of a subnet that was deleted ring for want of values, and it is not low: its own alarm says what it is.
+    """
+    of_subnets = [f'ALARM("{each.name}")' for each in alarms if SUBNET_DIMENSION in each.dimensions]
+    found = [f'ALARM("{each.name}")' for each in alarms if SUBNET_DIMENSION not in each.dimensions]
+    if of_subnets:
+        found.append(f'(({" OR ".join(of_subnets)}) AND NOT ALARM("{_name(args, "missing-subnets")}"))')
+    return " OR ".join(found)
 
 
 def _failing(args: SubnetAlarmsArgs, symptoms: Sequence[Symptom]) -> str:
@@ -646,7 +658,9 @@ def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
             threshold=0,
             statistic="Maximum",
             description=_description(
-                f"Subnets of {cluster} that have alarms are gone. Take them out of watchedSubnets.", "pulumi up"
+                f"Subnets of {cluster} that have alarms are gone. Take them out of watchedSubnets; until then only whole "
+                "zones warn.",
+                "pulumi up",
             ),
         ),
     ]

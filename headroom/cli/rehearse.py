@@ -46,9 +46,14 @@ SCENARIOS = (
     "eks-not-ip",
     WATCH,
     AKS_EXHAUSTED,
+    "aks-in-place",
+    "aks-host-local-leak",
+    "aks-node-subnet-full",
+    "aks-overlay-block",
+    "aks-pod-cidr",
 )
-"""By name; the first and the last two have modules of their own, the others are
-`headroom.rehearsal.scenarios.incidents`."""
+"""By name: `eks-exhausted`, `eks-watch` and `aks-kubenet-exhausted` have modules of their own, the others are in
+`headroom.rehearsal.scenarios.incidents` and `aks_incidents`."""
 AKS = "aks-"
 """How the names of scenarios on Azure begin."""
 
@@ -181,6 +186,11 @@ def _scenario(name: str, save: Path | None) -> tuple[Clock, Callable[[Any, Narra
         from headroom.rehearsal.scenarios import eks_exhausted, incident  # noqa: PLC0415
 
         return Clock(incident.START, incident.SPEED), partial(eks_exhausted.play, save=save)
+    if name.startswith(AKS):
+        from headroom.rehearsal.scenarios import aks_incidents, incident  # noqa: PLC0415
+
+        chosen = aks_incidents.INCIDENTS[name]
+        return Clock(incident.START, incident.SPEED), partial(aks_incidents.play, chosen, save=save)
     if name == WATCH:
         from headroom.rehearsal.scenarios import eks_watch  # noqa: PLC0415
 

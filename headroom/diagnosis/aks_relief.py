@@ -55,7 +55,8 @@ def _more_nodes(aks: Aks, causes: Sequence[Cause]) -> Iterator[Relief]:
     if room.allowed < wanted:
         yield Relief(
             what=f"No pool has room for {counted(wanted, 'node')}; {room.pool.name} can be given {room.allowed:,}.",
-            command=f"headroom diagnose --cloud azure --cluster {quote(_cluster(aks))} --format json",
+            command=f"headroom diagnose --cloud aks --resource-group {quote(_group(aks))} --cluster "
+            f"{quote(_cluster(aks))} --json",
             undo="nothing was changed",
             caveat=f"{need} {room.told}.",
         )

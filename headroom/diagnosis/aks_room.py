@@ -6,7 +6,7 @@ The reliefs of a diagnosis and the plan take it from here. A bound that was not 
 from dataclasses import dataclass
 
 from headroom.capacity.overlay import KUBENET_MAXIMUM_NODES, MAX_PODS_RANGE, OVERLAY_MAXIMUM_NODES
-from headroom.diagnosis.aks import Aks, Mode, named
+from headroom.diagnosis.aks import Aks, Given, Mode, named
 from headroom.facts.azure import AgentPool
 from headroom.facts.values import Unknown, items, known, known_or
 
@@ -83,7 +83,7 @@ def nodes_for(pods: int, room: PoolRoom) -> int | None:
 def _room(aks: Aks, pool: AgentPool) -> PoolRoom:
     most = known(pool.max_pods)
     slots = None if most is None else max(0, most - daemons_of_a_node(aks))
-    bounds = [_of_subnet(aks, pool), *_of_pod_subnet(aks, pool, most), *_of_mode(aks), *_of_quota(aks, pool)]
+    bounds = [_of_subnet(aks, pool), *_of_pod_subnet(aks, pool, most), *_of_mode(aks, pool), *_of_quota(aks, pool)]
     bounds.sort(key=lambda bound: (bound.nodes is None, bound.nodes or 0))
     return PoolRoom(pool=pool, slots=slots, bounds=tuple(bounds), blocked=_blocked(pool))
 
@@ -117,14 +117,14 @@ def _of_pod_subnet(aks: Aks, pool: AgentPool, most: int | None) -> list[Bound]:
     return [Bound(name="pod subnet", nodes=free // most, because=because)]
 
 
-def _of_mode(aks: Aks) -> list[Bound]:
+def _of_mode(aks: Aks, pool: AgentPool) -> list[Bound]:
     if aks.mode not in (Mode.KUBENET, Mode.OVERLAY):
         return []
     given = aks.given
     if given is None:
         found = [Bound(name="pod CIDR", nodes=None, because="the pod CIDR or the nodes were not read")]
     else:
-        found = [Bound(name="pod CIDR", nodes=max(0, given.blocks - given.given), because=str(given))]
+        found = [_of_range(aks, pool, given)]
     limit = KUBENET_MAXIMUM_NODES if aks.mode is Mode.KUBENET else OVERLAY_MAXIMUM_NODES
     if given is not None:
         because = f"{given.given:,} of at most {limit:,}"
@@ -134,6 +134,19 @@ def _of_mode(aks: Aks) -> list[Bound]:
         because = "route table not read" if left is None else f"{limit - left:,} of {limit:,} routes"
         found.append(Bound(name="routes", nodes=left, because=because))
     return found
+
+
+def _of_range(aks: Aks, pool: AgentPool, given: Given) -> Bound:
+    """Blocks that nobody has; AKS also keeps one for every surge node and for all nodes up to a pool's maximum.
+
+    A pool with an autoscaler is counted at its maximum already (Azure/AKS CHANGELOG, 2023-05-07), so that only one
+    without needs more of them.
+    """
+    left, capacity = given.blocks - given.given, aks.capacity
+    if capacity is None or known(pool.maximum) is not None or given.blocks - capacity.nodes >= left:
+        return Bound(name="pod CIDR", nodes=max(0, left), because=str(given))
+    because = f"{given}; {capacity.nodes:,} are counted with the pools at their largest and surge nodes"
+    return Bound(name="pod CIDR", nodes=max(0, given.blocks - capacity.nodes), because=because)
 
 
 _ALL_CORES = "cores"

@@ -334,6 +334,11 @@ def _prefix_option(*, dense: bool, fragmented: bool, room: bool, nitro: bool) ->
         reason = "It is on, and there is no room for new subnets whose /28s would be whole."
     elif fragmented:
         reason = "It is on: part of the new subnets is reserved for whole /28s, so that they stay whole."
+    elif dense and nitro and room:
+        reason = (
+            "Not tonight: it changes aws-node, and new nodes find addresses for their pods in the new subnets. It "
+            "raises what a node can hold: worth a pull request of its own."
+        )
     elif dense and nitro:
         reason = (
             "The nodes are at their interface limit. Prefixes raise what a node can hold, up to 110 pods (250 above 30 "
@@ -346,7 +351,7 @@ def _prefix_option(*, dense: bool, fragmented: bool, room: bool, nitro: bool) ->
     return Option(
         name="prefix-delegation",
         title="Prefix delegation with reservations",
-        kept=(fragmented and room) or (dense and nitro and not fragmented),
+        kept=(fragmented and room) or (dense and nitro and not fragmented and not room),
         reason=reason,
         source="EKS user guide, cni-increase-ip-addresses",
     )

@@ -422,7 +422,9 @@ def _steps(
         yield Step(what=f"Now, by hand: {relief.what}", command=relief.command, takes="a minute", undo=relief.undo)
     # With prefixes to come, nodes are rolled once these are on.
     later = [cause for cause in diagnosis.causes if cause.detail is Detail.MAX_PODS and weighed.settings]
-    first = [cause for cause in diagnosis.causes if cause not in later]
+    # New nodes need room for their pods first.
+    more_nodes = [cause for cause in diagnosis.causes if _is_at_limit(cause) and weighed.room is not None]
+    first = [cause for cause in diagnosis.causes if cause not in (*later, *more_nodes)]
     yield from _hand_steps(situation, weighed, first, snapshot)
     if len(situation.vpc_blocks) >= (situation.cidr_quota or CIDR_QUOTA) and weighed.unmet:
         region = f" --region {situation.region}" if situation.region else ""
@@ -436,6 +438,7 @@ def _steps(
         yield from _stack_steps(situation, weighed, stack)
     for cause in later:
         yield from hand_work(situation, snapshot, cause, room=weighed.room is not None).steps
+    yield from (_MORE_NODES for _ in more_nodes)
     if weighed.keeps("custom-networking") and situation.without_eni_config:
         yield Step(
             what="Have the stack make an ENIConfig for each zone (`headroom:customNetworking`), then replace nodes",
@@ -484,6 +487,18 @@ def _stack_steps(situation: Situation, weighed: Weighed, stack: str) -> Iterator
     )
 
 
+_MORE_NODES: Final = Step(
+    what="Add nodes (raise the node group's size or the NodePool's limit): those that are there are at their interface "
+    "limit, and pods that wait on them start elsewhere once they are deleted",
+    takes="minutes",
+    touches="nothing that runs",
+)
+
+
+def _is_at_limit(cause: Cause) -> bool:
+    return cause.root_cause is RootCause.ENI_LIMIT and cause.detail is None
+
+
 def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause], snapshot: Snapshot) -> Iterator[Step]:
     region = f" --region {situation.region}" if situation.region else ""
     if weighed.delete:
@@ -491,13 +506,8 @@ def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause],
     if weighed.upgrade or any(cause.detail is Detail.CNI_VERSION for cause in causes):
         yield from _upgrade_steps(situation, weighed, region)
     for cause in causes:
-        if cause.root_cause is RootCause.ENI_LIMIT and cause.detail is None:
-            yield Step(
-                what="Add nodes (raise the node group's size or the NodePool's limit): those that are there are at "
-                "their interface limit, and pods that wait on them start elsewhere once they are deleted",
-                takes="minutes",
-                touches="nothing that runs",
-            )
+        if _is_at_limit(cause):
+            yield _MORE_NODES
         elif cause.made_by is None and cause.detail is not None and cause.detail in _BY_HAND:
             yield _BY_HAND[cause.detail]
         elif cause.made_by is None:
@@ -506,7 +516,9 @@ def _hand_steps(situation: Situation, weighed: Weighed, causes: Iterable[Cause],
 
 _BY_HAND: Mapping[Detail, Step] = {
     Detail.IAM: Step(
-        what="Attach AmazonEKS_CNI_Policy to the role that the evidence names, or allow it the calls that are denied",
+        what="Attach AmazonEKS_CNI_Policy to the role that aws-node uses (its ServiceAccount's, else the nodes'), or "
+        "allow it the calls that the evidence names",
+        command="aws iam attach-role-policy --role-name ROLE --policy-arn arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy",
         takes="a minute; ipamd asks again within seconds",
     ),
     Detail.THROTTLING: Step(

@@ -93,20 +93,23 @@ class Fleet:
         pods = Block.parse(profile["podCidr"])
         listed = self.estate.containers.agent_pools.list(self.estate.group, self.cluster)
         pools = [{"name": each["name"], **each["properties"]} for each in (pool.as_dict() for pool in listed)]
-        subnet = self.estate.subnet(pools[0]["vnetSubnetID"].rpartition("/")[2])["properties"]
-        routes = self._routes(subnet) if kubenet else {}
-        prefix = subnet.get("addressPrefix") or subnet["addressPrefixes"][0]
-        first = Block.parse(prefix).first + FIRST_HOST
+        subnets = {
+            each: self.estate.subnet(each.rpartition("/")[2])["properties"]
+            for each in {pool["vnetSubnetID"] for pool in pools}
+        }
+        routes = self._routes(subnets[pools[0]["vnetSubnetID"]]) if kubenet else {}
         found = []
         for pool in pools:
-            prefix_ = f"aks-{pool['name']}-vmss"
-            numbers = (number for number in itertools.count() if f"{prefix_}{number:06x}" not in self.gone)
+            subnet = subnets[pool["vnetSubnetID"]]
+            first = Block.parse(subnet.get("addressPrefix") or subnet["addressPrefixes"][0]).first + FIRST_HOST
+            named = f"aks-{pool['name']}-vmss"
+            numbers = (number for number in itertools.count() if f"{named}{number:06x}" not in self.gone)
             for index in itertools.islice(numbers, int(pool["count"])):
-                place = len(found)
-                name = f"{prefix_}{index:06x}"
+                name = f"{named}{index:06x}"
+                place = self._place(name)
                 block, address = routes.get(name, (None, format_address(first + place)))
-                if not kubenet:
-                    block = self._block(name, pods)
+                if not kubenet and place < pods.count_of(BLOCK_LENGTH):
+                    block = pods.subblock(place, BLOCK_LENGTH)
                 found.append(
                     _Wanted(
                         name=name,
@@ -121,13 +124,12 @@ class Fleet:
                 )
         return found
 
-    def _block(self, name: str, pods: Block) -> Block | None:
-        """A node's block under overlay: its own where it has one, else the lowest that nobody has."""
+    def _place(self, name: str) -> int:
+        """A node's number: its own where it has one, else the lowest that nobody has."""
         if name not in self._places:
             taken = set(self._places.values())
             self._places[name] = next(index for index in itertools.count() if index not in taken)
-        index = self._places[name]
-        return pods.subblock(index, BLOCK_LENGTH) if index < pods.count_of(BLOCK_LENGTH) else None
+        return self._places[name]
 
     def _routes(self, subnet: Mapping[str, Any]) -> dict[str, tuple[Block | None, str]]:
         """Block and address of each node that has a route: kubenet's cloud controller writes one a node."""

@@ -61,7 +61,10 @@ class Shell:
         }
         for name, target in known.items():
             if tuple(words[: len(name)]) == name:
-                return target(words[len(name) :])
+                try:
+                    return target(words[len(name) :])
+                except KeyError as error:
+                    raise UnknownCommandError(f"{shlex.join(words)} lacks {error.args[0]}") from error
         if words[:1] == ["az"] and "show" in words and "--ids" in words:
             return self._show(words)
         raise UnknownCommandError(f"the rehearsal cannot run: {shlex.join(words)}")
@@ -149,11 +152,18 @@ class Shell:
             if isinstance(value, list)
         ]
 
+    def _nodes(self, words: Sequence[str]) -> list[str]:
+        """The nodes that are named, or that a label selects."""
+        selector = next((words[at + 1] for at, word in enumerate(words) if word in {"-l", "--selector"}), "")
+        if selector:
+            return [node["metadata"]["name"] for node in self.fleet.kubelets.kube.list_all(NODES, labels=selector)]
+        return [word for word in words if not word.startswith("-")]
+
     def _cordon(self, words: Sequence[str]) -> list[str]:
-        return self._unschedulable(words, wanted=True)
+        return self._unschedulable(self._nodes(words), wanted=True)
 
     def _uncordon(self, words: Sequence[str]) -> list[str]:
-        return self._unschedulable(words, wanted=False)
+        return self._unschedulable(self._nodes(words), wanted=False)
 
     def _unschedulable(self, names: Sequence[str], *, wanted: bool) -> list[str]:
         for name in names:
@@ -162,7 +172,7 @@ class Shell:
 
     def _drain(self, words: Sequence[str]) -> list[str]:
         """Cordons, evicts what is no DaemonSet's, and waits until it is gone."""
-        names = [word for word in words if not word.startswith("--")]
+        names = self._nodes(words)
         kube = self.fleet.kubelets.kube
         self._unschedulable(names, wanted=True)
         deadline = time.monotonic() + DRAIN_SECONDS

@@ -291,6 +291,20 @@ def test_subnets_of_nodes_alone_that_are_full_page_without_waiting_for_ipamd_whi
     assert arguments(symptoms=[pending]).warnings() == []
 
 
+def test_a_subnet_that_was_deleted_is_told_as_gone_and_not_as_low() -> None:
+    args = arguments()
+    rules = {each.name: each.rule for each in composed(args, planned(args))}
+    on = dict.fromkeys((each.name for each in planned(args)), False)
+    warns = "headroom/prod-use1/us-east-1a/warning"
+    on[f"headroom/prod-use1/us-east-1a/{A}/free-warning"] = True
+    assert composite_on(rules[warns], on) is True
+    # Of a subnet that is gone there is no value; its alarms breach on that, and the one on missing subnets is first.
+    on["headroom/prod-use1/missing-subnets"] = True
+    assert composite_on(rules[warns], on) is False
+    on["headroom/prod-use1/us-east-1a/free-warning"] = True
+    assert composite_on(rules[warns], on) is True, "what is left of the zone still warns"
+
+
 def test_nodes_cannot_start_only_where_all_subnets_that_they_start_in_are_low() -> None:
     subnets = {
         A: WatchedSubnet(zone="us-east-1a", cidr_block="10.0.0.0/24", role="nodes"),

@@ -10,8 +10,11 @@ import pytest
 from components.publisher.handler import Memory, Settings, publish
 from headroom.rehearsal.engine import CHECKOUT
 from headroom.rehearsal.scenarios.cluster import ZONES
+from headroom.rehearsal.stack import make_stack
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headroom.rehearsal.stack import Stack
 
 pytestmark = pytest.mark.engine
@@ -111,6 +114,31 @@ def test_a_subnet_that_is_watched_later_adds_its_alarms_and_renames_none(stack: 
     after = alarms(stack, cluster)
     assert {name for names in before.values() for name in names} < {name for names in after.values() for name in names}
     stack.pulumi("preview", "--expect-no-changes")
+
+
+def test_a_second_stack_of_the_same_cluster_is_refused_before_it_overwrites_an_alarm(
+    stack: Stack, tmp_path: Path
+) -> None:
+    cluster = f"shared-{stack.name}"
+    configure(stack, cluster)
+    stack.up()
+    before = alarms(stack, cluster)
+    (tmp_path / "second").mkdir()
+    second = make_stack(stack.world, tmp_path / "second")
+    second.config.clear()
+    second.config.update(stack.config)
+    second.configure()
+    for command in (["preview"], ["up", "--yes", "--skip-preview"]):
+        told = second.pulumi(*command, must=None)
+        assert told.code != 0
+        assert f"{cluster} has alarms that the stack headroom/{stack.name} has made" in told.output
+    # The first one goes on, and what is made anew after it has gone is nobody's.
+    stack.pulumi("preview", "--expect-no-changes")
+    assert alarms(stack, cluster) == before
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    second.up()
+    assert alarms(stack, cluster) == before
+    second.pulumi("destroy", "--yes", "--skip-preview")
 
 
 def test_every_call_of_the_stack_is_in_its_iam_policy(stack: Stack) -> None:

@@ -203,7 +203,7 @@ def test_large_subnets_that_nobody_tagged_are_asked_about_first(exhausted: Snaps
     assert not any("subnet-new" in decision for decision in make_plan(there, SHORT).decisions)
 
 
-def test_nodes_at_their_limit_in_full_subnets_get_room_and_density() -> None:
+def test_nodes_at_their_limit_in_full_subnets_get_room_first_and_then_more_nodes() -> None:
     full = made.full_nodes()
     aws = aws_of(full)
     assert isinstance(aws.subnets, tuple)
@@ -212,7 +212,10 @@ def test_nodes_at_their_limit_in_full_subnets_get_room_and_density() -> None:
     )
     plan = make_plan(both, diagnose(both))
     assert plan.causes == ("eni_limit", "subnet_exhaustion")
-    assert kept(plan) == ["subnets-in-own-space", "prefix-delegation"]
+    assert kept(plan) == ["subnets-in-own-space"], "what is kept is what the file does"
+    assert "headroom:cniSettings" not in config(plan)
+    done = [step.what.split(" (")[0] for step in plan.steps]
+    assert done == ["Look at what would happen", "Apply it", "Add nodes", "See that it worked"]
 
 
 def test_facts_that_cannot_be_read_any_more_close_the_gate(exhausted: Snapshot) -> None:

@@ -45,6 +45,7 @@ print(json.dumps({{name: known(name) for name in dir(package) if not name.starts
 """
 
 
+@pytest.mark.slow  # each loads a whole SDK, twice, in a process of its own
 @pytest.mark.parametrize("package", ["pulumi_aws.ec2", "pulumi_aws.eks", "pulumi_kubernetes.apps.v1"])
 def test_every_name_of_a_package_is_what_it_is_otherwise(package: str) -> None:
     otherwise = python(NAMES.format(package=package))
@@ -63,6 +64,7 @@ def test_only_the_modules_that_are_used_are_imported() -> None:
     assert python(program) == ["pulumi_aws.ec2.subnet"]
 
 
+@pytest.mark.slow  # the same
 @pytest.mark.parametrize(
     "statement",
     [

@@ -97,7 +97,11 @@ def test_a_cluster_in_an_unknown_subnet_is_refused(eks: Any) -> None:
 
 
 def test_an_addon_is_created_over_time_and_fills_the_daemonset(aws: Endpoint, eks: Any, cluster: str) -> None:
-    eks.create_addon(clusterName=cluster, addonName="vpc-cni", addonVersion=VERSION, tags={"team": "net"})
+    aws.change(addon_seconds=2)
+    try:
+        eks.create_addon(clusterName=cluster, addonName="vpc-cni", addonVersion=VERSION, tags={"team": "net"})
+    finally:
+        aws.change(addon_seconds=0.05)
     assert eks.describe_addon(clusterName=cluster, addonName="vpc-cni")["addon"]["status"] == "CREATING"
 
     addon = settled(eks, cluster)

@@ -100,4 +100,4 @@ def test_a_plan_whose_subnets_lack_the_tag_cures_nothing_and_verify_says_so(
     assert [phase.name for phase in narrator.phases][-3:] == ["preview", "up", "verify"]
     text = str(caught.value)
     assert "does not carry kubernetes.io/role/cni=1" in text
-    assert "pods have no address" in text
+    assert "pods without an address" in text

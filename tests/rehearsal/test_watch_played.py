@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from headroom.rehearsal.alarm_board import Transition
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.narration import Narrator
 from headroom.rehearsal.scenarios import eks_watch
-from headroom.rehearsal.scenarios.eks_watch import Ec2AsItStands, began, play
+from headroom.rehearsal.scenarios.eks_watch import CloudWatchOnce, Ec2AsItStands, began, play
 from headroom.rehearsal.world import start_world
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from headroom.rehearsal.tools import Tools
@@ -101,3 +103,44 @@ def test_ec2_is_asked_again_when_something_has_changed_and_always_has_the_rehear
         dates.append(page["ResponseMetadata"]["HTTPHeaders"]["date"])
     assert client.asked == ["describe_subnets"] * 2
     assert dates == [f"Mon, 05 Jan 2026 00:{minute:02}:00 GMT" for minute in (5, 10, 15)]
+
+
+class _History:
+    """CloudWatch with a value a minute, the lowest of an hour at its beginning; the hour that runs may still fall."""
+
+    def __init__(self) -> None:
+        self.values: dict[datetime, float] = {}
+        self.points = 0
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "get_metric_data"
+        return self
+
+    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+        hours: dict[datetime, float] = {}
+        for time, value in self.values.items():
+            hour = time.replace(minute=0)
+            if asked["StartTime"].replace(minute=0) <= hour < asked["EndTime"]:
+                hours[hour] = min(value, hours.get(hour, value))
+        self.points += len(hours)
+        result = {"Id": "m0", "Timestamps": list(hours), "Values": list(hours.values())}
+        return [{"MetricDataResults": [result]}]
+
+
+def test_a_history_that_was_read_before_is_the_same_as_one_that_is_read_as_a_whole() -> None:
+    there, now = _History(), eks_watch.START
+    once = CloudWatchOnce(there)
+    stat = {"Metric": {"MetricName": "FreeAddresses"}, "Period": 3600, "Stat": "Minimum"}
+    asked: dict[str, Any] = {"MetricDataQueries": [{"Id": "m0", "MetricStat": stat}]}
+    for minute in range(5 * 24 * 60):
+        now += timedelta(minutes=1)
+        there.values[now] = float(1000 + minute * 7919 % 311)
+        if minute % 61 == 60:
+            asked |= {"StartTime": now.replace(minute=0) - timedelta(days=3), "EndTime": now}
+            (whole,) = there.paginate(**asked)
+            there.points = 0
+            (page,) = once.get_paginator("get_metric_data").paginate(**asked)
+            (found,), (expected,) = page["MetricDataResults"], whole["MetricDataResults"]
+            pairs = zip(found["Timestamps"], found["Values"], strict=True)
+            assert sorted(pairs) == sorted(zip(expected["Timestamps"], expected["Values"], strict=True))
+    assert there.points <= 3, "of three days"

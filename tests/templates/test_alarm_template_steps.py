@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+# Each starts git and our commands many times over.
+pytestmark = pytest.mark.slow
+
 FACTS = CHECKOUT / "tests" / "incidents" / "eks-healthy" / "facts.json"
 EVENT = {
     "cluster": "prod-use1",

@@ -12,6 +12,9 @@ from tests.templates.conftest import CHECKOUT, Forge, Job, template
 if TYPE_CHECKING:
     import subprocess
 
+# Each starts git and our commands many times over.
+pytestmark = pytest.mark.slow
+
 BAD, GOOD = "100.64.1.0/24", "100.64.0.0/18"
 REPORT = "report/comment.md"
 

@@ -32,6 +32,7 @@ from headroom.facts.azure import HOST_LOCAL_COMMAND
 from headroom.planning.allow_list_inventory import example as example_inventory
 from headroom.planning.allow_lists import Span
 from headroom.planning.audit_record import file_name as audit_file
+from headroom.planning.planner import make_plan
 from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS as ROLLBACK_DAYS
 from headroom.rehearsal import aks_estate as names
 from headroom.rehearsal.aks_cni import HostLocal
@@ -240,6 +241,8 @@ def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None
     with narrator.phase("relief", "What is printed is done, and nothing else") as phase:
         phase.facts = _relief(story, old, played)
     world.begin_plane(NEW_CLUSTER)
+    with narrator.phase("plan", "In place, or beside it?") as phase:
+        phase.facts = _plan(story, played)
     with narrator.phase("egress", "An address that stays: made first, attached later") as phase:
         phase.facts = _egress(story, old)
     with narrator.phase("overlay", "A cluster with overlay beside it, in a subnet of its own") as phase:
@@ -377,6 +380,27 @@ def _relief(story: Story, old: Running, played: Played) -> dict[str, Any]:
         for line in list(told(found))[:2]:
             narrator.say(line)
     raise RehearsalFailedError(f"{len(old.stuck())} pods still hang after {ROUNDS} rounds of what is printed")
+
+
+def _plan(story: Story, played: Played) -> dict[str, Any]:
+    """What the plan makes of the incident's facts.
+
+    Raises:
+        RehearsalFailedError: It does not plan a cluster beside the old one, which has a policy engine of its own.
+    """
+    narrator, started = story.narrator, time.monotonic()
+    narrator.command(f"headroom plan --cloud aks --resource-group {names.GROUP} --cluster {names.OLD_CLUSTER}")
+    plan = make_plan(played.snapshot, played.diagnosis)
+    played.plan, played.seconds["plan"] = plan, time.monotonic() - started
+    for option in plan.options:
+        narrator.say(f"  {'✓' if option.kept else '✗'} {option.title}. {option.reason}")
+    files = [file.path for file in plan.files]
+    for file in plan.files:
+        narrator.say(f"  {file.path}: {file.purpose}")
+    wanted = [f"stacks/Pulumi.{names.OLD_CLUSTER}-{name}.yaml" for name in ("egress", "overlay", "traffic")]
+    if not set(wanted) <= set(files):
+        raise RehearsalFailedError(f"the plan writes {', '.join(files) or 'nothing'}, not {', '.join(wanted)}")
+    return {"steps": len(plan.steps), "files": len(files)}
 
 
 # Billing: one job whose database knows the old address alone

@@ -114,6 +114,10 @@ def play(
         with narrator.phase("remedy", "What lasts, command by command") as phase:
             lasting = [step for step in plan.steps if not _is_relief(step)]
             phase.facts = {"commands": carry_out(lasting, running, narrator)}
+            running.settle("pods to be looked at", lambda: all(_was_tried(pod) for pod in running.without_address()))
+            if running.without_address():
+                narrator.say("There is room now; what waits still needs nodes.")
+                phase.facts |= _relieved(_planned(running), running, narrator)
         with narrator.phase("verify", "Until every condition holds") as phase:
             phase.facts = {"conditions": until_met(plan, running, narrator)}
     running.settle("every pod to have an address", lambda: not running.without_address())
@@ -177,19 +181,31 @@ def _relieved(plan: Plan, running: Running, narrator: Narrator) -> dict[str, Any
     count = 0
     for number in range(1, ROUNDS + 1):
         steps = [step for step in plan.steps if _is_relief(step)]
-        if not steps:
+        done = carry_out(steps, running, narrator)
+        if not done:
             narrator.say("Nothing helps at once.")
             return {"rounds": number - 1, "commands": count}
-        count += carry_out(steps, running, narrator)
+        count += done
         running.settle("evicted pods to find a place", lambda: all(p["spec"].get("nodeName") for p in running.pods()))
         time.sleep(1)
         waiting = len(running.without_address())
         narrator.say(f"  {running.clock.text()}  {waiting} pods wait")
         if not waiting:
             return {"rounds": number, "commands": count}
-        snapshot = running.read(debugged=_leaking(running))
-        plan = make_plan(snapshot, diagnose(snapshot))
+        plan = _planned(running)
     raise RehearsalFailedError(f"{len(running.without_address())} pods still wait after {ROUNDS} rounds of relief")
+
+
+def _planned(running: Running) -> Plan:
+    """A new plan of how the cluster stands now."""
+    snapshot = running.read(debugged=_leaking(running))
+    return make_plan(snapshot, diagnose(snapshot))
+
+
+def _was_tried(pod: Mapping[str, Any]) -> bool:
+    """Whether the scheduler has looked at a pod that has no address."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "PodScheduled" and each["status"] == "False" for each in conditions)
 
 
 def _leaking(running: Running) -> list[str]:

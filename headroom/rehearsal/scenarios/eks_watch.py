@@ -2,8 +2,9 @@
 
 The network, the nodes' CNI and what EC2 refuses are simulated; the stack is previewed and applied by the real engine,
 and its function's own code runs every five minutes against the simulated AWS. EC2 is asked anew whenever an interface
-or an address has come or gone, and else its last answer stands. Alarms are read back from CloudWatch and evaluated by
-its documented rules. Nothing is scripted but how many pods there are.
+or an address has come or gone, and else its last answer stands; of CloudWatch's history what was read before is kept.
+Alarms are read back from CloudWatch and evaluated by its documented rules. Nothing is scripted but how many pods there
+are.
 """
 
 import math
@@ -11,7 +12,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -212,6 +213,54 @@ class _Pages:
         return self.ec2.pages(self.name, asked)
 
 
+class CloudWatchOnce:
+    """CloudWatch for the function: of a history that was read before only the last two hours are read again.
+
+    The function asks for eight weeks every hour, and what is older than an hour does not change any more.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._read: dict[str, dict[datetime, float]] = {}
+        self._until: datetime | None = None
+
+    def get_paginator(self, name: str) -> "_Histories":
+        """Pages of GetMetricData, the only one that the function asks for by pages."""
+        if name != "get_metric_data":
+            raise ValueError(name)
+        return _Histories(self)
+
+    def __getattr__(self, name: str) -> Any:
+        """Any other call goes through."""
+        return getattr(self._client, name)
+
+    def pages(self, queries: Sequence[Any], begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+        """One page with all of it."""
+        keys = {each["Id"]: repr(each["MetricStat"]) for each in queries}
+        since = begin
+        if self._until is not None and self._read.keys() >= set(keys.values()):
+            since = max(begin, self._until.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1))
+        asked = {"MetricDataQueries": list(queries), "StartTime": since, "EndTime": end}
+        for page in self._client.get_paginator("get_metric_data").paginate(**asked):
+            for result in page["MetricDataResults"]:
+                new = dict(zip(result["Timestamps"], result["Values"], strict=True))
+                self._read.setdefault(keys[result["Id"]], {}).update(new)
+        self._until = end
+        results = []
+        for name, key in keys.items():
+            kept = {time: value for time, value in self._read.get(key, {}).items() if begin <= time < end}
+            results.append({"Id": name, "StatusCode": "Complete", "Timestamps": list(kept), "Values": [*kept.values()]})
+        yield {"MetricDataResults": results}
+
+
+@dataclass(frozen=True, slots=True)
+class _Histories:
+    cloudwatch: CloudWatchOnce
+
+    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        return self.cloudwatch.pages(asked["MetricDataQueries"], asked["StartTime"], asked["EndTime"])
+
+
 @dataclass(slots=True, kw_only=True)
 class Weeks:
     """The run of time: pods come and go, the function runs, alarms are evaluated.
@@ -370,10 +419,13 @@ def _watch(world: World, narrator: Narrator, clock: Clock, workload: Workload) -
     function = world.engine.must("stack", "output", "function").output.strip()
     variables = world.client("lambda").get_function(FunctionName=function)["Configuration"]["Environment"]["Variables"]
     watched = "{" + ", ".join(f'"{name}": true' for name in ids.values()) + "}"
-    clients = {name: world.client(name) for name in ("cloudwatch", "service-quotas")}
-    clients["ec2"] = Ec2AsItStands(world.client("ec2"), clock, lambda: workload.state)
+    clients = {
+        "cloudwatch": CloudWatchOnce(world.client("cloudwatch")),
+        "ec2": Ec2AsItStands(world.client("ec2"), clock, lambda: workload.state),
+        "service-quotas": world.client("service-quotas"),
+    }
     memory = Memory()
-    board = read_board(clients["cloudwatch"], f"headroom/{CLUSTER}/")
+    board = read_board(world.client("cloudwatch"), f"headroom/{CLUSTER}/")
     settings = Settings.read(variables, watched)
     weeks = Weeks(
         clock=clock,
