@@ -300,7 +300,7 @@ class Alarm:
         description: What it means, and the command to run next.
         namespace: Another one than the publisher's.
         statistic: Minimum, unless the metric asks for another.
-        silent: Whether missing values breach.
+        silent: Whether missing values breach. Not where the alarm on silence says it already, and nothing is low.
     """
 
     name: str
@@ -630,6 +630,7 @@ def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
             comparison="GreaterThanThreshold",
             threshold=QUOTA_PERCENT,
             statistic="Maximum",
+            silent=False,
             description=_description(
                 f"The Region has more than {QUOTA_PERCENT:g} % of the network interfaces that its quota allows; at "
                 "100 % no node of any cluster gets another. Ask for more (Service Quotas, L-DF5E4CA3).",
@@ -644,6 +645,7 @@ def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
             comparison="GreaterThanThreshold",
             threshold=0,
             statistic="Maximum",
+            silent=False,
             description=_description(
                 f"The CNI of {cluster} takes addresses from subnets that have no alarms. Add them to watchedSubnets.",
                 "pulumi up",
@@ -658,8 +660,8 @@ def _of_cluster(args: SubnetAlarmsArgs) -> list[Alarm]:
             threshold=0,
             statistic="Maximum",
             description=_description(
-                f"Subnets of {cluster} that have alarms are gone. Take them out of watchedSubnets; until then only whole "
-                "zones warn.",
+                f"Subnets of {cluster} that have alarms are gone (or the function is silent: then that alarm is on "
+                "too). Take them out of watchedSubnets; until then only whole zones warn.",
                 "pulumi up",
             ),
         ),

@@ -110,7 +110,7 @@ def make_plan(  # noqa: PLR0913 - what a person can ask for, by keyword
         rollback=tuple(_rollback(weighed, stack)),
         untouched=tuple(_untouched(situation, weighed)),
         postconditions=tuple(_postconditions(situation, weighed, snapshot)),
-        decisions=tuple(_decisions(situation, weighed)),
+        decisions=tuple(_decisions(situation, weighed, diagnosis)),
     )
 
 
@@ -259,7 +259,7 @@ def _stack_files(situation: Situation, weighed: Weighed, stack: str) -> Iterator
     if weighed.room is not None:
         yield PlannedFile(
             path=f"stacks/policy.{stack}.json",
-            text=json.dumps(_policy(situation), indent=2) + "\n",
+            text=json.dumps(_policy(situation, weighed.room), indent=2) + "\n",
             purpose="what the policies hold the subnets against",
         )
     if settings and situation.addon is not None:
@@ -395,21 +395,25 @@ def _why_settings(situation: Situation, settings: Mapping[str, str]) -> str:
     return " ".join(sentences)
 
 
-def _policy(situation: Situation) -> dict[str, Any]:
-    """What `pod-subnet-size` holds the subnets against: today's nodes and one more."""
+def _policy(situation: Situation, room: Room) -> dict[str, Any]:
+    """What `pod-subnet-size` holds the subnets against: today's nodes and one more; and where they may lie.
+
+    The VPC is not of the stack, so that nothing else tells the policies the CIDRs that it has.
+    """
+    within = {"pod-subnet-inside-vpc": {"vpcCidrBlocks": [str(block) for block in situation.vpc_blocks]}}
+    found: dict[str, Any] = within if room.secondary is None else {}
     by_zone = {zone.name: len(zone.nodes) for zone in situation.zones.values() if zone.nodes}
     nodes = [node for zone in situation.zones.values() for node in zone.nodes]
     largest = max(nodes, key=lambda node: (node.pods, node.limits.instance_type), default=None)
     if largest is None:
-        return {}
-    return {
-        "pod-subnet-size": {
-            "expectedNodes": by_zone,
-            "podsPerNode": largest.pods,
-            "instanceType": largest.limits.instance_type,
-            "surge": 1,
-        }
+        return found
+    size = {
+        "expectedNodes": by_zone,
+        "podsPerNode": largest.pods,
+        "instanceType": largest.limits.instance_type,
+        "surge": 1,
     }
+    return {**found, "pod-subnet-size": size}
 
 
 # The steps.
@@ -693,7 +697,7 @@ def _rounds(situation: Situation) -> int:
     return max(1, -(-situation.most_stuck // per_request))
 
 
-def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
+def _decisions(situation: Situation, weighed: Weighed, diagnosis: Diagnosis) -> Iterator[str]:
     """What only a person can decide, or look up."""
     room = weighed.room
     if weighed.unmet:
@@ -701,6 +705,7 @@ def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
     if room is not None:
         yield from _decisions_on_room(situation, room)
         yield from _decision_on_untagged(situation)
+        yield from _decision_on_nodes(situation, diagnosis)
     addon = situation.addon
     if weighed.settings and addon is not None and addon.other_configuration != ():
         yield (
@@ -710,6 +715,18 @@ def _decisions(situation: Situation, weighed: Weighed) -> Iterator[str]:
         )
     if weighed.settings and addon is None and not situation.self_managed:
         yield "Whether the managed add-on owns aws-node is unknown; the file assumes that it does not."
+
+
+def _decision_on_nodes(situation: Situation, diagnosis: Diagnosis) -> Iterator[str]:
+    """New nodes, where those that are there are at their limit, in subnets that are short themselves."""
+    if not any(_is_at_limit(cause) for cause in diagnosis.causes):
+        return
+    free = [f"{zone.name} {zone.free:,}" for zone in situation.zones.values() if zone.stuck and zone.free is not None]
+    if free:
+        yield (
+            "Each new node takes at least one address of its node subnet, whatever its pods take; free there now: "
+            f"{', '.join(free)}. For more nodes than that, give nodes subnets of their own that have room."
+        )
 
 
 def _decision_on_untagged(situation: Situation) -> Iterator[str]:

@@ -62,6 +62,12 @@ class AksWorld:
         self.begin_plane(cluster)
         return self._planes[cluster].result()
 
+    def end_plane(self, cluster: str) -> None:
+        """Ends a control plane that nobody needs any more."""
+        future = self._planes.pop(cluster, None)
+        if future is not None:
+            future.result().control_plane.close()
+
     def process_ids(self) -> Iterator[int]:
         """The processes that run now, for measuring them."""
         yield self.arm.helper.process.pid

@@ -275,7 +275,7 @@ def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
             WAIT,
             "warning",
             f"{cluster}: {_ZONE} runs low on addresses",
-            f"About {value} addresses are free in {_ZONE}; soon an upgrade no longer fits: in one {surge.text}.",
+            f"About {value} addresses are free in {_ZONE}; soon an upgrade no longer fits, in which {surge.text}.",
             forecast,
         ),
         _alert(

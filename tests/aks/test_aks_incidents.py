@@ -18,7 +18,7 @@ from headroom.diagnosis.verdict import Detail, Verdict
 from headroom.facts.azure import Azure, NatGateway
 from headroom.facts.document import dump, load
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import items
+from headroom.facts.values import items, known
 from headroom.rehearsal.spoiled import AKS_CONTRADICTIONS, Outcome, outcome, spoiled
 from headroom.report.markdown import to_markdown
 from tests.aks import conftest as made
@@ -237,14 +237,34 @@ def test_the_room_of_a_pool_is_its_tightest_bound() -> None:
     [room] = room_of_pools(aks)
     assert {bound.name: bound.nodes for bound in room.bounds} == {
         "node subnet": 1010,
-        "pod CIDR": 247,
+        "pod CIDR": 246,
         "nodes": 391,
         "routes": 391,
         "quota cores": 491,
         "quota standardDDSv5Family": 416,
     }
-    assert room.allowed == 247
+    assert room.allowed == 246, "256 /24s, nine nodes, and one for the surge node that AKS counts"
     assert room.slots == 107
+
+
+def test_a_pod_range_has_no_room_for_nodes_where_their_surge_would_not_fit() -> None:
+    facts = made.kubenet_exhausted()
+    azure = made.azure_of(facts)
+    cluster = known(azure.cluster)
+    assert cluster is not None
+    network = known(cluster.network)
+    assert network is not None
+    small = replace(network, pod_cidr="10.244.0.0/20", pod_cidrs=("10.244.0.0/20",))
+    [pool] = items(azure.pools)
+    changed = {"cluster": replace(cluster, network=small), "pools": (replace(pool, max_surge="7"),)}
+    aks = Reading(made.with_azure(facts, **changed)).aks
+    assert aks is not None
+    [room] = room_of_pools(aks)
+    assert room.allowed == 0
+    assert (
+        "9 of 16 /24s of 10.244.0.0/20 are given to nodes; 16 are counted with the pools at their largest and surge "
+        "nodes"
+    ) in room.told
 
 
 def test_an_old_refusal_says_nothing_of_now() -> None:

@@ -1,5 +1,6 @@
 """The smallest sufficient change for each cause, reproducible, refused where facts are missing."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -87,6 +88,16 @@ def test_free_space_of_the_vpc_is_taken_before_another_cidr(exhausted: Snapshot)
     assert "headroom:secondaryCidrs" not in config(plan)
     blocks = [Block.parse(subnet["cidrBlock"]) for subnet in config(plan)["headroom:podSubnets"].values()]  # type: ignore[attr-defined] # a mapping
     assert all(Block.parse("10.68.0.0/16").contains(block) and usable_addresses(block) > 4000 for block in blocks)
+
+
+def test_the_policies_are_told_the_cidrs_of_a_vpc_that_no_stack_makes(exhausted: Snapshot) -> None:
+    own = make_plan(with_vpc(exhausted, "10.68.0.0/16"), SHORT)
+    told = json.loads(next(file.text for file in own.files if file.path.startswith("stacks/policy.")))
+    assert told["pod-subnet-inside-vpc"] == {"vpcCidrBlocks": ["10.68.0.0/16"]}
+    assert "pod-subnet-size" in told
+    further = make_plan(exhausted, SHORT)
+    told = json.loads(next(file.text for file in further.files if file.path.startswith("stacks/policy.")))
+    assert list(told) == ["pod-subnet-size"], "the association is of the stack, and says its CIDR itself"
 
 
 def test_leaked_interfaces_that_suffice_are_deleted_and_no_stack_is_written() -> None:
@@ -214,6 +225,7 @@ def test_nodes_at_their_limit_in_full_subnets_get_room_first_and_then_more_nodes
     assert plan.causes == ("eni_limit", "subnet_exhaustion")
     assert kept(plan) == ["subnets-in-own-space"], "what is kept is what the file does"
     assert "headroom:cniSettings" not in config(plan)
+    assert any("free there now: us-east-1a 0, us-east-1b 0, us-east-1c 0" in told for told in plan.decisions)
     done = [step.what.split(" (")[0] for step in plan.steps]
     assert done == ["Look at what would happen", "Apply it", "Add nodes", "See that it worked"]
 

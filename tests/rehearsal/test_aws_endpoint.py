@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from headroom.rehearsal.aws.endpoint import BackDoorRefusedError, Endpoint, start_endpoint
 
-ASSOCIATION_SECONDS = 0.3
+ASSOCIATION_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")

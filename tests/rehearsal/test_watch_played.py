@@ -13,7 +13,7 @@ from headroom.rehearsal.alarm_board import Transition
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.narration import Narrator
 from headroom.rehearsal.scenarios import eks_watch
-from headroom.rehearsal.scenarios.eks_watch import CloudWatchOnce, Ec2AsItStands, began, play
+from headroom.rehearsal.scenarios.eks_watch import CloudWatchByTheHour, Ec2AsItStands, began, play
 from headroom.rehearsal.world import start_world
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class _History:
 
 def test_a_history_that_was_read_before_is_the_same_as_one_that_is_read_as_a_whole() -> None:
     there, now = _History(), eks_watch.START
-    once = CloudWatchOnce(there)
+    once = CloudWatchByTheHour(there)
     stat = {"Metric": {"MetricName": "FreeAddresses"}, "Period": 3600, "Stat": "Minimum"}
     asked: dict[str, Any] = {"MetricDataQueries": [{"Id": "m0", "MetricStat": stat}]}
     for minute in range(5 * 24 * 60):
@@ -144,3 +144,22 @@ def test_a_history_that_was_read_before_is_the_same_as_one_that_is_read_as_a_who
             pairs = zip(found["Timestamps"], found["Values"], strict=True)
             assert sorted(pairs) == sorted(zip(expected["Timestamps"], expected["Values"], strict=True))
     assert there.points <= 3, "of three days"
+
+
+class _Put:
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+
+    def put_metric_data(self, **asked: Any) -> None:
+        self.calls.append((asked["Namespace"], len(asked["MetricData"])))
+
+
+def test_values_are_handed_on_before_anybody_reads_and_no_call_has_more_than_cloudwatch_takes() -> None:
+    there = _Put()
+    by_the_hour = CloudWatchByTheHour(there)
+    for _ in range(12):
+        by_the_hour.put_metric_data(Namespace="Headroom", MetricData=[{"MetricName": "FreeAddresses"}] * 100)
+    assert there.calls == []
+    by_the_hour.flush()
+    by_the_hour.flush()
+    assert there.calls == [("Headroom", 1000), ("Headroom", 200)]

@@ -1,5 +1,6 @@
 """A running cluster of a scenario on AKS: its nodes, its workloads, and how a person reads and repairs it."""
 
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from headroom.collect.azure_session import azure_clients
 from headroom.collect.azure_snapshot import collect_aks_from
 from headroom.collect.session import choose_context
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import known_or
+from headroom.facts.values import known
 from headroom.planning.policy_probes import RUN_LABEL
 from headroom.rehearsal.aks_cni import HostLocal, printed
 from headroom.rehearsal.aks_estate import OLD_CLUSTER, Estate
@@ -21,9 +22,10 @@ from headroom.rehearsal.aks_shell import Shell
 from headroom.rehearsal.aks_world import AksWorld, start_aks_world
 from headroom.rehearsal.arm.endpoint import Endpoint
 from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.engine import EngineRun
 from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, Kube
 from headroom.rehearsal.kubelets import Kubelets, Program
-from headroom.rehearsal.scenarios.incident import SPEED, START, RehearsalFailedError
+from headroom.rehearsal.scenarios.incident import IMPORT_OPTIONS, SPEED, START, RehearsalFailedError
 from headroom.rehearsal.scenarios.shape import wait_for
 from headroom.rehearsal.tools import Tools
 
@@ -125,9 +127,15 @@ class Running:
         finally:
             clients.close()
         readings = tuple(host_local_reading(self.debug(node)) for node in debugged)
-        if not readings or not hasattr(snapshot.azure, "host_local"):
+        azure = known(snapshot.azure)
+        if azure is None or not readings:
             return snapshot
-        return replace(snapshot, azure=replace(known_or(snapshot.azure, None), host_local=readings))
+        return replace(snapshot, azure=replace(azure, host_local=readings))
+
+    def end(self) -> None:
+        """Ends its kubelets and its control plane."""
+        self.kubelets.stop()
+        self.world.end_plane(self.name)
 
     def debug(self, node: str) -> str:
         """What `headroom.facts.azure.HOST_LOCAL_COMMAND` prints on a node."""
@@ -174,6 +182,27 @@ def start_cluster(  # noqa: PLR0913 - the parts, most by position
     world.on_close(kubelets.stop)
     clock.run()
     return Running(name=name, world=world, estate=estate, clock=clock, kube=kube, fleet=fleet)
+
+
+def own(running: Running, stack: str, config: Mapping[str, Any]) -> EngineRun:
+    """Takes a cluster, its pool `apps` and its nodes' subnet into a stack of the remedy aks-retire, as they are."""
+    engine, cluster = running.world.engine, running.estate.cluster_id(running.name)
+    resources = {
+        "retired-cluster": ("containerservice:ManagedCluster", cluster),
+        "retired-apps": ("containerservice:AgentPool", f"{cluster}/agentPools/apps"),
+        "retired-subnet": ("network:Subnet", running.estate.subnet_id()),
+    }
+    entries: list[dict[str, Any]] = [
+        {"type": "headroom:index:RetiredCluster", "name": "component", "logicalName": "retired", "component": True}
+    ]
+    entries += [
+        {"type": f"azure-native:{kind}", "name": name, "id": identifier, "parent": "component"}
+        for name, (kind, identifier) in resources.items()
+    ]
+    engine.init(stack, config)
+    path = engine.stack_file(stack).with_name(f"import.{stack}.json")
+    path.write_text(json.dumps({"resources": entries}, indent=2), encoding="utf-8")
+    return engine.must("import", "--stack", stack, "--file", str(path), *IMPORT_OPTIONS)
 
 
 def deploy(running: Running, apps: Mapping[str, int]) -> None:

@@ -45,7 +45,7 @@ from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS, Resource
 from headroom.rehearsal.kubelets import Ended, Kubelet
 from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.policy_engine import NETWORK_POLICIES, run_probe_jobs
-from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running, deploy, grow_old, in_step, start_cluster
+from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running, deploy, grow_old, in_step, own, start_cluster
 from headroom.rehearsal.scenarios.incident import (
     IMPORT_OPTIONS,
     Expected,
@@ -800,14 +800,8 @@ def _window(story: Story, old: Running, new: Running) -> dict[str, Any]:
     config = example("aks-retire")
     config["headroom:trafficStack"] = TRAFFIC
     config["headroom:oldCluster"] |= {"name": names.OLD_CLUSTER, "pools": ["apps"], "subnet": story.estate.subnet_id()}
-    story.stack(RETIRE, config)
-    cluster = story.estate.cluster_id()
-    resources = [
-        ("azure-native:containerservice:ManagedCluster", "retired-cluster", cluster),
-        ("azure-native:containerservice:AgentPool", "retired-apps", f"{cluster}/agentPools/apps"),
-        ("azure-native:network:Subnet", "retired-subnet", story.estate.subnet_id()),
-    ]
-    story.adopt(RETIRE, ("headroom:index:RetiredCluster", "retired"), resources)
+    narrator.command(f"pulumi import --stack {RETIRE} --file import.{RETIRE}.json")
+    narrator.engine_output(engine_summary(own(old, RETIRE, config).output), 12)
     narrator.say("\nA day after the last step somebody wants to save the money:")
     story.pass_time(DAY)
     bill(story, old, new)
@@ -833,6 +827,8 @@ def _retire(story: Story, old: Running, new: Running) -> dict[str, Any]:
     _phase(story, config, "zero")
     _, went = old.fleet.follow()
     narrator.say(f"{len(went)} nodes go; the system pool stays until the end.")
+    # Nothing is asked of its API server any more.
+    old.end()
     narrator.say("\nDeleted now, the cluster would leave its route table in use, and the deletion would fail:")
     _phase(story, config, "delete", must_fail=True)
     _phase(story, config, "detach")

@@ -20,13 +20,14 @@ from headroom.rehearsal.aks_shell import UnknownCommandError
 from headroom.rehearsal.aks_world import AksWorld
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.kube import DEPLOYMENTS
-from headroom.rehearsal.narration import Narrator
+from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.scenarios.aks_cluster import (
     NAMESPACE,
     Running,
     deploy,
     grow_old,
     in_step,
+    own,
     start_cluster,
 )
 from headroom.rehearsal.scenarios.incident import (
@@ -46,6 +47,8 @@ LEAST_PODS: Final = 30
 OVERLAY_DAEMONS: Final = ("kube-proxy", "azure-cns")
 KUBENET_DAEMONS: Final = ("kube-proxy", "calico-node")
 WEB: Final = "web"
+OWNER: Final = "prod-eus2-clusters"
+_SHOWN: Final = 12
 ROUNDS: Final = 4
 """Plans after each of which what they say to do now is done."""
 
@@ -68,6 +71,7 @@ class AksIncident:
         fill: Deploys what runs before, and lets the past happen.
         happen: What goes wrong; returns what the engineer does and sees.
         expected: What the diagnosis must come to.
+        owned: Whether a Pulumi stack owns the cluster.
         lasting: Whether the rest of the plan is carried out too, not what helps at once alone.
         cured: What must be true at the end, beside all pods having addresses.
     """
@@ -79,6 +83,7 @@ class AksIncident:
     fill: Callable[[Running], None]
     happen: Callable[[Running], str]
     expected: Expected
+    owned: bool = False
     lasting: bool = True
     cured: Callable[[Running], bool] = lambda _: True
 
@@ -97,6 +102,9 @@ def play(
         incident.build(estate)
         running = start_cluster(world, estate, clock, names.OLD_CLUSTER, daemons=incident.daemons)
         incident.fill(running)
+        if incident.owned:
+            narrator.say(f"The stack {OWNER} owns it, imported, and ignores changes of it.")
+            own(running, OWNER, _owner(estate))
         phase.facts = {"nodes": len(running.kubelets.nodes), "pods": len(running.pods())}
     with narrator.phase("incident", f"{clock.text()}  {incident.title}") as phase:
         narrator.say(incident.happen(running))
@@ -221,7 +229,10 @@ def carry_out(steps: Sequence[Step], running: Running, narrator: Narrator) -> in
     """
     count = 0
     for step in steps:
-        if not step.command or step.command.startswith(("headroom ", "pulumi ")):
+        if not step.command or step.command.startswith("headroom "):
+            continue
+        if step.command.startswith("pulumi "):
+            count += _with_pulumi(step.command, running, narrator)
             continue
         narrator.command(step.command)
         try:
@@ -233,6 +244,36 @@ def carry_out(steps: Sequence[Step], running: Running, narrator: Narrator) -> in
         narrator.output("\n".join(said[:6]))
         count += 1
     return count
+
+
+def _owner(estate: Estate) -> dict[str, Any]:
+    """The configuration of a stack that owns the cluster and changes nothing of it."""
+    cluster = {"resourceGroup": names.GROUP, "name": names.OLD_CLUSTER, "pools": ["apps"], "systemPools": ["default"]}
+    return {
+        "headroom:remedy": "aks-retire",
+        "azure-native:location": names.LOCATION,
+        "headroom:trafficStack": "none",
+        "headroom:oldCluster": {**cluster, "subnet": estate.subnet_id()},
+        "headroom:phase": "keep",
+    }
+
+
+def _with_pulumi(command: str, running: Running, narrator: Narrator) -> int:
+    """Runs what a step says with the stack that owns the cluster; nothing where there is none.
+
+    Raises:
+        RehearsalFailedError: The engine fails, or plans a change that it must not.
+    """
+    engine = running.world.engine
+    if not engine.stack_file(OWNER).exists():
+        return 0
+    for words in (part.split() for part in command.split(" && ")):
+        narrator.command(" ".join(words))
+        found = engine.run(*words[1:], "--stack", OWNER)
+        narrator.engine_output(engine_summary(found.output), _SHOWN)
+        if found.code:
+            raise RehearsalFailedError(f"{found.command} fails:\n{found.output}")
+    return 1
 
 
 def until_met(plan: Plan, running: Running, narrator: Narrator) -> str:
@@ -315,6 +356,7 @@ IN_PLACE: Final = AksIncident(
     title="The same, in a cluster that can move to overlay as it is",
     daemons=("kube-proxy",),
     build=_in_place,
+    owned=True,
     fill=_leak,
     happen=lambda running: _scale(running, 90),
     expected=LEAK.expected,

@@ -2,7 +2,7 @@
 
 The network, the nodes' CNI and what EC2 refuses are simulated; the stack is previewed and applied by the real engine,
 and its function's own code runs every five minutes against the simulated AWS. EC2 is asked anew whenever an interface
-or an address has come or gone, and else its last answer stands; of CloudWatch's history what was read before is kept.
+or an address has come or gone, and else its last answer stands; CloudWatch gets values by the hour, each with its time.
 Alarms are read back from CloudWatch and evaluated by its documented rules. Nothing is scripted but how many pods there
 are.
 """
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from components.publisher.handler import Memory, Settings, publish
+from components.publisher.handler import VALUES_PER_CALL, Memory, Settings, publish
 from headroom.addresses.blocks import Block, usable_addresses
 from headroom.capacity.cni_version import CniVersion
 from headroom.capacity.watch import SCHEDULE_MINUTES, Metric, dimensions
@@ -213,16 +213,30 @@ class _Pages:
         return self.ec2.pages(self.name, asked)
 
 
-class CloudWatchOnce:
-    """CloudWatch for the function: of a history that was read before only the last two hours are read again.
+class CloudWatchByTheHour:
+    """CloudWatch for the function: an hour's values in one call, and of a history only what was not read before.
 
-    The function asks for eight weeks every hour, and what is older than an hour does not change any more.
+    Values carry their time, and wait here only until somebody reads. The function asks for eight weeks every hour, and
+    what is older than an hour does not change any more.
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._waiting: list[Any] = []
         self._read: dict[str, dict[datetime, float]] = {}
         self._until: datetime | None = None
+
+    def put_metric_data(self, **asked: Any) -> None:
+        """Takes values."""
+        self._waiting += [(asked["Namespace"], each) for each in asked["MetricData"]]
+
+    def flush(self) -> None:
+        """Hands on what has been put since."""
+        for namespace in sorted({namespace for namespace, _ in self._waiting}):
+            values = [each for name, each in self._waiting if name == namespace]
+            for first in range(0, len(values), VALUES_PER_CALL):
+                self._client.put_metric_data(Namespace=namespace, MetricData=values[first : first + VALUES_PER_CALL])
+        self._waiting.clear()
 
     def get_paginator(self, name: str) -> "_Histories":
         """Pages of GetMetricData, the only one that the function asks for by pages."""
@@ -236,6 +250,7 @@ class CloudWatchOnce:
 
     def pages(self, queries: Sequence[Any], begin: datetime, end: datetime) -> Iterator[dict[str, Any]]:
         """One page with all of it."""
+        self.flush()
         keys = {each["Id"]: repr(each["MetricStat"]) for each in queries}
         since = begin
         if self._until is not None and self._read.keys() >= set(keys.values()):
@@ -255,7 +270,7 @@ class CloudWatchOnce:
 
 @dataclass(frozen=True, slots=True)
 class _Histories:
-    cloudwatch: CloudWatchOnce
+    cloudwatch: CloudWatchByTheHour
 
     def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
         return self.cloudwatch.pages(asked["MetricDataQueries"], asked["StartTime"], asked["EndTime"])
@@ -270,6 +285,7 @@ class Weeks:
         workload: The pods.
         board: The alarms.
         run: One run of the function.
+        flush: Called before anybody reads what it published.
         began: When growth began; None: it has not.
         runs: Runs of the function.
         missed: Those that did not come about.
@@ -280,6 +296,7 @@ class Weeks:
     workload: Workload
     board: AlarmBoard
     run: Callable[[], int]
+    flush: Callable[[], None]
     began: float | None = None
     runs: int = 0
     missed: int = 0
@@ -300,6 +317,7 @@ class Weeks:
             if self.workload.stuck and self.first_stuck is None:
                 self.first_stuck = min(self.workload.stuck.values())
         self.clock.advance(begin + 3600 - self.clock.now())
+        self.flush()
         return self.board.read_hour(begin)
 
     def _pods(self, now: float) -> None:
@@ -419,8 +437,9 @@ def _watch(world: World, narrator: Narrator, clock: Clock, workload: Workload) -
     function = world.engine.must("stack", "output", "function").output.strip()
     variables = world.client("lambda").get_function(FunctionName=function)["Configuration"]["Environment"]["Variables"]
     watched = "{" + ", ".join(f'"{name}": true' for name in ids.values()) + "}"
+    cloudwatch = CloudWatchByTheHour(world.client("cloudwatch"))
     clients = {
-        "cloudwatch": CloudWatchOnce(world.client("cloudwatch")),
+        "cloudwatch": cloudwatch,
         "ec2": Ec2AsItStands(world.client("ec2"), clock, lambda: workload.state),
         "service-quotas": world.client("service-quotas"),
     }
@@ -432,6 +451,7 @@ def _watch(world: World, narrator: Narrator, clock: Clock, workload: Workload) -
         workload=workload,
         board=board,
         run=lambda: publish(settings, clients.__getitem__, memory),
+        flush=cloudwatch.flush,
     )
     narrator.say(f"  {len(board.alarms)} alarms on metrics, {len(board.composites)} that tell somebody.")
     return weeks, rule

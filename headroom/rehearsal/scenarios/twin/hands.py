@@ -4,12 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from botocore.exceptions import ClientError
+
+from headroom.diagnosis.impact import INSUFFICIENT
 from headroom.diagnosis.verdict import Detail, RootCause
 from headroom.facts.values import known_or
 from headroom.planning.plan import Check, Plan
 from headroom.rehearsal.kube import DAEMON_SETS, PODS
 from headroom.rehearsal.nodes import NodeType
 from headroom.rehearsal.scenarios import sight
+from headroom.rehearsal.scenarios.incident import RehearsalFailedError
 from headroom.rehearsal.scenarios.shape import Cluster
 from headroom.rehearsal.scenarios.twin.original import Original
 from headroom.rehearsal.world import World
@@ -73,9 +77,11 @@ def _more_nodes(running: Cluster, original: Original) -> str:
     full = Counter(pod["spec"]["nodeName"] for pod in hanging)
     container = running.kube.get(DAEMON_SETS, "aws-node", "kube-system")["spec"]["template"]["spec"]["containers"][0]
     environment = {item["name"]: item.get("value", "") for item in container["env"]}
+    made = 0
     for node in original.nodes:
         if node.name not in full:
             continue
+        running.nodes.cordon(node.name)
         limits = original.limits[node.name]
         kind = NodeType(
             group=known_or(node.node_group, known_or(node.node_pool, "nodes")),
@@ -85,12 +91,24 @@ def _more_nodes(running: Cluster, original: Original) -> str:
             max_pods=known_or(node.max_pods, 110),
         )
         subnet = original.interfaces_of(node)[0].subnet_id
-        running.nodes.add(
-            kind, subnet, known_or(node.zone, ""), environment, running.nodes.nodes[node.name].ipamd.version
+        try:
+            running.nodes.add(
+                kind, subnet, known_or(node.zone, ""), environment, running.nodes.nodes[node.name].ipamd.version
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != INSUFFICIENT:
+                raise
+            continue
+        made += 1
+    if full and not made:
+        raise RehearsalFailedError(
+            "EC2 launches no further node: the subnets of the nodes have no address left. Nodes need subnets of their "
+            "own that have room, before anything else."
         )
-        running.nodes.cordon(node.name)
     for pod in hanging:
         running.kube.delete(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
+    refused = f" (EC2 refused {len(full) - made}: their subnets are full)" if made < len(full) else ""
     return (
-        f"{len(full)} nodes more; the {len(full)} full ones cordoned; {len(hanging)} pods deleted, to start elsewhere."
+        f"{made} nodes more{refused}; the {len(full)} full ones cordoned; {len(hanging)} pods deleted, to start "
+        "elsewhere."
     )
