@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from preview import Runs, adopt_orphans, declared, measure, show
+from preview import (  # type: ignore[import-not-found] # beside this script, where mypy does not look
+    Runs,
+    adopt_orphans,
+    declared,
+    measure,
+    show,
+)
 
 from headroom.rehearsal.azure_world import AzureWorld, start_azure_world
 from headroom.rehearsal.engine import CHECKOUT, Engine

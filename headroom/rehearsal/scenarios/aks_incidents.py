@@ -269,7 +269,9 @@ def _with_pulumi(command: str, running: Running, narrator: Narrator) -> int:
         return 0
     for words in (part.split() for part in command.split(" && ")):
         narrator.command(" ".join(words))
-        found = engine.run(*words[1:], "--stack", OWNER)
+        # What a person would be asked.
+        answers = ("--yes", "--skip-preview") if words[1] == "up" else ()
+        found = engine.run(*words[1:], *answers, "--stack", OWNER)
         narrator.engine_output(engine_summary(found.output), _SHOWN)
         if found.code:
             raise RehearsalFailedError(f"{found.command} fails:\n{found.output}")
