@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi_azure_native import cdn, containerservice, network
 
+from headroom.planning.overlay_cluster import IN_PLACE
 from policies import aks
 from policies import resources as types
 from policies.pack import RULES, judge
 from policies.resources import UNKNOWN, Resource, Resources
-from policies.rules.aks_change_in_place import IN_PLACE, PATHS
+from policies.rules.aks_change_in_place import PATHS
 from policies.rules.network_profile_explicit import ALWAYS, BY_MODE
 from policies.rules.subnet_complete import ATTACHED
 from tests.policies.aks.conftest import (
