@@ -2,11 +2,14 @@
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from azure.core.exceptions import AzureError
 
 from headroom.collect.azure_bundle import host_local_reading
 from headroom.collect.azure_session import azure_clients
@@ -23,7 +26,7 @@ from headroom.rehearsal.aks_world import AksWorld, start_aks_world
 from headroom.rehearsal.arm.endpoint import Endpoint
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.engine import EngineRun
-from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, Kube
+from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, ApiError, Kube
 from headroom.rehearsal.kubelets import Kubelets, Program
 from headroom.rehearsal.scenarios.incident import IMPORT_OPTIONS, SPEED, START, RehearsalFailedError
 from headroom.rehearsal.scenarios.shape import wait_for
@@ -143,6 +146,19 @@ class Running:
         if not isinstance(kubelet.cni, HostLocal):
             raise RehearsalFailedError(f"{node} has no host-local")
         return printed(node, kubelet.cni, kubelet.sandboxes())
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """What Azure or an API server refuses ends a rehearsal as its failure, in their own words.
+
+    Raises:
+        RehearsalFailedError: They refused something that nobody expected to be refused.
+    """
+    try:
+        yield
+    except (AzureError, ApiError) as error:
+        raise RehearsalFailedError(f"refused: {error}") from error
 
 
 def in_step(arm: Endpoint, clock: Clock) -> None:

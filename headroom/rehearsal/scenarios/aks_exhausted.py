@@ -45,7 +45,16 @@ from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS, Resource
 from headroom.rehearsal.kubelets import Ended, Kubelet
 from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.policy_engine import NETWORK_POLICIES, run_probe_jobs
-from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running, deploy, grow_old, in_step, own, start_cluster
+from headroom.rehearsal.scenarios.aks_cluster import (
+    NAMESPACE,
+    Running,
+    deploy,
+    grow_old,
+    in_step,
+    own,
+    refusals_told,
+    start_cluster,
+)
 from headroom.rehearsal.scenarios.incident import (
     IMPORT_OPTIONS,
     Expected,
@@ -224,6 +233,7 @@ def example(name: str) -> dict[str, Any]:
     return found
 
 
+@refusals_told()
 def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None = None) -> dict[str, Any]:
     """Plays it; returns what `--json` prints beside the phases. Facts and verdict go to `save`."""
     estate = Estate(world.arm)

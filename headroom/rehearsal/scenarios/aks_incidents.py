@@ -28,6 +28,7 @@ from headroom.rehearsal.scenarios.aks_cluster import (
     grow_old,
     in_step,
     own,
+    refusals_told,
     start_cluster,
 )
 from headroom.rehearsal.scenarios.incident import (
@@ -88,6 +89,7 @@ class AksIncident:
     cured: Callable[[Running], bool] = lambda _: True
 
 
+@refusals_told()
 def play(
     incident: AksIncident, world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None = None
 ) -> dict[str, Any]:
