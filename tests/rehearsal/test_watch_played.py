@@ -7,13 +7,14 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from headroom.rehearsal.alarm_board import Transition
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.narration import Narrator
 from headroom.rehearsal.scenarios import eks_watch
-from headroom.rehearsal.scenarios.eks_watch import CloudWatchByTheHour, Ec2AsItStands, began, play
+from headroom.rehearsal.scenarios.eks_watch import CloudWatchByTheHour, Ec2AsItStands, Ec2UntilItChanges, began, play
 from headroom.rehearsal.world import start_world
 
 if TYPE_CHECKING:
@@ -163,3 +164,35 @@ def test_values_are_handed_on_before_anybody_reads_and_no_call_has_more_than_clo
     by_the_hour.flush()
     by_the_hour.flush()
     assert there.calls == [("Headroom", 1000), ("Headroom", 200)]
+
+
+class _Full:
+    """EC2 with one address, which goes to whoever asks first."""
+
+    def __init__(self) -> None:
+        self.free, self.calls = 1, 0
+
+    def describe_subnets(self, **_: Any) -> dict[str, int]:
+        self.calls += 1
+        return {"free": self.free}
+
+    def assign_private_ip_addresses(self, **asked: Any) -> None:
+        self.calls += 1
+        if self.free < asked["Count"]:
+            raise ClientError({"Error": {"Code": "InsufficientFreeAddressesInSubnet"}}, "AssignPrivateIpAddresses")
+        self.free -= asked["Count"]
+
+
+def test_a_refusal_of_ec2_stands_until_a_call_changes_something() -> None:
+    there = _Full()
+    ec2 = Ec2UntilItChanges(there)
+    for _ in range(3):
+        assert ec2.describe_subnets(Filters=[]) == {"free": 1}
+        with pytest.raises(ClientError, match="InsufficientFreeAddressesInSubnet"):
+            ec2.assign_private_ip_addresses(NetworkInterfaceId="eni-1", Count=2)
+    assert there.calls == 2
+    ec2.assign_private_ip_addresses(NetworkInterfaceId="eni-1", Count=1)
+    assert ec2.describe_subnets(Filters=[]) == {"free": 0}
+    with pytest.raises(ClientError):
+        ec2.assign_private_ip_addresses(NetworkInterfaceId="eni-1", Count=1)
+    assert there.calls == 5

@@ -9,22 +9,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import yaml
 from azure.core.exceptions import HttpResponseError
 
-from headroom.addresses.problems import ProblemsError
-from headroom.collect.azure_session import azure_clients
 from headroom.collect.budget import budget
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
@@ -40,23 +33,21 @@ from headroom.rehearsal.aks_estate import Estate
 from headroom.rehearsal.aks_visitors import Manners, Visitors
 from headroom.rehearsal.aks_world import AksWorld
 from headroom.rehearsal.clock import Clock
-from headroom.rehearsal.engine import CHECKOUT, EngineRun
-from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS, Resource
-from headroom.rehearsal.kubelets import Ended, Kubelet
+from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS
 from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.policy_engine import NETWORK_POLICIES, run_probe_jobs
+from headroom.rehearsal.scenarios.aks_billing import BILLING, CRON_JOBS, bill, billing_of, firewall, make_billing
 from headroom.rehearsal.scenarios.aks_cluster import (
     NAMESPACE,
     Running,
     deploy,
     grow_old,
-    in_step,
     own,
     refusals_told,
     start_cluster,
 )
+from headroom.rehearsal.scenarios.aks_story import Story, example
 from headroom.rehearsal.scenarios.incident import (
-    IMPORT_OPTIONS,
     Expected,
     Played,
     RehearsalFailedError,
@@ -83,7 +74,6 @@ APPS: Final[Mapping[str, int]] = {
 BATCH: Final = {"reports": 24}
 """What the three nodes were added for."""
 SCALED, AFTER = "checkout-api", 22
-BILLING: Final = "billing-reconciliation"
 NEW_CLUSTER: Final = "aks-prod-eus2-overlay"
 EGRESS, OVERLAY, TRAFFIC, RETIRE = (f"prod-eus2-{name}" for name in ("egress", "overlay", "traffic", "retire"))
 REQUESTS_A_MINUTE: Final = 6000
@@ -96,10 +86,6 @@ SHORT: Final = Manners(errors=0.04, p95=650.0)
 ROUNDS: Final = 5
 """Diagnoses after each of which what is printed is done; three nodes leak."""
 EXPECTED: Final = Expected(causes=((RootCause.IPAMD_FAILURE, Detail.HOST_LOCAL_LEAK),))
-JOBS: Final = Resource(group_version="batch/v1", plural="jobs", kind="Job")
-CRON_JOBS: Final = Resource(group_version="batch/v1", plural="cronjobs", kind="CronJob")
-SQL_API: Final = "2021-11-01"
-COMMAND_SECONDS: Final = 90
 MINUTES_AT_ONCE: Final = 5
 """Simulated minutes between two breaths of a rehearsal while a gate watches."""
 MISLABELLED: Final = "allow-payments-from-checkout"
@@ -115,122 +101,6 @@ CANNOT_SHOW: Final = (
     "Data of the application: sessions, queues and volumes that live in the old cluster alone.",
     "The sampling and the delays of Application Insights beyond two minutes.",
 )
-
-
-@dataclass(slots=True, kw_only=True)
-class Story:
-    """What a play carries from phase to phase."""
-
-    world: AksWorld
-    narrator: Narrator
-    clock: Clock
-    estate: Estate
-    visitors: Visitors
-    bills: list[tuple[str, str, int]] = field(default_factory=list)
-    gates: list[tuple[int, str]] = field(default_factory=list)
-
-    def in_step(self) -> None:
-        """Brings the two clocks of the rehearsal together."""
-        in_step(self.world.arm, self.clock)
-
-    def pass_time(self, seconds: float) -> None:
-        """Lets simulated time pass."""
-        self.world.arm.advance(seconds)
-        self.in_step()
-
-    def now(self) -> datetime:
-        """Simulated time."""
-        return datetime.fromtimestamp(self.clock.now(), UTC)
-
-    def pulumi(self, *arguments: str, must_fail: bool = False, lines: int = 24) -> EngineRun:
-        """Runs the engine with the simulated time, and shows what it says.
-
-        Raises:
-            RehearsalFailedError: It failed, or did not where it had to.
-        """
-        self.in_step()
-        shown = [Path(word).name if word.startswith("/") else word for word in arguments]
-        self.narrator.command(" ".join(["pulumi", *shown]))
-        found = self.world.engine.run(*arguments, environment={"HEADROOM_REHEARSAL_NOW": self.now().isoformat()})
-        self.narrator.engine_output(engine_summary(found.output), lines)
-        self.narrator.say(f"  ({found.seconds:.1f} s)")
-        if must_fail != (found.code != 0):
-            expected = "to be refused" if must_fail else "to succeed"
-            raise RehearsalFailedError(f"{found.command} was expected {expected}:\n{found.output}")
-        return found
-
-    def stack(self, name: str, config: Mapping[str, Any]) -> None:
-        """Makes a stack, or changes its file."""
-        if self.world.engine.stack_file(name).exists():
-            self.world.engine.configure(name, config)
-        else:
-            self.world.engine.init(name, config)
-
-    def preview(self, stack: str, settings: Mapping[str, Any] | None = None) -> None:
-        """Previews a stack with the policies."""
-        policies = ["--policy-pack", str(CHECKOUT / "policies")]
-        if settings:
-            path = self.world.engine.stack_file(stack).with_name(f"policy.{stack}.json")
-            path.write_text(json.dumps(settings), encoding="utf-8")
-            policies += ["--policy-pack-config", str(path)]
-        self.pulumi("preview", "--stack", stack, *policies)
-
-    def adopt(self, stack: str, component: tuple[str, str], resources: Sequence[tuple[str, str, str]]) -> None:
-        """Takes what is there into a stack, as it is.
-
-        Args:
-            stack: The stack.
-            component: Type and name of the component that owns it.
-            resources: Type, logical name and id of each.
-        """
-        entries: list[dict[str, Any]] = [
-            {"type": component[0], "name": "component", "logicalName": component[1], "component": True}
-        ]
-        entries += [{"type": t, "name": n, "id": i, "parent": "component"} for t, n, i in resources]
-        path = self.world.engine.stack_file(stack).with_name(f"import.{stack}.json")
-        path.write_text(json.dumps({"resources": entries}, indent=2), encoding="utf-8")
-        self.pulumi("import", "--stack", stack, "--file", str(path), *IMPORT_OPTIONS)
-
-    def command(self, command: click.Command, *arguments: str) -> tuple[int, str]:
-        """Runs one of our own commands; its exit code and what it printed."""
-        out, code = StringIO(), 0
-        with redirect_stdout(out), redirect_stderr(out):
-            try:
-                returned = command.main([*arguments], standalone_mode=False)
-                code = returned if isinstance(returned, int) else 0
-            except SystemExit as error:
-                code = int(error.code or 0)
-            except (ProblemsError, click.ClickException) as error:
-                print(error)  # noqa: T201 - into the text above
-                code = 2
-        return code, out.getvalue()
-
-    @staticmethod
-    def meanwhile(work: Callable[[], tuple[int, str]], goes_on: Callable[[], object]) -> tuple[int, str]:
-        """Runs a command, and what goes on in the world until it ends.
-
-        Raises:
-            RehearsalFailedError: It does not end, or breaks off.
-        """
-        answers: list[tuple[int, str]] = []
-        thread = threading.Thread(target=lambda: answers.append(work()), daemon=True)
-        thread.start()
-        deadline = time.monotonic() + COMMAND_SECONDS
-        while thread.is_alive():
-            if time.monotonic() > deadline:
-                raise RehearsalFailedError("a command does not end")
-            goes_on()
-            thread.join(0.1)
-        if not answers:
-            raise RehearsalFailedError("a command broke off")
-        return answers[0]
-
-
-def example(name: str) -> dict[str, Any]:
-    """The configuration of an example stack file of this repository."""
-    path = CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml"
-    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
-    return found
 
 
 @refusals_told()
@@ -411,101 +281,6 @@ def _plan(story: Story, played: Played) -> dict[str, Any]:
     if not set(wanted) <= set(files):
         raise RehearsalFailedError(f"the plan writes {', '.join(files) or 'nothing'}, not {', '.join(wanted)}")
     return {"steps": len(plan.steps), "files": len(files)}
-
-
-# Billing: one job whose database knows the old address alone
-
-
-def billing_of(estate: Estate, cluster: str) -> Callable[[Kubelet, Mapping[str, Any], str], Ended | None]:
-    """What the pods of a cluster run: the billing job connects to its database, from the cluster's own address."""
-
-    def run(kubelet: Kubelet, pod: Mapping[str, Any], address: str) -> Ended | None:
-        del kubelet, address
-        if pod["metadata"].get("labels", {}).get("app") != BILLING:
-            return None
-        source = estate.outbound_address(cluster)
-        allowed = source in firewall(estate)
-        text = f"connected to {names.DATABASE} from {source}" if allowed else _refused(source)
-        return Ended(code=0 if allowed else 1, log=text + "\n")
-
-    return run
-
-
-def _refused(source: str) -> str:
-    """What Azure SQL answers a client that no rule lists (error 40615)."""
-    return (
-        f"Cannot open server '{names.DATABASE}' requested by the login. Client with IP address '{source}' is not "
-        "allowed to access the server."
-    )
-
-
-def firewall(estate: Estate) -> set[str]:
-    """The single addresses that the database lets in."""
-    path = f"{estate.id_of('Microsoft.Sql/servers', names.DATABASE)}/firewallRules"
-    clients = azure_clients(estate.arm.subscription, credential=estate.arm.credential(), options=estate.arm.options())
-    try:
-        rules = [rule["properties"] for rule in clients.every(path, SQL_API)]
-    finally:
-        clients.close()
-    return {rule["startIpAddress"] for rule in rules if rule["startIpAddress"] == rule["endIpAddress"]}
-
-
-def make_billing(running: Running, *, suspended: bool) -> None:
-    """The CronJob."""
-    template = {
-        "metadata": {"labels": {"app": BILLING}},
-        "spec": {
-            "restartPolicy": "Never",
-            "containers": [{"name": BILLING, "image": f"registry.invalid/{BILLING}:1"}],
-        },
-    }
-    spec = {
-        "schedule": "0 2 * * *",
-        "suspend": suspended,
-        "jobTemplate": {"spec": {"backoffLimit": 0, "template": template}},
-    }
-    metadata = {"name": BILLING, "namespace": NAMESPACE}
-    body = {"apiVersion": CRON_JOBS.group_version, "kind": CRON_JOBS.kind, "metadata": metadata, "spec": spec}
-    running.kube.create(CRON_JOBS, body)
-
-
-def bill(story: Story, *clusters: Running, must: bool = True) -> None:
-    """A night: the job runs in the clusters where its CronJob is not suspended.
-
-    Raises:
-        RehearsalFailedError: It failed where it must not, or ran nowhere or twice.
-    """
-    ran = 0
-    for running in clusters:
-        cron = running.kube.get(CRON_JOBS, BILLING, NAMESPACE)
-        if cron["spec"].get("suspend"):
-            continue
-        ran += 1
-        name = f"{BILLING}-{len(story.bills)}"
-        body = {
-            "apiVersion": JOBS.group_version,
-            "kind": JOBS.kind,
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": cron["spec"]["jobTemplate"]["spec"],
-        }
-        running.kube.create(JOBS, body)
-        running.settle(f"{name} to end", lambda name=name, running=running: _ended(running, name) is not None)  # type: ignore[misc] # mypy has no type for a lambda's defaults
-        code = 0 if _ended(running, name) else 1
-        source = story.estate.outbound_address(running.name)
-        story.bills.append((f"{story.now():%Y-%m-%d}", source, code))
-        story.narrator.say(f"  billing, {story.now():%d %B}: from {running.name} as {source}: exit code {code}")
-        if must and code:
-            raise RehearsalFailedError(f"the billing job fails in {running.name}: its database does not know {source}")
-    if ran != 1:
-        raise RehearsalFailedError(f"the billing job ran {ran} times in one night")
-
-
-def _ended(running: Running, job: str) -> bool | None:
-    """Whether a Job succeeded; ``None`` while it runs."""
-    status = running.kube.get(JOBS, job, NAMESPACE).get("status") or {}
-    if status.get("succeeded"):
-        return True
-    return False if status.get("failed") else None
 
 
 # An address that stays

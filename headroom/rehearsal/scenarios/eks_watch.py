@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from botocore.exceptions import ClientError
 
@@ -173,6 +173,43 @@ class Workload:
     def state(self) -> tuple[int, ...]:
         """What changes when EC2's answers do: the nodes' holdings, by identity."""
         return tuple(id(node.ipamd.held) for node in self.nodes.nodes.values())
+
+
+class Ec2UntilItChanges:
+    """EC2 for the nodes: what it has described or refused stands until a call changes something.
+
+    Nodes without addresses ask for some every two minutes, for days. Nobody but the nodes changes anything.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._described: dict[str, Any] = {}
+        self._refused: dict[str, ClientError] = {}
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """A call."""
+        call = getattr(self._client, name)
+
+        def ask(**arguments: Any) -> Any:
+            key = f"{name} {sorted(arguments.items())!r}"
+            if key in self._refused:
+                # Raised again and again, it would gather every place that it came through.
+                raise self._refused[key].with_traceback(None)
+            if key in self._described:
+                return self._described[key]
+            try:
+                answer = call(**arguments)
+            except ClientError as error:
+                self._refused[key] = error
+                raise
+            if name.startswith("describe_"):
+                self._described[key] = answer
+            else:
+                self._described.clear()
+                self._refused.clear()
+            return answer
+
+        return ask
 
 
 class Ec2AsItStands:
@@ -392,7 +429,7 @@ def _build(world: World, clock: Clock) -> Workload:
     )
     nodes = Nodes(
         kube=world.kube,
-        ec2=world.ec2,
+        ec2=cast("Any", Ec2UntilItChanges(world.ec2)),
         clock=clock,
         folder=world.folder / "nodes",
         vpc_id=network.vpc_id,

@@ -1,0 +1,143 @@
+"""What a play on AKS carries from phase to phase: its world, its two clocks, the engine and our own commands."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import yaml
+
+from headroom.addresses.problems import ProblemsError
+from headroom.rehearsal.aks_estate import Estate
+from headroom.rehearsal.aks_visitors import Visitors
+from headroom.rehearsal.aks_world import AksWorld
+from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.engine import CHECKOUT, EngineRun
+from headroom.rehearsal.narration import Narrator, engine_summary
+from headroom.rehearsal.scenarios.aks_cluster import in_step
+from headroom.rehearsal.scenarios.incident import IMPORT_OPTIONS, RehearsalFailedError
+
+COMMAND_SECONDS: Final = 90
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """What a play carries from phase to phase."""
+
+    world: AksWorld
+    narrator: Narrator
+    clock: Clock
+    estate: Estate
+    visitors: Visitors
+    bills: list[tuple[str, str, int]] = field(default_factory=list)
+    gates: list[tuple[int, str]] = field(default_factory=list)
+
+    def in_step(self) -> None:
+        """Brings the two clocks of the rehearsal together."""
+        in_step(self.world.arm, self.clock)
+
+    def pass_time(self, seconds: float) -> None:
+        """Lets simulated time pass."""
+        self.world.arm.advance(seconds)
+        self.in_step()
+
+    def now(self) -> datetime:
+        """Simulated time."""
+        return datetime.fromtimestamp(self.clock.now(), UTC)
+
+    def pulumi(self, *arguments: str, must_fail: bool = False, lines: int = 24) -> EngineRun:
+        """Runs the engine with the simulated time, and shows what it says.
+
+        Raises:
+            RehearsalFailedError: It failed, or did not where it had to.
+        """
+        self.in_step()
+        shown = [Path(word).name if word.startswith("/") else word for word in arguments]
+        self.narrator.command(" ".join(["pulumi", *shown]))
+        found = self.world.engine.run(*arguments, environment={"HEADROOM_REHEARSAL_NOW": self.now().isoformat()})
+        self.narrator.engine_output(engine_summary(found.output), lines)
+        self.narrator.say(f"  ({found.seconds:.1f} s)")
+        if must_fail != (found.code != 0):
+            expected = "to be refused" if must_fail else "to succeed"
+            raise RehearsalFailedError(f"{found.command} was expected {expected}:\n{found.output}")
+        return found
+
+    def stack(self, name: str, config: Mapping[str, Any]) -> None:
+        """Makes a stack, or changes its file."""
+        if self.world.engine.stack_file(name).exists():
+            self.world.engine.configure(name, config)
+        else:
+            self.world.engine.init(name, config)
+
+    def preview(self, stack: str, settings: Mapping[str, Any] | None = None) -> None:
+        """Previews a stack with the policies."""
+        policies = ["--policy-pack", str(CHECKOUT / "policies")]
+        if settings:
+            path = self.world.engine.stack_file(stack).with_name(f"policy.{stack}.json")
+            path.write_text(json.dumps(settings), encoding="utf-8")
+            policies += ["--policy-pack-config", str(path)]
+        self.pulumi("preview", "--stack", stack, *policies)
+
+    def adopt(self, stack: str, component: tuple[str, str], resources: Sequence[tuple[str, str, str]]) -> None:
+        """Takes what is there into a stack, as it is.
+
+        Args:
+            stack: The stack.
+            component: Type and name of the component that owns it.
+            resources: Type, logical name and id of each.
+        """
+        entries: list[dict[str, Any]] = [
+            {"type": component[0], "name": "component", "logicalName": component[1], "component": True}
+        ]
+        entries += [{"type": t, "name": n, "id": i, "parent": "component"} for t, n, i in resources]
+        path = self.world.engine.stack_file(stack).with_name(f"import.{stack}.json")
+        path.write_text(json.dumps({"resources": entries}, indent=2), encoding="utf-8")
+        self.pulumi("import", "--stack", stack, "--file", str(path), *IMPORT_OPTIONS)
+
+    def command(self, command: click.Command, *arguments: str) -> tuple[int, str]:
+        """Runs one of our own commands; its exit code and what it printed."""
+        out, code = StringIO(), 0
+        with redirect_stdout(out), redirect_stderr(out):
+            try:
+                returned = command.main([*arguments], standalone_mode=False)
+                code = returned if isinstance(returned, int) else 0
+            except SystemExit as error:
+                code = int(error.code or 0)
+            except (ProblemsError, click.ClickException) as error:
+                print(error)  # noqa: T201 - into the text above
+                code = 2
+        return code, out.getvalue()
+
+    @staticmethod
+    def meanwhile(work: Callable[[], tuple[int, str]], goes_on: Callable[[], object]) -> tuple[int, str]:
+        """Runs a command, and what goes on in the world until it ends.
+
+        Raises:
+            RehearsalFailedError: It does not end, or breaks off.
+        """
+        answers: list[tuple[int, str]] = []
+        thread = threading.Thread(target=lambda: answers.append(work()), daemon=True)
+        thread.start()
+        deadline = time.monotonic() + COMMAND_SECONDS
+        while thread.is_alive():
+            if time.monotonic() > deadline:
+                raise RehearsalFailedError("a command does not end")
+            goes_on()
+            thread.join(0.1)
+        if not answers:
+            raise RehearsalFailedError("a command broke off")
+        return answers[0]
+
+
+def example(name: str) -> dict[str, Any]:
+    """The configuration of an example stack file of this repository."""
+    path = CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml"
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
+    return found
