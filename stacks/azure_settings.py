@@ -35,5 +35,6 @@ def stacks_folder() -> Path:
 
 def now() -> datetime:
     """The time; where a rehearsal's simulated Azure is named, the simulated time that it gives."""
-    simulated = os.environ.get("HEADROOM_REHEARSAL_NOW") if os.environ.get("HEADROOM_REHEARSAL_ARM") else None
+    on_this_machine = os.environ.get("HEADROOM_REHEARSAL_ARM", "").startswith("https://127.0.0.1:")
+    simulated = os.environ.get("HEADROOM_REHEARSAL_NOW") if on_this_machine else None
     return datetime.fromisoformat(simulated) if simulated else datetime.now(UTC)

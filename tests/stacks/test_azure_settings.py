@@ -15,7 +15,8 @@ def test_a_rehearsal_gives_the_time_of_its_own_azure(monkeypatch: pytest.MonkeyP
     assert now() == datetime(2026, 3, 13, 18, tzinfo=UTC)
 
 
-def test_without_a_rehearsal_no_variable_moves_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HEADROOM_REHEARSAL_ARM", raising=False)
+@pytest.mark.parametrize("arm", ["", "https://management.azure.com"])
+def test_without_a_rehearsal_no_variable_moves_the_time(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADROOM_REHEARSAL_ARM", arm)
     monkeypatch.setenv("HEADROOM_REHEARSAL_NOW", SIMULATED)
     assert abs(now() - datetime.now(UTC)) < timedelta(minutes=1)
