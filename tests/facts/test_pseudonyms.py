@@ -362,8 +362,6 @@ def test_cidrs_contain_and_overlap_one_another_as_before(blocks: list[Block], ke
             assert (new == new_other) == (one == other)
 
 
-# A snapshot has so many fields that hypothesis would rather not print how it makes one; nobody asks it to.
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(SNAPSHOTS)
 def test_any_snapshot_can_be_renamed_and_written(snapshot: Snapshot) -> None:
