@@ -166,7 +166,7 @@ def test_pseudonyms_replace_names_ids_and_addresses(answer: Answer) -> None:
     answer(SNAPSHOT)
     run = collect("--cluster", "prod-use1", "--pseudonyms", "-o", "-")
     assert run.code == 0
-    for hidden in ("prod-use1", "checkout", "shop", "0123456789abcdef0", "10-68", "10.68"):
+    for hidden in ("prod-use1", "checkout", "shop", "0123456789abcdef0", "10-68-0-4", "10.68.0.4"):
         assert hidden not in run.out
     assert len(load(run.out).kubernetes.pods) == 2  # type: ignore[union-attr, arg-type] # both are known
 
