@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol, TypeVar
 
-import azure.core.exceptions as azure_errors
+from azure.core.exceptions import AzureError
 from azure.monitor.query import LogsQueryPartialResult
 
+from headroom.collect.azure_session import unknown_of
 from headroom.facts.values import Fact, Reason, Unknown
 from headroom.planning.gate import Minute
 from headroom.planning.traffic import OriginState, Traffic
@@ -33,8 +34,6 @@ DEFAULT_QUERY: Final = """AppRequests
 
 SERVER_SECONDS: Final = 60
 """How long the workspace may work on it."""
-_THROTTLED: Final = 429
-_DENIED: Final = (401, 403)
 
 
 class LogsClient(Protocol):
@@ -87,25 +86,11 @@ def query_text(traffic: Traffic, start: datetime, end: datetime) -> str:
 def _attempt(what: str, read: Callable[[], Fact[T]]) -> Fact[T]:
     try:
         return read()
-    except azure_errors.ClientAuthenticationError as error:
-        return Unknown(Reason.DENIED, f"{what}: {_code(error)}")
-    except azure_errors.HttpResponseError as error:
-        status = error.status_code
-        if status in _DENIED:
-            return Unknown(Reason.DENIED, f"{what}: {_code(error)}")
-        reason = Reason.THROTTLED if status == _THROTTLED else Reason.UNREACHABLE
-        return Unknown(reason, f"{what}: {_code(error)}")
-    except azure_errors.AzureError as error:
-        return Unknown(Reason.UNREACHABLE, f"{what}: {type(error).__name__}")
+    except AzureError as error:
+        unknown = unknown_of(error)
+        return Unknown(unknown.reason, f"{what}: {unknown.detail}")
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return Unknown(Reason.UNPARSEABLE, f"{what}: the answer has another form: {type(error).__name__}")
-
-
-def _code(error: azure_errors.AzureError) -> str:
-    """The service's own code, or the kind of the error: messages may name people and policies."""
-    found = getattr(getattr(error, "error", None), "code", None)
-    status = getattr(error, "status_code", None)
-    return str(found or status or type(error).__name__)
 
 
 def _origins(client: OriginsClient, traffic: Traffic, at: Callable[[datetime], None]) -> Mapping[str, OriginState]:
