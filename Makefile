@@ -22,7 +22,7 @@ test: ## all tests; ARGS='-k subnet' passes options to pytest
 	@.venv/bin/python -m pytest -n 2 $(ARGS)
 
 quick: setup ## the tests of every day: no engine, no cluster, nothing that takes long; ARGS as for test
-	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane and not promtool and not slow' $(ARGS)
+	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane and not promtool and not actionlint and not slow' $(ARGS)
 
 lint: setup ## formatting, style and types
 	.venv/bin/ruff format --check .

@@ -3,9 +3,9 @@
 Each history is the free addresses of one zone at every run of the publisher (five minutes), with a day's and a week's
 pattern, noise, and runs that were missed. What is simulated: the alarms' rules as the stack declares them, evaluated as
 CloudWatch documents it (its anomaly band by a model of our own), and the publisher's own forecast, here every third
-hour. What is not simulated are
-pods that fail, so a page here means low addresses alone. A warning or page counts if it told of it within the last day;
-its lead is how long it has by then, pauses of less than a day left out.
+hour. What is not simulated are pods that fail, so a page here means low addresses alone. A warning or page counts if it
+told of it within the last day; its lead is how long it has by then, pauses of less than a day left out. How often it
+began until then stands beside it: once is enough.
 
 - steady: a growth that empties the zone in 20 to 60 days
 - storm: out of a quiet month, a deploy storm of two to eight hours takes all that is left
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from components.subnet_alarms import BAND_DEVIATIONS, FORECAST_HOURS, LEVEL_PERIODS
+from components.subnet_alarms import BAND_DEVIATIONS, FORECAST_HOURS, HELD_PERIODS, LEVEL_PERIODS
 from headroom.capacity.forecast import Reading, forecast
 from headroom.capacity.limits import instance_limits
 from headroom.capacity.settings import CniSettings
@@ -188,8 +188,9 @@ class Outcome:
         exhausted: Whether the zone was empty.
         warning: Lead of the earliest warning.
         page: Lead of the page.
-        warnings: How often a warning began, where nothing was ever empty.
+        warnings: How often a warning of what is low or falls began, until the zone was empty.
         pages: The same for pages.
+        told: How often anything but a page began, forecasts among it.
     """
 
     kind: str
@@ -198,12 +199,13 @@ class Outcome:
     page: float | None
     warnings: int
     pages: int
+    told: int
 
 
 def judge(found: History, least: Thresholds) -> Outcome:
     """What the alarms made of a history."""
-    low = states(Rule(threshold=least.warning, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), found.seen)
-    critical = states(Rule(threshold=least.critical, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), found.seen)
+    near = states(Rule(threshold=least.near, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), found.seen)
+    low, critical = held(found.seen, least.warning, near), held(found.seen, least.critical, near)
     drop = states(Rule(threshold=0, periods=LEVEL_PERIODS, breaching=LEVEL_PERIODS), below_band(found.seen))
     needed, of = PACE_PERIODS
     pace = Rule(threshold=0, periods=of, breaching=needed)
@@ -213,12 +215,26 @@ def judge(found: History, least: Thresholds) -> Outcome:
     days = [on for on in hourly for _ in range(RUNS_PER_HOUR)]
     # In the first days there is no forecast, which its own composite says by being on.
     days[: FIRST_DAYS * RUNS_PER_DAY] = [False] * (FIRST_DAYS * RUNS_PER_DAY)
-    composite = [any(rings) for rings in zip(low, sudden, days, strict=True)]
-    if found.empty is None:
-        warnings, pages = begun(composite), begun(critical)
-        return Outcome(found.kind, exhausted=False, warning=None, page=None, warnings=warnings, pages=pages)
-    warning, page = lead(composite, found.empty), lead(critical, found.empty)
-    return Outcome(found.kind, exhausted=True, warning=warning, page=page, warnings=0, pages=0)
+    warns = [one or other for one, other in zip(low, sudden, strict=True)]
+    paging = [bad or (warned and falls) for bad, warned, falls in zip(critical, low, sudden, strict=True)]
+    told = [one or other for one, other in zip(warns, days, strict=True)]
+    end = found.empty
+    return Outcome(
+        found.kind,
+        exhausted=end is not None,
+        warning=None if end is None else lead(told, end),
+        page=None if end is None else lead(paging, end),
+        warnings=begun(warns[:end]),
+        pages=begun(paging[:end]),
+        told=begun(told[:end]),
+    )
+
+
+def held(seen: Sequence[float | None], threshold: float, near: Sequence[bool]) -> list[bool]:
+    """Whether something was low within the last day, and is near it still."""
+    breaching, periods = HELD_PERIODS
+    lately = states(Rule(threshold=threshold, periods=periods, breaching=breaching), seen, USABLE)
+    return [one and other for one, other in zip(lately, near, strict=True)]
 
 
 def lead(rings: Sequence[bool], end: int) -> float | None:
@@ -249,8 +265,10 @@ def main() -> int:
     outcomes = [judge(history(seed), least) for seed in range(first, first + count)]
     print(f"{count} histories of one zone with {USABLE:,} addresses; critical below {least.critical:,}, warning below")
     print(f"{least.warning:,}, days to exhaustion below {HORIZON_DAYS}.")
-    print("                         ---------- warning ----------  ------ page ------  -- false --")
-    print("kind    histories  empty  none  least lead  median lead  late  none  least lead  warnings  pages")
+    print("                         ------------- warning -------------  --------- page ---------  --- false ---")
+    print(
+        "kind    histories  empty  none  least lead  median lead  late  began  none  least lead  began  warnings  pages"
+    )
     by_kind: dict[str, list[Outcome]] = defaultdict(list)
     for each in outcomes:
         by_kind[each.kind].append(each)
@@ -263,6 +281,7 @@ def main() -> int:
         late += too_late
         leads = [each.warning or 0.0 for each in dry]
         pages = [each.page or 0.0 for each in dry]
+        calm = [each for each in some if not each.exhausted]
         cells = (
             f"{len(some):9}",
             f"{len(dry):5}",
@@ -270,10 +289,12 @@ def main() -> int:
             f"{min(leads):8.1f} h" if leads else f"{'-':>10}",
             f"{median(leads):9.1f} h" if leads else f"{'-':>11}",
             f"{too_late:4}",
+            f"{sum(each.warnings for each in dry):5}",
             f"{sum(not each for each in pages):4}",
             f"{min(pages):8.1f} h" if pages else f"{'-':>10}",
-            f"{sum(each.warnings for each in some):8}",
-            f"{sum(each.pages for each in some):5}",
+            f"{sum(each.pages for each in dry):5}",
+            f"{sum(each.told for each in calm):6}",
+            f"{sum(each.pages for each in calm):5}",
         )
         print(f"{kind:7} {'  '.join(cells)}")
     months = sum(not each.exhausted for each in outcomes)

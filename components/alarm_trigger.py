@@ -241,15 +241,29 @@ class AlarmTrigger(pulumi.ComponentResource):
             evaluation_periods=1,
             # An empty queue that nobody asks has no value.
             treat_missing_data="notBreaching",
-            alarm_description=f"An alarm of {args.cluster} has started no pipeline of {args.repository}: the token has "
-            "expired, the repository has moved, or the forge was away for an hour. Next: the messages of the queue say "
-            f"which (ERROR_MESSAGE); by hand `headroom diagnose --cluster {args.cluster}`.",
+            alarm_description=queue.url.apply(lambda url: undelivered(args.cluster, url)),
             alarm_actions=list(args.topics),
             ok_actions=list(args.topics),
             tags=tags,
             opts=child,
         )
         self.register_outputs({"ruleName": self.rule_name, "endpoint": self.endpoint})
+
+
+def undelivered(cluster: str, queue_url: str) -> str:
+    """What the alarm on the queue says: why it is on, what to do, and how to end it.
+
+    SQS moves messages back out of queues that serve other queues alone (SQS API reference, StartMessageMoveTask), and
+    an alarm that is over by then need not start anything: so the queue is read, and emptied.
+    """
+    return (
+        f"An alarm of {cluster} has started no pipeline: the token has expired, the repository has moved, or the forge "
+        "was away for an hour. This stays on until its queue is empty, and tells of nothing further meanwhile. Next: "
+        "1. what failed, and which alarm it was: `aws sqs receive-message --message-attribute-names ERROR_CODE "
+        f"ERROR_MESSAGE --queue-url {queue_url}`. 2. mend it; a new token is taken over by `pulumi up`. 3. by hand "
+        f"what the pipeline would do: `headroom diagnose --cluster {cluster}`. 4. `aws sqs purge-queue --queue-url "
+        f"{queue_url}` ends this (SQS has no redrive for EventBridge)."
+    )
 
 
 def event_pattern(alarms: Sequence[str], account: str) -> str:

@@ -44,7 +44,8 @@ class DashboardArgs:
         namespace: CloudWatch namespace of the publisher.
         horizon_days: Below so many days the forecast is an alarm.
         prefix_delegation: Whether the nodes take /28 prefixes.
-        cni_metrics: Whether the cni-metrics-helper publishes: then idle addresses can be drawn.
+        cni_metrics: Whether the cni-metrics-helper publishes: then idle addresses of the cluster can be drawn.
+        idle_addresses: Whether the publisher counts them, by zone and subnet.
 
     Raises:
         ProblemsError: There is no zone.
@@ -60,6 +61,7 @@ class DashboardArgs:
     horizon_days: int
     prefix_delegation: bool = False
     cni_metrics: bool = False
+    idle_addresses: bool = False
 
     def __post_init__(self) -> None:
         if not self.zones:
@@ -215,17 +217,20 @@ def _subnets(args: DashboardArgs, zone: str) -> dict[str, Any]:
 
 
 def _held(args: DashboardArgs) -> dict[str, Any]:
+    if args.idle_addresses:
+        metrics = [_zone_metric(args, Metric.IDLE_ADDRESSES, zone, stat="Maximum") for zone in args.zones]
+        return _chart(args, "Idle addresses: held by nodes, and no pod has them", metrics, yAxis={"left": {"min": 0}})
     if args.cni_metrics:
         named = ["Kubernetes", "totalIPAddresses", "CLUSTER_ID", args.cluster, {"id": "total", "label": "held"}]
         assigned = ["Kubernetes", "assignIPAddresses", "CLUSTER_ID", args.cluster, {"id": "pods", "label": "of pods"}]
-        metrics: list[Any] = [named, assigned, [{"expression": "total - pods", "id": "idle", "label": "idle"}]]
+        metrics = [named, assigned, [{"expression": "total - pods", "id": "idle", "label": "idle"}]]
         return _chart(args, "Addresses that the CNI holds (cni-metrics-helper)", metrics)
     metrics = [
         _subnet_metric(args, Metric.HELD_ADDRESSES, zone, subnet)
         for zone, subnets in args.zones.items()
         for subnet in subnets[:LINES_PER_CHART]
     ]
-    return _chart(args, "Addresses for pods on interfaces, used or idle", metrics)
+    return _chart(args, "Addresses for pods on interfaces, with a pod or without", metrics)
 
 
 def _leaks(args: DashboardArgs) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from pulumi_aws import cloudwatch
 
 from headroom.addresses.blocks import Block, usable_addresses
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.ec2 import PREFIX_ADDRESSES
 from headroom.capacity.settings import CniSettings
 from headroom.capacity.thresholds import (
+    HOLD_HOURS,
     HORIZON_DAYS,
     NODES_START_IN,
     PACE_HOURS,
@@ -40,6 +42,12 @@ PERIOD_SECONDS: Final = 60 * SCHEDULE_MINUTES
 LEVEL_PERIODS: Final = 3
 """Runs in a row below a threshold: one that failed is no alarm."""
 
+HELD_PERIODS: Final = (LEVEL_PERIODS, HOLD_HOURS * 3600 // PERIOD_SECONDS)
+"""Runs below a threshold, of so many: it rings as soon as `LEVEL_PERIODS`, and for so long. CloudWatch has no other
+memory, and takes a day at most (CloudWatch API reference, PutMetricAlarm, EvaluationPeriods). Beside such an alarm
+stands one that is on as long as things are near the threshold, and only both together tell: so one is over at once
+where there is room again, and goes on over a night where there is a little more."""
+
 SILENT_PERIODS: Final = (2, 3)
 """Runs without a heartbeat, of so many: one less than `LEVEL_PERIODS`, so that silence is known to be silence before
 missing values breach thresholds; and of one more, so that it ends one run later than they do. Alarms change one by one:
@@ -55,7 +63,12 @@ BAND_DEVIATIONS: Final = 6.0
 no earlier. Alone it would still warn of every third quiet month: it counts only with `PACE_HOURS`."""
 
 CHILDREN: Final = 90
-"""Alarms in one composite; CloudWatch takes 100 (CloudWatch API reference, PutCompositeAlarm)."""
+"""Alarms that one composite collects, and those that end them; CloudWatch takes 100 in all (CloudWatch API reference,
+PutCompositeAlarm)."""
+
+RULE_CHARACTERS: Final = 10_240
+OTHER_CHARACTERS: Final = 1_500
+"""Of a composite's rule (the same), and what of it is left for all but the alarms that it collects."""
 
 DESCRIPTION_CHARACTERS: Final = 1024
 NAME_CHARACTERS: Final = 255
@@ -67,6 +80,8 @@ _COLLECTED: Final = {
     "forecast": "addresses will run out, or there is no forecast yet",
 }
 """Severities whose alarms one composite a zone collects, and what it says."""
+
+_NEAR: Final = "Alone it says nothing: when it is over, so is what the alarm beside it remembers."
 
 _DIRECT: Final = ("silence", "direct")
 """Severities of the alarms on a metric that notify without a composite."""
@@ -263,7 +278,7 @@ class SubnetAlarmsArgs:
             )
         return found
 
-    def price(self, *, dashboards: int = 0, further_alarms: int = 0) -> Price:
+    def price(self, *, dashboards: int = 0, further_alarms: int = 0, idle_addresses: bool = False) -> Price:
         """What metrics, alarms and dashboards cost a month; the publisher's two alarms included."""
         made = planned(self)
         composites = len(composed(self, made))
@@ -277,6 +292,7 @@ class SubnetAlarmsArgs:
                 composites=composites,
                 dashboards=dashboards,
                 prefix_delegation=self.settings.prefix_delegation,
+                idle_addresses=idle_addresses,
             )
         )
 
@@ -288,12 +304,14 @@ class Alarm:
     Attributes:
         name: Its name, unique in the account and Region and never another one for the same thing.
         zone: The zone whose composites look at it; empty for the cluster's own.
-        severity: Which composite looks at it; `sudden`: the one that warns, where all of the zone's are on.
+        severity: Which composite looks at it; `sudden`: the one that warns, where all of the zone's are on; `near`: the
+            same as another one, of which it is the end.
         metric: What it looks at.
         dimensions: Where.
         comparison: CloudWatch's comparison operator.
         threshold: What it compares with; None for an anomaly band.
         expression: What is compared, reckoned from the metric as `free`; empty: the metric itself.
+        near: Name of the alarm that has to be on too, for this one to count; empty: none.
         periods: How many periods it looks at.
         breaching: How many of them have to breach.
         period_seconds: One of them.
@@ -311,6 +329,7 @@ class Alarm:
     comparison: str = "LessThanThreshold"
     threshold: float | None
     expression: str = ""
+    near: str = ""
     periods: int = LEVEL_PERIODS
     breaching: int = LEVEL_PERIODS
     period_seconds: int = PERIOD_SECONDS
@@ -410,8 +429,8 @@ def composed(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> list[Composite]
         own = [alarm for alarm in alarms if alarm.zone == zone]
         for severity, meaning in _COLLECTED.items():
             rings = [alarm for alarm in own if alarm.severity == severity]
-            for number, first in enumerate(range(0, len(rings), CHILDREN), start=1):
-                some = _any_of(args, rings[first : first + CHILDREN])
+            for number, together in enumerate(_parts(rings), start=1):
+                some = _any_of(args, together)
                 if severity == "warning" and number == 1:
                     some += "".join(f" OR ({each})" for each in _together(own))
                 found.append(
@@ -447,11 +466,30 @@ def _any_of(args: SubnetAlarmsArgs, alarms: Sequence[Alarm]) -> str:
 
     The alarms of a subnet that was deleted ring for want of values, and it is not low: its own alarm says what it is.
     """
-    of_subnets = [f'ALARM("{each.name}")' for each in alarms if SUBNET_DIMENSION in each.dimensions]
-    found = [f'ALARM("{each.name}")' for each in alarms if SUBNET_DIMENSION not in each.dimensions]
+    of_subnets = [_on(each) for each in alarms if SUBNET_DIMENSION in each.dimensions]
+    found = [_on(each) for each in alarms if SUBNET_DIMENSION not in each.dimensions]
     if of_subnets:
         found.append(f'(({" OR ".join(of_subnets)}) AND NOT ALARM("{_name(args, "missing-subnets")}"))')
     return " OR ".join(found)
+
+
+def _parts(alarms: Sequence[Alarm]) -> list[list[Alarm]]:
+    """The alarms in as few composites as hold them."""
+    found: list[list[Alarm]] = []
+    children = characters = 0
+    for alarm in alarms:
+        named, long = 1 + bool(alarm.near), len(f"{_on(alarm)} OR ")
+        if not found or children + named > CHILDREN or characters + long > RULE_CHARACTERS - OTHER_CHARACTERS:
+            found.append([])
+            children = characters = 0
+        found[-1].append(alarm)
+        children, characters = children + named, characters + long
+    return found
+
+
+def _on(alarm: Alarm) -> str:
+    """The condition that an alarm counts."""
+    return f'(ALARM("{alarm.name}") AND ALARM("{alarm.near}"))' if alarm.near else f'ALARM("{alarm.name}")'
 
 
 def _failing(args: SubnetAlarmsArgs, symptoms: Sequence[Symptom]) -> str:
@@ -462,7 +500,10 @@ def _failing(args: SubnetAlarmsArgs, symptoms: Sequence[Symptom]) -> str:
 
 def _page_rule(args: SubnetAlarmsArgs, zone: str, own: Sequence[Alarm]) -> str:
     """Addresses are low and something fails; empty for a zone without pods or nodes."""
-    low = [f'ALARM("{alarm.name}")' for alarm in own if alarm.severity == "page"]
+    low = [_on(alarm) for alarm in own if alarm.severity == "page"]
+    # A storm takes what lies between the thresholds within minutes.
+    warned = [_on(alarm) for alarm in own if alarm.name == _name(args, zone, "free-warning")]
+    low += [f"({each} AND {sudden})" for each in warned for sudden in _together(own)]
     starts = [
         name
         for name in sorted(args.subnets)
@@ -470,13 +511,24 @@ def _page_rule(args: SubnetAlarmsArgs, zone: str, own: Sequence[Alarm]) -> str:
     ]
     # A zone with more of them than one composite holds is low as a whole long before all of them are.
     names = [f'ALARM("{_name(args, zone, name, "free-critical")}")' for name in starts]
-    full = [f"({' AND '.join(names)})"] if 0 < len(names) <= CHILDREN else []
+    together = f"({' AND '.join(names)})"
+    fits = len(names) <= CHILDREN - len(args.symptoms) and len(together) <= RULE_CHARACTERS - 2 * OTHER_CHARACTERS
+    full = [together] if names and fits else []
     if any(args.subnets[name].role in PODS_IN for name in starts):
         low, full = low + full, []
     # With custom networking no pod fails where no node starts: only what shows such nodes may hold that page back.
     parts = [(low, args.symptoms), (full, [each for each in args.symptoms if each.of_nodes])]
     rules = [f"({' OR '.join(some)}){_failing(args, symptoms)}" for some, symptoms in parts if some]
     return rules[0] if len(rules) == 1 else f"({' OR '.join(f'({rule})' for rule in rules)})" if rules else ""
+
+
+def _held(metric: Metric, most: int) -> dict[str, Any]:
+    """The fields of an alarm that rings at once and remembers.
+
+    A run that failed counts as one with all free: of so many, some fail, and the alarm on silence tells of that.
+    """
+    breaching, periods = HELD_PERIODS
+    return {"metric": metric, "expression": f"FILL(free, {most})", "periods": periods, "breaching": breaching}
 
 
 def _of_place(
@@ -494,46 +546,82 @@ def _of_place(
         reason = f"An upgrade of {surge.group} starts {surge.nodes} more here."
     elif role == "control-plane":
         reason = "An upgrade of the cluster needs up to five addresses here."
+    near = min(least.near, usable)
+    before = f", or were within the last {HOLD_HOURS} hours (it counts while fewer than"
+    lately = f"{before} {near:,} still are)"
     found = [
         Alarm(
             name=_name(args, *where, "free-critical"),
             zone=zone,
             # A full subnet beside empty ones hurts nobody; whether the zone is low decides.
             severity="page" if is_zone else "listed",
-            metric=Metric.FREE_ADDRESSES,
             dimensions=place,
             threshold=least.critical,
+            near=_name(args, zone, "free-near") if is_zone else "",
             description=_description(
-                f"{args.cluster}, {what}: fewer than {least.critical:,} of {usable:,} addresses are free. {reason}",
+                f"{args.cluster}, {what}: fewer than {least.critical:,} of {usable:,} addresses are free"
+                f"{lately if is_zone else ''}. {reason}",
                 f"headroom diagnose --cluster {args.cluster}",
             ),
+            # A subnet's tells nobody by itself, and is as it is now.
+            **(_held(Metric.FREE_ADDRESSES, usable) if is_zone else {"metric": Metric.FREE_ADDRESSES}),
         ),
         Alarm(
             name=_name(args, *where, "free-warning"),
             zone=zone,
-            metric=Metric.FREE_ADDRESSES,
             dimensions=place,
             threshold=least.warning,
+            near=_name(args, *where, "free-near"),
             description=_description(
-                f"{args.cluster}, {what}: fewer than {least.warning:,} of {usable:,} addresses are free; below "
+                f"{args.cluster}, {what}: fewer than {least.warning:,} of {usable:,} addresses are free{lately}; below "
                 f"{least.critical:,} it is critical. {reason}",
+                f"headroom forecast --cluster {args.cluster}",
+            ),
+            **_held(Metric.FREE_ADDRESSES, usable),
+        ),
+        Alarm(
+            name=_name(args, *where, "free-near"),
+            zone=zone,
+            severity="near",
+            metric=Metric.FREE_ADDRESSES,
+            dimensions=place,
+            threshold=near,
+            description=_description(
+                f"{args.cluster}, {what}: fewer than {near:,} of {usable:,} addresses are free. {_NEAR}",
                 f"headroom forecast --cluster {args.cluster}",
             ),
         ),
     ]
     if least.blocks:
+        most = usable // PREFIX_ADDRESSES
         found.append(
             Alarm(
                 name=_name(args, *where, "prefix-blocks"),
                 zone=zone,
                 severity="page" if is_zone else "warning",
-                metric=Metric.FREE_PREFIX_BLOCKS,
                 dimensions=place,
                 threshold=least.blocks,
+                near=_name(args, *where, "prefix-blocks-near"),
                 description=_description(
-                    f"{args.cluster}, {what}: fewer than {least.blocks:,} whole /28s are left for prefixes. Addresses "
-                    f"may be free and no prefix be had: the subnet is fragmented. {reason}",
+                    f"{args.cluster}, {what}: fewer than {least.blocks:,} whole /28s are left for prefixes{before} "
+                    f"{least.near_blocks:,} still are). Addresses may be free and no prefix be had: the subnet is "
+                    f"fragmented. {reason}",
                     f"headroom diagnose --cluster {args.cluster}",
+                ),
+                **_held(Metric.FREE_PREFIX_BLOCKS, most),
+            )
+        )
+        found.append(
+            Alarm(
+                name=_name(args, *where, "prefix-blocks-near"),
+                zone=zone,
+                severity="near",
+                metric=Metric.FREE_PREFIX_BLOCKS,
+                dimensions=place,
+                threshold=least.near_blocks,
+                description=_description(
+                    f"{args.cluster}, {what}: fewer than {least.near_blocks:,} whole /28s are left. {_NEAR}",
+                    f"headroom forecast --cluster {args.cluster}",
                 ),
             )
         )
@@ -713,7 +801,7 @@ def _inputs(args: SubnetAlarmsArgs, alarm: Alarm) -> dict[str, Any]:
     }
     free = {"id": "free", "return_data": alarm.band, "metric": {**metric, "stat": alarm.statistic}}
     if alarm.expression:
-        reckoned = {"id": "ahead", "expression": alarm.expression, "label": "ahead", "return_data": True}
+        reckoned = {"id": "reckoned", "expression": alarm.expression, "label": "reckoned", "return_data": True}
         return {**shared, "threshold": alarm.threshold, "metric_queries": [free, reckoned]}
     if not alarm.band:
         return {**shared, **metric, "statistic": alarm.statistic, "threshold": alarm.threshold}

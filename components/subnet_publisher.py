@@ -46,6 +46,8 @@ class SubnetPublisherArgs:
         watched: The subnets that alarms stand for by id, and what each is for. Plain: the function carries them.
         namespace: CloudWatch namespace; none of AWS's own.
         prefix_delegation: Whether the nodes take /28 prefixes.
+        idle_addresses: Whether the Kubernetes API is asked which addresses pods have. Its endpoint has to be public,
+            for the function is in no VPC; and somebody has to let the function's role list pods (`grant`).
         topics: SNS topics for the function's own failures.
         reserved_concurrency: 1: runs never overlap. None where the account has no concurrency left to reserve.
         tags: For everything that can carry them.
@@ -59,6 +61,7 @@ class SubnetPublisherArgs:
     watched: Mapping[str, Role]
     namespace: str = NAMESPACE
     prefix_delegation: bool = False
+    idle_addresses: bool = False
     topics: Sequence[pulumi.Input[str]] = ()
     reserved_concurrency: int | None = 1
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +103,8 @@ class SubnetPublisher(pulumi.ComponentResource):
 
     function_name: pulumi.Output[str]
     """Name of the function."""
+    role_arn: pulumi.Output[str]
+    """ARN of its role."""
     alarm_names: Sequence[str]
     """Names of the alarms on the function's own failures."""
 
@@ -120,7 +125,14 @@ class SubnetPublisher(pulumi.ComponentResource):
             f"{name}-policy",
             role=role.name,
             policy=pulumi.Output.all(queue.arn, log.arn).apply(
-                lambda arns: json.dumps(permissions(args.namespace, queue_arn=arns[0], log_arn=arns[1]))
+                lambda arns: json.dumps(
+                    permissions(
+                        args.namespace,
+                        queue_arn=arns[0],
+                        log_arn=arns[1],
+                        cluster=args.cluster if args.idle_addresses else "",
+                    )
+                )
             ),
             opts=child,
         )
@@ -143,6 +155,7 @@ class SubnetPublisher(pulumi.ComponentResource):
                     "VPC_ID": args.vpc_id,
                     "METRIC_NAMESPACE": args.namespace,
                     "PREFIX_DELEGATION": "true" if args.prefix_delegation else "false",
+                    "IDLE_ADDRESSES": "true" if args.idle_addresses else "false",
                 }
             },
             tags=tags,
@@ -179,9 +192,9 @@ class SubnetPublisher(pulumi.ComponentResource):
             retry_policy={"maximum_event_age_in_seconds": 60 * SCHEDULE_MINUTES, "maximum_retry_attempts": 1},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
         )
-        self.function_name = function.name
+        self.function_name, self.role_arn = function.name, role.arn
         self.alarm_names = self._alarms(name, args, function)
-        self.register_outputs({"functionName": self.function_name})
+        self.register_outputs({"functionName": self.function_name, "roleArn": self.role_arn})
 
     def _alarms(self, name: str, args: SubnetPublisherArgs, function: "lambda_.Function") -> Sequence[str]:
         alarms: dict[str, dict[str, Any]] = {
@@ -234,12 +247,31 @@ _TRUST: Final = {
 }
 
 
-def permissions(namespace: str, *, queue_arn: str, log_arn: str) -> dict[str, Any]:
+def grant(cluster: str, role_arn: str) -> str:
+    """The commands that let the function's role list the pods of a cluster (EKS user guide, access-policies).
+
+    By hand, because the stack changes nothing of the cluster.
+    """
+    partition = role_arn.split(":")[1] if role_arn.startswith("arn:") else "aws"
+    return (
+        f"aws eks create-access-entry --cluster-name {cluster} --principal-arn {role_arn} && "
+        f"aws eks associate-access-policy --cluster-name {cluster} --principal-arn {role_arn} --access-scope "
+        f"type=cluster --policy-arn arn:{partition}:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+    )
+
+
+def permissions(namespace: str, *, queue_arn: str, log_arn: str, cluster: str = "") -> dict[str, Any]:
     """What the function may do, and nothing else.
 
     The reading actions take no resource (service authorization reference, EC2, Service Quotas, CloudWatch);
-    PutMetricData is bound to its namespace by a condition.
+    PutMetricData is bound to its namespace by a condition. A cluster is named where its pods are counted.
     """
+    describe = {
+        "Sid": "Sign",
+        "Effect": "Allow",
+        "Action": "eks:DescribeCluster",
+        "Resource": f"arn:*:eks:*:*:cluster/{cluster}",
+    }
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -269,6 +301,7 @@ def permissions(namespace: str, *, queue_arn: str, log_arn: str) -> dict[str, An
                 "Resource": f"{log_arn}:*",
             },
             {"Sid": "GiveUp", "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue_arn},
+            *([describe] if cluster else []),
         ],
     }
 

@@ -21,7 +21,7 @@ from components.alarm_trigger import (
 )
 from components.dashboard import Dashboard, DashboardArgs
 from components.subnet_alarms import SubnetAlarms, SubnetAlarmsArgs, Symptom, WatchedSubnet, cni_errors
-from components.subnet_publisher import SubnetPublisher, SubnetPublisherArgs
+from components.subnet_publisher import SubnetPublisher, SubnetPublisherArgs, grant
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import OBSERVED_VERSION
 from headroom.capacity.fleet import DEFAULT_SURGE
@@ -29,7 +29,8 @@ from headroom.capacity.limits import instance_limits
 from headroom.capacity.settings import check_settings
 from headroom.capacity.thresholds import HORIZON_DAYS, ROLES, NodeGroup, Role, thresholds
 from headroom.capacity.watch import NAMESPACE, TRIGGERS, composite_alarm
-from stacks.adoption import STACK_TAG, owner_of_alarm, recorded_resources, secret_text, stack_tag
+from stacks.adoption import owner_of_alarm, secret_text
+from stacks.recorded import STACK_TAG, recorded_resources, stack_tag
 from stacks.settings import ConfigReader
 
 NAME: Final = "watch"
@@ -98,6 +99,7 @@ class WatchSettings:
     alarms: SubnetAlarmsArgs
     dashboard: bool
     cni_metrics: bool
+    idle_addresses: bool = False
     trigger: TriggerSettings | None = None
 
 
@@ -112,7 +114,11 @@ def deploy() -> None:
     for warning in settings.alarms.warnings():
         pulumi.log.warn(_keyed(warning).message)
     token = read_token(settings.trigger) if settings.trigger else None
-    price = settings.alarms.price(dashboards=int(settings.dashboard), further_alarms=int(settings.trigger is not None))
+    price = settings.alarms.price(
+        dashboards=int(settings.dashboard),
+        further_alarms=int(settings.trigger is not None),
+        idle_addresses=settings.idle_addresses,
+    )
     pulumi.log.info(f"Watching {settings.alarms.cluster} costs about {price.text}.")
     if settings.trigger is not None:
         pulumi.log.info(
@@ -129,6 +135,8 @@ def deploy() -> None:
         trigger = _trigger(settings, settings.trigger, alarms, token)
         pulumi.export("trigger", trigger.rule_name)
     pulumi.export("function", publisher.function_name)
+    if settings.idle_addresses:
+        pulumi.export("grant", publisher.role_arn.apply(lambda arn: grant(settings.alarms.cluster, arn or "ROLE")))
     of_trigger = trigger.alarm_names if trigger is not None else []
     pulumi.export("alarms", [*alarms.composite_names, *alarms.alarm_names, *publisher.alarm_names, *of_trigger])
     pulumi.export("dollarsAMonth", round(price.total, 2))
@@ -248,6 +256,7 @@ def _dashboard(settings: WatchSettings, alarms: SubnetAlarms) -> DashboardArgs:
         horizon_days=args.horizon_days,
         prefix_delegation=args.settings.prefix_delegation,
         cni_metrics=settings.cni_metrics,
+        idle_addresses=settings.idle_addresses,
     )
 
 
@@ -267,6 +276,7 @@ def read_settings(config: ConfigReader) -> WatchSettings:
     problems, _ = check_settings(environment, OBSERVED_VERSION, nitro=True)
     config.problems.extend(replace(problem, key=f"headroom:cniEnvironment.{problem.key}") for problem in problems)
     cni_metrics = config.boolean("cniMetricsHelper", default=False)
+    idle = config.boolean("idleAddresses", default=False)
     symptoms = [*([cni_errors(cluster)] if cni_metrics else []), *_read_symptoms(config)]
     topics = {key: _read_topics(config, key) for key in ("pageTopics", "warningTopics")}
     tags = {**config.text_mapping("tags", config.mapping("tags")), STACK_TAG: stack_tag()}
@@ -312,6 +322,7 @@ def read_settings(config: ConfigReader) -> WatchSettings:
             watched={name: subnet.role for name, subnet in subnets.items()},
             namespace=namespace,
             prefix_delegation=environment.get("ENABLE_PREFIX_DELEGATION") == "true",
+            idle_addresses=idle,
             topics=topics["warningTopics"] or topics["pageTopics"],
             reserved_concurrency=concurrency if concurrency > 0 else None,
             tags=tags,
@@ -326,6 +337,7 @@ def read_settings(config: ConfigReader) -> WatchSettings:
         alarms=alarms,
         dashboard=dashboard,
         cni_metrics=cni_metrics,
+        idle_addresses=idle,
         trigger=trigger,
     )
 

@@ -60,6 +60,7 @@ class SubnetFigures:
         free28: /28s that can become prefixes.
         reserved: Free addresses inside of reservations.
         held: Addresses for pods on interfaces of instances.
+        idle: Those of them on nodes of the cluster that no pod has.
         leaked: Interfaces of the CNI that hang on nothing.
     """
 
@@ -68,6 +69,7 @@ class SubnetFigures:
     free28: int | None = None
     reserved: int | None = None
     held: int | None = None
+    idle: int | None = None
     leaked: int | None = None
 
     @property
@@ -132,6 +134,47 @@ def _interface(item: Object, tags: Mapping[str, str]) -> Interface:
     )
 
 
+def idle_by_subnet(items: Iterable[Object], pods: Collection[int]) -> Counter[str]:
+    """Addresses on interfaces of a cluster's nodes that are for pods and that no pod has, by subnet.
+
+    A node of the cluster is an instance with an address of one of its pods: on every node some share the node's own.
+    Other instances of the subnet hold addresses too, of which nothing is known.
+
+    Args:
+        items: The interfaces of DescribeNetworkInterfaces.
+        pods: Addresses of the cluster's pods, those that share their node's among them.
+    """
+    of_pods = Counter(address & ~(PREFIX_ADDRESSES - 1) for address in pods)
+    by_instance: defaultdict[str, list[Object]] = defaultdict(list)
+    for item in {each["NetworkInterfaceId"]: each for each in items}.values():
+        instance = (item.get("Attachment") or {}).get("InstanceId")
+        if instance:
+            by_instance[instance].append(item)
+    idle: Counter[str] = Counter()
+    for interfaces in by_instance.values():
+        taken = {item["NetworkInterfaceId"]: _taken(item, pods, of_pods) for item in interfaces}
+        if not any(own or used for own, used, _ in taken.values()):
+            continue
+        for item in interfaces:
+            _, used, held = taken[item["NetworkInterfaceId"]]
+            idle[item["SubnetId"]] += held - used
+    return idle
+
+
+def _taken(item: Object, pods: Collection[int], of_pods: Mapping[int, int]) -> tuple[bool, int, int]:
+    """Whether pods share an interface's own address, how many of those for pods they have, and how many there are."""
+    own, used, held = False, 0, 0
+    for each in item.get("PrivateIpAddresses") or ():
+        there = parse_address(each["PrivateIpAddress"]) in pods
+        if each.get("Primary"):
+            own = there
+        else:
+            used, held = used + there, held + 1
+    for each in item.get("Ipv4Prefixes") or ():
+        used, held = used + of_pods.get(Block.parse(each["Ipv4Prefix"]).first, 0), held + PREFIX_ADDRESSES
+    return own, used, held
+
+
 def reservations_of(items: Iterable[Object]) -> list[Reservation]:
     """The reservations of GetSubnetCidrReservations."""
     return [
@@ -155,7 +198,12 @@ def agrees(subnet: SubnetReading, map_: SubnetMap, *, tolerance: int = 0) -> boo
 
 
 def subnet_figures(
-    subnet: SubnetReading, map_: SubnetMap | None, used: InterfacesOfSubnet | None, *, prefix_delegation: bool
+    subnet: SubnetReading,
+    map_: SubnetMap | None,
+    used: InterfacesOfSubnet | None,
+    *,
+    prefix_delegation: bool,
+    idle: int | None = None,
 ) -> SubnetFigures:
     """What is known of a subnet.
 
@@ -164,6 +212,7 @@ def subnet_figures(
         map_: Its map; None where it could not be drawn, or does not agree with EC2's own count.
         used: Its interfaces; None where they could not be read.
         prefix_delegation: Whether nodes take prefixes, so that what is reserved for them is free to nodes.
+        idle: What nodes hold and no pod has; None where nobody counts, or could not.
     """
     free: int | None = subnet.available[-1]
     if prefix_delegation:
@@ -175,6 +224,7 @@ def subnet_figures(
         free28=None if map_ is None else map_.usable28,
         reserved=None if map_ is None else map_.free_reserved_addresses,
         held=None if used is None else used.held,
+        idle=idle,
         leaked=None if used is None else used.leaked,
     )
 
@@ -200,6 +250,7 @@ def published(cluster: str, figures: Iterable[SubnetFigures], of_pods: Collectio
         for metric, value in (
             (Metric.RESERVED_ADDRESSES, each.reserved),
             (Metric.HELD_ADDRESSES, each.held),
+            (Metric.IDLE_ADDRESSES, each.idle),
             (Metric.LEAKED_INTERFACES, each.leaked),
         ):
             if value is not None:
@@ -211,6 +262,9 @@ def published(cluster: str, figures: Iterable[SubnetFigures], of_pods: Collectio
             _sum(each.free28 for each in subnets),
             sum(each.usable for each in subnets),
         )
+        idle = _sum(each.idle for each in subnets)
+        if idle is not None:
+            yield Datum(metric=Metric.IDLE_ADDRESSES, dimensions=dimensions(cluster, zone), value=idle)
 
 
 def _levels(place: Mapping[str, str], free: int | None, free28: int | None, usable: int) -> Iterator[Datum]:

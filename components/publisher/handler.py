@@ -1,7 +1,8 @@
 """Reads the cluster's subnets and interfaces, and publishes what is free: a Lambda function on a schedule.
 
 One run is DescribeSubnets, DescribeNetworkInterfaces (1,000 a page), GetServiceQuota (once an hour) and one
-PutMetricData for every 1,000 values; GetSubnetCidrReservations only for subnets where EC2 counts fewer free addresses
+PutMetricData for every 1,000 values; where idle addresses are wanted, DescribeCluster and one list of the cluster's
+pods; GetSubnetCidrReservations only for subnets where EC2 counts fewer free addresses
 than their interfaces explain, which is what a reservation looks like. Once an hour GetMetricData for the forecasts.
 
 What could not be read is not published, and the run ends in an error that names it: an alarm on the function's errors
@@ -36,12 +37,14 @@ from components.publisher.figures import (
     SubnetReading,
     agrees,
     drawn,
+    idle_by_subnet,
     interfaces_by_subnet,
     published,
     reservations_of,
     subnet_figures,
     subnet_reading,
 )
+from components.publisher.pods import PodsError, pod_addresses
 from headroom.addresses.subnet_map import Reservation, SubnetMap
 from headroom.capacity.forecast import Reading, forecast
 from headroom.capacity.quotas import INTERFACE_QUOTA_CODE
@@ -94,6 +97,7 @@ class Settings:
         namespace: CloudWatch namespace to publish to.
         watched: The subnets for which alarms stand, and whether pods get addresses there: those count for the zone.
         prefix_delegation: Whether its nodes take /28 prefixes.
+        idle_addresses: Whether the Kubernetes API is asked which addresses pods have.
     """
 
     cluster: str
@@ -101,6 +105,7 @@ class Settings:
     namespace: str = NAMESPACE
     watched: Mapping[str, bool]
     prefix_delegation: bool = False
+    idle_addresses: bool = False
 
     @classmethod
     def read(cls, environment: Mapping[str, str], watched: str) -> "Settings":
@@ -116,6 +121,7 @@ class Settings:
             namespace=environment["METRIC_NAMESPACE"],
             watched=json.loads(watched),
             prefix_delegation=environment["PREFIX_DELEGATION"] == "true",
+            idle_addresses=environment.get("IDLE_ADDRESSES") == "true",
         )
 
 
@@ -143,6 +149,7 @@ class Run:
         client: Makes a boto3 client by the name of its service.
         memory: What earlier runs of the same process left.
         failures: What could not be read or published so far, in AWS's own words.
+        beside: The same, of what no alarm stands on: an error, and no silence.
         now: EC2's clock once EC2 has answered; until then our own.
     """
 
@@ -150,6 +157,7 @@ class Run:
     client: Callable[[str], Any]
     memory: Memory
     failures: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def attempt(self, what: str, read: Callable[[], T]) -> T | None:
@@ -210,6 +218,7 @@ def publish(settings: Settings, client: Callable[[str], Any], memory: Memory) ->
     run.check()
     # Last and alone: a run that is killed before this line is silent, and its silence is an alarm.
     _put(run, [Datum(metric=Metric.HEARTBEAT, dimensions=dimensions(settings.cluster), value=1)])
+    run.failures += run.beside
     run.check()
     return len(values) + 1
 
@@ -255,15 +264,41 @@ def _subnet_values(run: Run, subnets: Mapping[str, SubnetReading], interfaces: S
         values.append(Datum(metric=Metric.UNWATCHED_SUBNETS, dimensions=place, value=len(others)))
         wanted = watched | others
         used = {name: seen.get(name, InterfacesOfSubnet()) for name in wanted}
+    idle = None if interfaces is None else _idle(run, interfaces)
     chosen = {name: subnets[name] for name in sorted(wanted)}
     maps = _maps(run, chosen, used) if interfaces is not None else {}
     figures = [
-        subnet_figures(subnet, maps.get(name), used.get(name), prefix_delegation=settings.prefix_delegation)
+        subnet_figures(
+            subnet,
+            maps.get(name),
+            used.get(name),
+            prefix_delegation=settings.prefix_delegation,
+            idle=None if idle is None else idle[name],
+        )
         for name, subnet in chosen.items()
     ]
     of_pods = {name for name in chosen if settings.watched.get(name, True)}
     levels = list(published(settings.cluster, figures, of_pods))
     return [*values, *levels, *_days(run, figures, levels)]
+
+
+def _idle(run: Run, interfaces: Sequence[Object]) -> Counter[str] | None:
+    """What nodes hold and no pod has, by subnet; None where nobody asks, or the cluster does not answer.
+
+    Interfaces were read just before: of what has changed since then, an address that a pod has let go counts as idle.
+    """
+    if not run.settings.idle_addresses:
+        return None
+    try:
+        pods = pod_addresses(run.settings.cluster, run.client)
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        run.beside.append(f"idle addresses: {details.get('Code', '')}: {details.get('Message', '')}")
+    except (BotoCoreError, PodsError) as error:
+        run.beside.append(f"idle addresses: {error}")
+    else:
+        return idle_by_subnet(interfaces, pods)
+    return None
 
 
 def _maps(

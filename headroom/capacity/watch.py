@@ -50,8 +50,12 @@ class Metric(StrEnum):
     RESERVED_ADDRESSES = "ReservedAddresses"
     """Addresses that CIDR reservations keep and nobody uses. Subnet."""
     HELD_ADDRESSES = "HeldAddresses"
-    """Addresses for pods on interfaces of instances: secondary ones, and 16 a prefix. How many of them are idle EC2
-    does not know; with the cni-metrics-helper it is totalIPAddresses - assignIPAddresses of the cluster. Subnet."""
+    """Addresses for pods on interfaces of instances, with a pod or without: secondary ones, and 16 a prefix. EC2 does
+    not know which of them pods have. Subnet."""
+    IDLE_ADDRESSES = "IdleAddresses"
+    """Those of them, on the cluster's nodes, that no pod has: the warm pool, what cools down, what is stranded in
+    prefixes. Only where the function may ask the Kubernetes API (`idleAddresses`); with the cni-metrics-helper it is
+    totalIPAddresses - assignIPAddresses, of the cluster as a whole. Subnet and zone."""
     LEAKED_INTERFACES = "LeakedInterfaces"
     """Interfaces of the VPC CNI that hang on nothing. Subnet."""
     DAYS_TO_EXHAUSTION = "DaysToExhaustion"
@@ -78,7 +82,7 @@ SUBNET_METRICS: Final = (
     Metric.LEAKED_INTERFACES,
     Metric.DAYS_TO_EXHAUSTION,
 )
-"""With the dimensions cluster, zone and subnet."""
+"""With the dimensions cluster, zone and subnet; where the function counts pods, `IDLE_ADDRESSES` too."""
 
 ZONE_METRICS: Final = (
     Metric.FREE_ADDRESSES,
@@ -104,7 +108,7 @@ UNITS: Final = {
 }
 """Units other than Count (CloudWatch API reference, MetricDatum)."""
 
-ADDRESS_METRICS: Final = frozenset({*SUBNET_METRICS, *ZONE_METRICS})
+ADDRESS_METRICS: Final = frozenset({*SUBNET_METRICS, *ZONE_METRICS, Metric.IDLE_ADDRESSES})
 """Metrics of addresses: an alarm on one of them has to go off on silence."""
 
 

@@ -66,6 +66,7 @@ class Watched:
         composites: Composite alarms.
         dashboards: Dashboards.
         prefix_delegation: Whether /28s are forecast too.
+        idle_addresses: Whether idle addresses are counted, of every subnet and zone.
         memory_gigabytes: Of the function.
         seconds: How long a run takes.
     """
@@ -77,6 +78,7 @@ class Watched:
     composites: int = 0
     dashboards: int = 0
     prefix_delegation: bool = False
+    idle_addresses: bool = False
     memory_gigabytes: float = 0.5
     seconds: float = 5.0
 
@@ -138,7 +140,12 @@ def monthly_price(watched: Watched) -> Price:
 
 
 def _values(watched: Watched) -> int:
-    return watched.subnets * len(SUBNET_METRICS) + watched.zones * len(ZONE_METRICS) + len(CLUSTER_METRICS)
+    idle = int(watched.idle_addresses)
+    return (
+        watched.subnets * (len(SUBNET_METRICS) + idle)
+        + watched.zones * (len(ZONE_METRICS) + idle)
+        + len(CLUSTER_METRICS)
+    )
 
 
 def _metrics(count: int) -> float:

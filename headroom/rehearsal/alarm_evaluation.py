@@ -28,6 +28,7 @@ LEAST_BAND_DAYS: Final = 3
 _TREATMENTS: Final[Mapping[str, Treatment]] = {"breaching": "breaching", "notBreaching": "notBreaching"}
 _BAND: Final = re.compile(r"ANOMALY_DETECTION_BAND\(\w+, ([0-9.]+)\)")
 _AHEAD: Final = re.compile(r"(\w+) \+ ([0-9]+) \* DIFF\(\1\)")
+_FILL: Final = re.compile(r"FILL\(\w+, ([0-9]+)\)")
 _TOKEN: Final = re.compile(r'\s*(?:(ALARM|OK|INSUFFICIENT_DATA)\("([^"]+)"\)|(AND|OR|NOT)\b|([()]))')
 
 
@@ -60,10 +61,25 @@ def in_alarm(rule: Rule, latest: Sequence[float | None]) -> bool:
     return count >= rule.breaching
 
 
-def states(rule: Rule, values: Sequence[float | None]) -> list[bool]:
-    """Whether the alarm is in ALARM after each period; before the first one everything is missing."""
+def states(rule: Rule, values: Sequence[float | None], filled: float | None = None) -> list[bool]:
+    """Whether the alarm is in ALARM after each period; before the first one everything is missing.
+
+    Args:
+        rule: What it asks for.
+        values: The periods' values.
+        filled: What stands for a missing value where there are others; None: nothing.
+    """
     reach = rule.periods + FURTHER_PERIODS
-    return [in_alarm(rule, values[max(0, end - reach) : end]) for end in range(1, len(values) + 1)]
+    before = [None] * reach
+    padded = [*before, *values]
+    return [in_alarm(rule, fill(padded[end : end + reach], filled)) for end in range(1, len(values) + 1)]
+
+
+def fill(latest: Sequence[float | None], filled: float | None) -> Sequence[float | None]:
+    """The periods that an alarm looks at as FILL makes them: where none has a value, there is nothing to fill."""
+    if filled is None or all(value is None for value in latest):
+        return latest
+    return [filled if value is None else value for value in latest]
 
 
 def above_band(value: float | None, same_time: Sequence[float | None], deviations: float) -> float | None:
@@ -94,6 +110,7 @@ class Watched:
         rule: When it breaches.
         ahead: Where it compares what would be so many periods later; 0: the value itself.
         deviations: Half the width of the anomaly band that it compares with; 0: none.
+        filled: What stands for a missing value where there are others (CloudWatch user guide, using-metric-math, FILL).
     """
 
     name: str
@@ -102,6 +119,7 @@ class Watched:
     rule: Rule
     ahead: int = 0
     deviations: float = 0.0
+    filled: float | None = None
 
 
 def watched_alarm(described: Mapping[str, Any]) -> Watched:
@@ -118,12 +136,14 @@ def watched_alarm(described: Mapping[str, Any]) -> Watched:
             "Period": described["Period"],
             "Stat": described["Statistic"],
         }
-    ahead, deviations = 0, 0.0
+    ahead, deviations, filled = 0, 0.0, None
     for expression in expressions:
         if band := _BAND.fullmatch(expression):
             deviations = float(band[1])
         elif later := _AHEAD.fullmatch(expression):
             ahead = int(later[2])
+        elif fill := _FILL.fullmatch(expression):
+            filled = float(fill[1])
         else:
             raise ValueError(f"{described['AlarmName']}: {expression}")
     return Watched(
@@ -139,6 +159,7 @@ def watched_alarm(described: Mapping[str, Any]) -> Watched:
         ),
         ahead=ahead,
         deviations=deviations,
+        filled=filled,
     )
 
 
@@ -157,13 +178,16 @@ class Series:
     _seen: deque[float | None] = field(default_factory=deque)
     _last: float | None = None
 
+    def __post_init__(self) -> None:
+        # Before the first period everything is missing.
+        reach = self.alarm.rule.periods + FURTHER_PERIODS
+        self._compared.extend([None] * reach)
+
     def feed(self, value: float | None) -> bool:
         """Takes the value of the next period; whether it is in ALARM after it."""
-        reach = self.alarm.rule.periods + FURTHER_PERIODS
+        self._compared.popleft()
         self._compared.append(self._made(value))
-        while len(self._compared) > reach:
-            self._compared.popleft()
-        self.on = in_alarm(self.alarm.rule, list(self._compared))
+        self.on = in_alarm(self.alarm.rule, fill(list(self._compared), self.alarm.filled))
         return self.on
 
     def _made(self, value: float | None) -> float | None:

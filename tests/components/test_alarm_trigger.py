@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from components.alarm_trigger import (
     input_template,
     invocation_endpoint,
     permissions,
+    undelivered,
 )
 from headroom.addresses.problems import ProblemsError
 from headroom.rehearsal.trigger import transformed
@@ -197,6 +199,27 @@ def test_what_is_not_delivered_is_an_alarm_and_no_start_of_a_pipeline(recorder: 
     assert not any(alarm.inputs["name"].startswith(each) for each in ALARMS), "or a forge's outage would start a loop"
     target = recorder.one("aws:cloudwatch/eventTarget:EventTarget", "watch-pipeline").inputs
     assert "deadLetterConfig" in target
+
+
+def test_the_alarm_on_what_is_not_delivered_says_how_to_end_it(recorder: Recorder) -> None:
+    # The recorded queue has no URL; the engine's test looks for the real one.
+    alarm = made(recorder).one("aws:cloudwatch/metricAlarm:MetricAlarm", "watch-trigger-undelivered")
+    assert alarm.inputs["alarmDescription"] == undelivered("prod-use1", "None")
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/watch-undelivered-1a2b3c4"
+    text = undelivered("prod-use1", url)
+    assert "stays on until its queue is empty" in text
+    assert re.findall(r"`([^`]+)`", text) == [
+        f"aws sqs receive-message --message-attribute-names ERROR_CODE ERROR_MESSAGE --queue-url {url}",
+        "pulumi up",
+        "headroom diagnose --cluster prod-use1",
+        f"aws sqs purge-queue --queue-url {url}",
+    ]
+
+
+def test_the_longest_names_leave_the_alarms_description_whole() -> None:
+    url = f"https://sqs.ap-southeast-2.amazonaws.com/123456789012/{'q' * 80}"
+    longest = undelivered("c" * 100, url)
+    assert len(longest) <= 1024, "CloudWatch takes no more (CloudWatch API reference, PutMetricAlarm)"
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

@@ -50,7 +50,7 @@ def test_the_alarms_come_first_then_what_is_free_now_then_every_zone() -> None:
         "Free /28s (the nodes take none)",
         "us-east-1a: free percent by subnet",
         "us-east-1b: free percent by subnet",
-        "Addresses for pods on interfaces, used or idle",
+        "Addresses for pods on interfaces, with a pod or without",
         "Leaked interfaces",
         "Network interfaces: percent of the Region's quota",
     ]
@@ -103,6 +103,11 @@ def test_idle_addresses_are_drawn_only_where_somebody_publishes_what_pods_have()
         "totalIPAddresses",
         "assignIPAddresses",
         "total - pods",
+    ]
+    counted = titled("Idle addresses", arguments(idle_addresses=True, cni_metrics=True))["metrics"]
+    assert [(each[1], each[-1]["label"]) for each in counted] == [
+        ("IdleAddresses", "us-east-1a"),
+        ("IdleAddresses", "us-east-1b"),
     ]
     assert "idle" not in json.dumps([each for each in widgets(arguments()) if "HeldAddresses" not in json.dumps(each)])
 

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from components.publisher import handler
 from components.publisher.figures import (
     SubnetReading,
     drawn,
@@ -29,8 +30,9 @@ from components.publisher.figures import (
     subnet_figures,
 )
 from components.publisher.handler import Memory, PublisherError, Settings, publish
+from components.publisher.pods import PodsError
 from components.subnet_publisher import HANDLER, WATCHED_NAME, archive
-from headroom.addresses.blocks import Block, format_address
+from headroom.addresses.blocks import Block, format_address, parse_address
 from headroom.capacity.forecast import Reading, forecast
 from headroom.capacity.watch import NO_END_DAYS
 
@@ -467,6 +469,46 @@ def test_a_subnet_that_goes_and_one_that_comes_between_two_calls_of_a_run_hurt_n
     run(aws)
     assert aws.values("MissingSubnets") == {CLUSTER: 1}
     assert "us-east-1b" not in aws.values("FreeAddresses"), "a zone without a subnet has no value, and its alarm rings"
+
+
+def test_where_pods_are_counted_idle_addresses_are_published_by_subnet_and_zone(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def pods(cluster: str, _client: object) -> set[int]:
+        asked.append(cluster)
+        return {parse_address(f"10.0.0.{number}") for number in (100, 101, 102, 103)}
+
+    monkeypatch.setattr(handler, "pod_addresses", pods)
+    run(aws)
+    assert (asked, aws.values("IdleAddresses")) == ([], {}), "only where that is asked for"
+    aws.put.clear()
+    run(aws, idle_addresses=True)
+    assert asked == [CLUSTER]
+    assert aws.values("HeldAddresses") == {A1: 10, A2: 0, B1: 0}
+    assert aws.values("IdleAddresses") == {A1: 7, A2: 0, B1: 0, "us-east-1a": 7, "us-east-1b": 0}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PodsError("403: pods is forbidden"), "prod-use1: idle addresses: 403: pods is forbidden"),
+        (denied("eks:DescribeCluster"), "prod-use1: idle addresses: UnauthorizedOperation: not eks:DescribeCluster"),
+        (EndpointConnectionError(endpoint_url="https://eks"), "prod-use1: idle addresses: Could not connect to"),
+    ],
+)
+def test_pods_that_cannot_be_counted_are_an_error_without_a_figure_and_silence_nothing(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def pods(*_: object) -> set[int]:
+        raise error
+
+    monkeypatch.setattr(handler, "pod_addresses", pods)
+    assert failed(aws, idle_addresses=True).startswith(said)
+    assert aws.values("IdleAddresses") == {}
+    assert aws.values("FreeAddresses")[A1] == 240
+    assert aws.values("Heartbeat") == {CLUSTER: 1}, "no alarm stands on what is idle"
 
 
 def test_an_interface_of_a_subnet_that_is_gone_is_nobodys(aws: Aws) -> None:

@@ -37,6 +37,12 @@ SUBNETS = {
 LARGE = NodeGroup(name="services", limits=instance_limits("m5.8xlarge"), pods=100)
 MANY = NodeGroup(name="batch", limits=instance_limits("m5.large"), surge=3, pods=10)
 
+HELD_LOW, HELD_WARNING = (
+    f'(ALARM("headroom/prod-use1/us-east-1a/{name}") AND ALARM("headroom/prod-use1/us-east-1a/free-near"))'
+    for name in ("free-critical", "free-warning")
+)
+"""What was low within the last day, while there is little room still."""
+
 
 def arguments(**more: Any) -> SubnetAlarmsArgs:
     return SubnetAlarmsArgs(
@@ -85,9 +91,13 @@ def test_with_prefix_delegation_there_is_a_threshold_for_28s() -> None:
     blocks = [each for each in planned(args) if each.metric == "FreePrefixBlocks"]
     assert [(each.name.removeprefix("headroom/prod-use1/"), each.threshold) for each in blocks] == [
         ("us-east-1a/prefix-blocks", 8),
+        ("us-east-1a/prefix-blocks-near", 16),
         ("us-east-1b/prefix-blocks", 8),
+        ("us-east-1b/prefix-blocks-near", 16),
         (f"us-east-1a/{A}/prefix-blocks", 8),
+        (f"us-east-1a/{A}/prefix-blocks-near", 16),
         (f"us-east-1b/{B}/prefix-blocks", 8),
+        (f"us-east-1b/{B}/prefix-blocks-near", 16),
     ]
     assert not [each for each in planned(arguments()) if each.metric == "FreePrefixBlocks"]
 
@@ -130,7 +140,7 @@ def test_every_zone_and_subnet_has_its_alarms_and_nothing_sums_the_vpc(recorder:
     place = [f"{zone}/{name}" for zone in ("us-east-1a", "us-east-1b") for name in ("free-critical", "free-warning")]
     names = {each.inputs["name"] for each in recorder.registrations if each.type == METRIC_ALARM}
     assert {f"headroom/prod-use1/{each}" for each in place} < names
-    assert len(names) == 4 + 2 * 5 + 2 * 3 + 2
+    assert len(names) == 4 + 2 * 6 + 2 * 4 + 3
     over = {tuple(sorted(each.inputs["dimensions"])) for each in recorder.registrations if "dimensions" in each.inputs}
     assert over == {
         ("ClusterName",),
@@ -166,6 +176,33 @@ def test_a_critical_alarm_looks_at_three_runs_and_breaches_on_silence(recorder: 
     assert made.parent == "headroom:index:SubnetAlarms watch"
 
 
+def test_what_tells_somebody_remembers_for_a_day_that_it_was_low_until_there_is_room_again(recorder: Recorder) -> None:
+    recorder.run(lambda: SubnetAlarms("watch", arguments()))
+    for place, low, most in (("us-east-1a", ("free-critical", "free-warning"), 1019), (f"us-east-1a/{A}", (), 1019)):
+        for name in (*low, "free-warning"):
+            made = alarm(recorder, f"headroom/prod-use1/{place}/{name}").inputs
+            # A run that fails is not low; all of a day, which CloudWatch takes at most.
+            queries = [(each.get("expression"), each["returnData"]) for each in made["metricQueries"]]
+            assert queries == [(None, False), (f"FILL(free, {most})", True)]
+            assert (made["datapointsToAlarm"], made["evaluationPeriods"]) == (3, 288)
+            assert made["metricQueries"][0]["metric"]["period"] * made["evaluationPeriods"] == 86_400
+            assert "within the last 24 hours" in made["alarmDescription"]
+        near = alarm(recorder, f"headroom/prod-use1/{place}/free-near").inputs
+        # 150 is critical, 252 warns.
+        assert (near["threshold"], near["datapointsToAlarm"], near["evaluationPeriods"]) == (354, 3, 3)
+        assert near["alarmActions"] == near["okActions"] == []
+    rule = alarm(recorder, "headroom/prod-use1/us-east-1a/warning").inputs["alarmRule"]
+    for place in ("us-east-1a", f"us-east-1a/{A}"):
+        both = [f'ALARM("headroom/prod-use1/{place}/{name}")' for name in ("free-warning", "free-near")]
+        assert f"({' AND '.join(both)})" in rule
+
+
+def test_what_is_near_never_lies_beyond_what_a_zone_holds() -> None:
+    subnets = {A: WatchedSubnet(zone="us-east-1a", cidr_block="10.0.0.0/28")}
+    near = next(each for each in planned(arguments(subnets=subnets)) if each.name.endswith("free-near"))
+    assert near.threshold == 11, "all of it free is not near"
+
+
 def test_a_sudden_drop_is_measured_by_an_anomaly_band(recorder: Recorder) -> None:
     recorder.run(lambda: SubnetAlarms("watch", arguments()))
     made = alarm(recorder, "headroom/prod-use1/us-east-1b/sudden-drop").inputs
@@ -181,7 +218,7 @@ def test_a_drop_warns_only_while_the_zone_falls_fast(recorder: Recorder) -> None
     recorder.run(lambda: SubnetAlarms("watch", arguments()))
     fast = alarm(recorder, "headroom/prod-use1/us-east-1b/falling-fast").inputs
     assert (fast["comparisonOperator"], fast["threshold"]) == ("LessThanThreshold", 0)
-    assert (fast["datapointsToAlarm"], fast["evaluationPeriods"]) == (4, 5)
+    assert (fast["datapointsToAlarm"], fast["evaluationPeriods"]) == (6, 10)
     # Twelve runs an hour, three hours ahead.
     assert [(each.get("expression"), each["returnData"]) for each in fast["metricQueries"]] == [
         (None, False),
@@ -251,7 +288,9 @@ def test_a_page_asks_for_low_addresses_and_failing_pods_and_not_for_a_dead_publi
     recorder.run(lambda: SubnetAlarms("watch", arguments(symptoms=[cni_errors("prod-use1")])))
     made = alarm(recorder, "headroom/prod-use1/us-east-1a/page")
     assert made.inputs["alarmRule"] == (
-        '(ALARM("headroom/prod-use1/us-east-1a/free-critical") OR '
+        f"({HELD_LOW} OR "
+        f'({HELD_WARNING} AND ALARM("headroom/prod-use1/us-east-1a/sudden-drop") AND '
+        'ALARM("headroom/prod-use1/us-east-1a/falling-fast")) OR '
         f'(ALARM("headroom/prod-use1/us-east-1a/{A}/free-critical"))) AND '
         '(ALARM("headroom/prod-use1/symptom/Kubernetes/ipamdErr")) AND '
         'NOT ALARM("headroom/prod-use1/silence")'
@@ -300,12 +339,12 @@ def test_a_subnet_that_was_deleted_is_told_as_gone_and_not_as_low() -> None:
     rules = {each.name: each.rule for each in composed(args, planned(args))}
     on = dict.fromkeys((each.name for each in planned(args)), False)
     warns = "headroom/prod-use1/us-east-1a/warning"
-    on[f"headroom/prod-use1/us-east-1a/{A}/free-warning"] = True
+    on |= {f"headroom/prod-use1/us-east-1a/{A}/{each}": True for each in ("free-warning", "free-near")}
     assert composite_on(rules[warns], on) is True
     # Of a subnet that is gone there is no value; its alarms breach on that, and the one on missing subnets is first.
     on["headroom/prod-use1/missing-subnets"] = True
     assert composite_on(rules[warns], on) is False
-    on["headroom/prod-use1/us-east-1a/free-warning"] = True
+    on |= {f"headroom/prod-use1/us-east-1a/{each}": True for each in ("free-warning", "free-near")}
     assert composite_on(rules[warns], on) is True, "what is left of the zone still warns"
 
 
@@ -329,18 +368,24 @@ def test_where_one_kind_of_topic_is_given_it_gets_both(given: tuple[str, str], p
     assert (args.topics(page=True), args.topics(page=False)) == ([page], [warning])
 
 
-def test_a_thousand_subnets_fit_into_composites_of_a_hundred_children_and_ten_thousand_characters() -> None:
+@pytest.mark.parametrize("count", [3, 150, 240, 270, 300, 1000])
+@pytest.mark.parametrize("cluster", ["prod-use1", "c" * 100])
+def test_a_thousand_subnets_fit_into_composites_of_a_hundred_children_and_ten_thousand_characters(
+    count: int, cluster: str
+) -> None:
     subnets = {
         f"subnet-{number:017x}": WatchedSubnet(
-            zone=f"us-east-1{'abc'[number % 3]}", cidr_block=f"10.{number // 256}.{number % 256}.0/24"
+            zone=f"us-gov-east-1{'abc'[number % 3]}", cidr_block=f"10.{number // 256}.{number % 256}.0/24"
         )
-        for number in range(1000)
+        for number in range(count)
     }
-    args = arguments(subnets=subnets)
+    symptoms = [Symptom(namespace="AWS/EKS", metric=f"scheduler_{number}", dimensions={}) for number in range(5)]
+    prefixes = {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "1"}
+    args = arguments(subnets=subnets, cluster=cluster, symptoms=symptoms, cni_environment=prefixes)
     alarms = planned(args)
     composites = composed(args, alarms)
     for each in composites:
-        assert each.rule.count("ALARM(") <= 100
+        assert len(set(re.findall(r'ALARM\("([^"]+)"\)', each.rule))) <= 100
         assert len(each.rule) <= 10_240
     named = {name for each in composites for name in re.findall(r'ALARM\("([^"]+)"\)', each.rule)}
     assert {each.name for each in alarms if each.severity in ("warning", "forecast", "page")} <= named, (

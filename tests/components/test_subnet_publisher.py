@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.subnet_publisher import SubnetPublisher, SubnetPublisherArgs, archive, permissions
+from components.subnet_publisher import SubnetPublisher, SubnetPublisherArgs, archive, grant, permissions
 from headroom.addresses.problems import ProblemsError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def test_the_function_runs_on_arm_one_at_a_time_with_a_queue_for_what_failed(rec
         "VPC_ID": "vpc-1",
         "METRIC_NAMESPACE": "Headroom",
         "PREFIX_DELEGATION": "false",
+        "IDLE_ADDRESSES": "false",
     }
     assert "components/publisher/handler.py" in code["assets"]
     assert "deadLetterConfig" in inputs
@@ -86,6 +87,25 @@ def test_it_may_read_addresses_and_publish_to_its_namespace_and_nothing_else() -
     by_sid = {each["Sid"]: each for each in statements}
     assert by_sid["Publish"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "Mine"}}
     assert (by_sid["Log"]["Resource"], by_sid["GiveUp"]["Resource"]) == ("arn:log:*", "arn:queue")
+
+
+def test_to_count_pods_it_may_look_up_its_own_cluster_and_somebody_lets_it_list_them(recorder: Recorder) -> None:
+    more = permissions("Mine", queue_arn="arn:queue", log_arn="arn:log", cluster="prod-use1")["Statement"]
+    assert [(each["Action"], each["Resource"]) for each in more if each["Sid"] == "Sign"] == [
+        ("eks:DescribeCluster", "arn:*:eks:*:*:cluster/prod-use1")
+    ]
+    recorder.run(lambda: SubnetPublisher("watch", arguments(idle_addresses=True)))
+    inputs = recorder.one("aws:lambda/function:Function", "watch-function").inputs
+    assert inputs["environment"]["variables"]["IDLE_ADDRESSES"] == "true"
+    assert "components/publisher/pods.py" in inputs["code"]["assets"]
+    policy = recorder.one("aws:iam/rolePolicy:RolePolicy", "watch-policy").inputs["policy"]
+    assert "eks:DescribeCluster" in policy
+    role = "arn:aws-us-gov:iam::123456789012:role/watch-role"
+    assert grant("prod-use1", role) == (
+        f"aws eks create-access-entry --cluster-name prod-use1 --principal-arn {role} && "
+        f"aws eks associate-access-policy --cluster-name prod-use1 --principal-arn {role} --access-scope type=cluster "
+        "--policy-arn arn:aws-us-gov:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+    )
 
 
 def test_the_archive_is_text_and_the_same_wherever_it_is_packed() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.alarm_trigger import undelivered
 from headroom.rehearsal.engine import CHECKOUT
 from headroom.rehearsal.forge import JOB_TOKEN, NAME, OWNER, PIPELINE, TRIGGER_TOKEN, Forge
 from headroom.rehearsal.trigger import alarm_event, deliver, respond
@@ -103,8 +104,12 @@ def test_other_events_start_nothing_and_what_is_refused_waits_in_the_queue(stack
     alarm = aws("cloudwatch").describe_alarms(AlarmNames=[f"headroom/{cluster}/trigger-undelivered"])["MetricAlarms"][0]
     sqs = aws("sqs")
     url = sqs.get_queue_url(QueueName=alarm["Dimensions"][0]["Value"])["QueueUrl"]
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
-    assert attributes["ApproximateNumberOfMessages"] == "2"
+    asked = {"QueueUrl": url, "AttributeNames": ["ApproximateNumberOfMessages"]}
+    assert sqs.get_queue_attributes(**asked)["Attributes"]["ApproximateNumberOfMessages"] == "2"
+    # What the alarm says to do ends it.
+    assert alarm["AlarmDescription"] == undelivered(cluster, url)
+    sqs.purge_queue(QueueUrl=url)
+    assert sqs.get_queue_attributes(**asked)["Attributes"]["ApproximateNumberOfMessages"] == "0"
 
     # A new token in Secrets Manager is taken over by the next `up`.
     aws("secretsmanager").put_secret_value(SecretId=secret, SecretString="another-t0ken")

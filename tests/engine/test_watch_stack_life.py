@@ -65,7 +65,7 @@ def test_up_makes_everything_once_and_the_function_publishes_what_the_alarms_loo
     stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
     made = alarms(stack, cluster)
-    assert len(made["MetricAlarms"]) == 4 + 5 * len(ZONES) + 3 * len(ZONES) + 2
+    assert len(made["MetricAlarms"]) == 4 + 6 * len(ZONES) + 4 * len(ZONES) + 2
     assert made["CompositeAlarms"] == sorted(
         f"headroom/{cluster}/{zone}/{kind}" for zone in ZONES for kind in ("forecast", "page", "warning")
     )

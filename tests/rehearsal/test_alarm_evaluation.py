@@ -28,8 +28,8 @@ from headroom.rehearsal.alarm_evaluation import (
 )
 
 ZONES = ((1, "us-east-1a"), (2, "us-east-1b"))
-QUIET_ALONE = ("silence", "interface-quota", "unwatched-subnets", "missing-subnets")
-"""What tells somebody by itself."""
+QUIET_ALONE = ("silence", "interface-quota", "unwatched-subnets", "missing-subnets", "sudden-drop", "falling-fast")
+"""What tells somebody by itself, and what does so only with another."""
 
 THREE = Rule(threshold=10, periods=3, breaching=3)
 VALUES = {"0": 20.0, "X": 5.0, "-": None}
@@ -137,11 +137,19 @@ def test_every_composite_rule_of_the_watch_stack_can_be_read_and_is_quiet_while_
         on = {**silent, name: True}
         rings = {each.name.rpartition("/")[2] for each in composed(args, alarms) if composite_on(each.rule, on)}
         kind = name.rpartition("/")[2]
-        # Neither a drop nor a pace rings alone, and silence hides the others.
-        assert (rings == set()) == (kind in {"sudden-drop", "falling-fast", *QUIET_ALONE}), (name, rings)
-    both = {**silent, "headroom/c/us-east-1a/sudden-drop": True, "headroom/c/us-east-1a/falling-fast": True}
-    together = [each.name for each in composed(args, alarms) if composite_on(each.rule, both)]
-    assert together == ["headroom/c/us-east-1a/warning"]
+        # What is remembered counts while it is near, neither drop nor pace rings alone, and silence hides the others.
+        remembered = kind in {"free-warning", "free-near"} or (kind == "free-critical" and "/subnet-" not in name)
+        assert (rings == set()) == (remembered or name.endswith(QUIET_ALONE)), (name, rings)
+    for together, told in (
+        (("sudden-drop", "falling-fast"), ["warning"]),
+        (("free-warning", "free-near"), ["warning"]),
+        (("free-warning", "sudden-drop", "falling-fast"), ["warning"]),
+        (("free-warning", "free-near", "sudden-drop", "falling-fast"), ["warning", "page"]),
+        (("free-critical", "free-near"), ["page"]),
+    ):
+        on = {**silent, **{f"headroom/c/us-east-1a/{kind}": True for kind in together}}
+        ringing = [each.name for each in composed(args, alarms) if composite_on(each.rule, on)]
+        assert ringing == [f"headroom/c/us-east-1a/{kind}" for kind in told], together
     dead = dict.fromkeys(silent, True)
     assert not any(composite_on(each.rule, dead) for each in composed(args, alarms)), "silence is one message"
 
@@ -168,6 +176,20 @@ def described(**more: object) -> dict[str, object]:
         "TreatMissingData": "breaching",
         **more,
     }
+
+
+def test_a_run_that_failed_counts_as_all_free_and_a_day_without_any_as_low() -> None:
+    stat = {"Metric": {"Namespace": "Headroom", "MetricName": "FreeAddresses"}, "Period": 300, "Stat": "Minimum"}
+    metrics = [{"Id": "free", "MetricStat": stat}, {"Id": "reckoned", "Expression": "FILL(free, 100)"}]
+    alarm = watched_alarm(described(Metrics=metrics, EvaluationPeriods=6, DatapointsToAlarm=2))
+    assert alarm.filled == 100
+    fed = [None, 5.0, None, None, 5.0, None, None, None, None, 50.0, 50.0]
+    # Nothing to fill yet; then as soon as two are low, and as long as both are among the last six.
+    expected = [True, False, False, False, True, True, True, False, False, False, False]
+    one = Series(alarm)
+    assert [one.feed(value) for value in fed] == expected
+    assert states(alarm.rule, fed, 100) == expected
+    assert [one.feed(None) for _ in range(8)][-2:] == [False, True], "eight periods are looked at"
 
 
 def test_what_would_be_free_in_three_hours_is_reckoned_from_the_last_two_values() -> None:

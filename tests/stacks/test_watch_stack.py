@@ -163,6 +163,27 @@ def test_prefix_delegation_makes_alarms_on_28s_and_tells_the_function(
     assert recorder.one("aws:cloudwatch/metricAlarm:MetricAlarm", f"watch-us-east-1a-{A}-prefix-blocks")
 
 
+def test_idle_addresses_are_counted_where_that_is_asked_for_with_their_price_and_what_is_left_to_grant(
+    recorder: Recorder, config: dict[str, Any]
+) -> None:
+    deploy(recorder, config)
+    before = recorder.stack_outputs["dollarsAMonth"]
+    assert "grant" not in recorder.stack_outputs
+    deploy(recorder, {**config, "headroom:idleAddresses": "true"})
+    variables = recorder.one("aws:lambda/function:Function", "watch-function").inputs["environment"]["variables"]
+    assert variables["IDLE_ADDRESSES"] == "true"
+    # A metric a subnet and zone.
+    subnets = config["headroom:watchedSubnets"]
+    zones = {each["zone"] for each in subnets.values()}
+    more = 0.30 * (len(subnets) + len(zones))
+    assert recorder.stack_outputs["dollarsAMonth"] == pytest.approx(before + more, abs=0.015)
+    assert recorder.stack_outputs["grant"].startswith("aws eks create-access-entry --cluster-name prod-use1 ")
+    body = json.loads(recorder.one("aws:cloudwatch/dashboard:Dashboard", "watch-dashboard").inputs["dashboardBody"])
+    assert "Idle addresses: held by nodes, and no pod has them" in [
+        each["properties"].get("title") for each in body["widgets"]
+    ]
+
+
 def test_for_the_first_day_alarms_can_be_mute_and_the_dashboard_left_out(
     recorder: Recorder, config: dict[str, Any]
 ) -> None:
@@ -186,7 +207,7 @@ def test_the_policies_find_nothing_in_the_example_and_find_an_alarm_that_sleeps_
         for each in recorder.registrations
         if each.type == METRIC_ALARM and "AvailabilityZone" in str(each.inputs)
     ]
-    assert len(alarms) == 3 * 5 + 3 * 3 + 2 * 2
+    assert len(alarms) == 3 * 6 + 3 * 4 + 2 * 3
     asleep = [replace(each, properties={**each.properties, "treatMissingData": "missing"}) for each in alarms]
     assert list(alarm_breaches_on_silence.findings(Resources(alarms), {})) == []
     assert len(list(alarm_breaches_on_silence.findings(Resources(asleep), {}))) == len(alarms)
