@@ -17,6 +17,7 @@ from toolchain.golang import Go, NoGoError
 from toolchain.processes import CommandFailedError, output_of
 from toolchain.progress import Progress
 from toolchain.versions import (
+    ACTIONLINT,
     CHECKOUT,
     ETCD,
     KUBERNETES,
@@ -320,6 +321,40 @@ def promtool() -> Part:
         release=release,
         build=build,
         inside=lambda folder: {"promtool": str(folder / "promtool")},
+    )
+
+
+def actionlint() -> Part:
+    """The linter of GitHub's workflows, for the tests of what lies in `templates/ci`."""
+    wanted = parse_version(ACTIONLINT)
+
+    def on_path() -> Found:
+        command, version = _on_path("actionlint", "-version")
+        if version[:1] != wanted[:1] or version < wanted:
+            raise NotServedError(f"{command} is {dotted(version)}, needed is {dotted(wanted)} or a newer {wanted[0]}.x")
+        return {"actionlint": command}
+
+    def release() -> dict[str, str]:
+        system, processor = this_platform()
+        folder = f"https://github.com/rhysd/actionlint/releases/download/v{ACTIONLINT}"
+        name = f"actionlint_{ACTIONLINT}_{system}_{processor}.tar.gz"
+        sums = fetch_text(f"{folder}/actionlint_{ACTIONLINT}_checksums.txt")
+        return {f"{folder}/{name}": checksum_of(name, sums)}
+
+    def build(go: Go, folder: Path) -> None:
+        go.build("actionlint", folder, ["tool"], [*COMPILER, "-ldflags=-s -w"])
+
+    return Part(
+        title="actionlint",
+        module="actionlint",
+        version=ACTIONLINT,
+        release_cost="about 2 MB, once",
+        build_cost="about 15 s on 2 cores, 6 MB, once",
+        advice=f"put actionlint {dotted(wanted)} or newer on PATH (https://github.com/rhysd/actionlint); {_OR_MODULES}",
+        on_path=on_path,
+        release=release,
+        build=build,
+        inside=lambda folder: {"actionlint": str(folder / "actionlint")},
     )
 
 

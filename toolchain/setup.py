@@ -29,15 +29,15 @@ from toolchain.cache import cache_folder, locked, this_platform
 from toolchain.golang import Go
 from toolchain.packages import Installer, PackagesError
 from toolchain.progress import Progress, duration
-from toolchain.versions import CHECKOUT, ETCD, KUBERNETES, PROMETHEUS, PULUMI, dotted, pulumi_minimum
+from toolchain.versions import ACTIONLINT, CHECKOUT, ETCD, KUBERNETES, PROMETHEUS, PULUMI, dotted, pulumi_minimum
 
 MANIFEST = environment.ENVIRONMENT / "headroom-toolchain.json"
 
 MODULES = ("etcd", "kubernetes", "pulumi")
 """The Go modules, each a folder beside this file."""
 
-TEST_MODULES = ("promtool",)
-"""Those that only the full test run needs."""
+TEST_MODULES = ("actionlint", "promtool")
+"""Those that only the full test run needs; the program of each has its name."""
 
 MEMORY_FOR_TWO_BUILDS = 7 << 30
 """Bytes. Linking the API server takes 1.5 GiB; with less memory the builds run one after the other."""
@@ -83,7 +83,7 @@ def signature() -> dict[str, object]:
 
 def tests_signature() -> list[str]:
     """The same for what only the full test run needs."""
-    return [PROMETHEUS, _recipe(TEST_MODULES), shutil.which("promtool") or ""]
+    return [ACTIONLINT, PROMETHEUS, _recipe(TEST_MODULES), *(shutil.which(name) or "" for name in TEST_MODULES)]
 
 
 def _recipe(modules: tuple[str, ...]) -> str:
@@ -164,6 +164,7 @@ def _provide_all(cache: Path, progress: Progress, *, tests: bool) -> list[str]:
         provide(parts.etcd())
         provide(parts.kubernetes())
         if tests:
+            provide(parts.actionlint())
             provide(parts.promtool())
 
     # Side by side: linking and package installs leave a processor idle that another build can use.
@@ -195,7 +196,7 @@ def _write_manifest(found: parts.Found, *, tests: bool) -> None:
         manifest["tests"] = tests_signature()
     elif before.get("tests") == tests_signature():
         # What an earlier `make test` built is there still.
-        programs["promtool"] = before["programs"]["promtool"]
+        programs |= {name: before["programs"][name] for name in TEST_MODULES}
         manifest["tests"] = before["tests"]
     partial = MANIFEST.with_suffix(".partial")
     partial.write_text(json.dumps(manifest, indent=1), "utf-8")

@@ -17,6 +17,8 @@ KUBERNETES = "1.35.0"
 PROMETHEUS = "3.13.1"
 """Of promtool. As a Go module it is v0.313.1 (prometheus/prometheus, RELEASE.md)."""
 
+ACTIONLINT = "1.7.12"
+
 UV_MINIMUM = (0, 5, 0)
 """An installed uv serves from here on (universal locks with hashes, `UV_DEFAULT_INDEX`)."""
 

@@ -15,6 +15,7 @@ from toolchain.parts import Part, PartUnavailableError, Workshop, provide
 from toolchain.processes import CommandFailedError, run
 from toolchain.progress import Progress
 from toolchain.versions import (
+    ACTIONLINT,
     CHECKOUT,
     ETCD,
     KUBERNETES,
@@ -158,10 +159,21 @@ def test_promtool_on_path_serves_if_it_is_of_the_same_major_version(program: Pro
     assert part.on_path() == {"promtool": str(found)}
 
 
+def test_an_older_actionlint_on_path_does_not_serve(program: Program) -> None:
+    part = parts.actionlint()
+    program("actionlint", "v1.6.27")
+    with pytest.raises(parts.NotServedError, match=rf"is 1\.6\.27, needed is {ACTIONLINT} or a newer 1\.x"):
+        part.on_path()
+    found = program("actionlint", f"v{ACTIONLINT}\ninstalled by building from source")
+    assert part.on_path() == {"actionlint": str(found)}
+
+
 def test_the_module_that_is_built_is_of_the_version_that_is_fetched() -> None:
     required = (CHECKOUT / "toolchain" / "promtool" / "go.mod").read_text("utf-8")
     major, minor, patch = parse_version(PROMETHEUS)
     assert f"github.com/prometheus/prometheus v0.{major}{minor:02}.{patch}" in required
+    required = (CHECKOUT / "toolchain" / "actionlint" / "go.mod").read_text("utf-8")
+    assert f"github.com/rhysd/actionlint v{ACTIONLINT} " in required
 
 
 def test_go_on_path_serves_if_it_is_new_enough_and_else_the_failure_names_both_ways(

@@ -58,13 +58,16 @@ def test_what_only_the_full_test_run_needs_is_asked_for_by_nothing_else(
     assert not setup.is_current(tests=True)
 
 
-def test_promtool_stays_known_when_a_set_up_without_it_follows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_tests_need_stays_known_when_a_set_up_without_it_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = tmp_path / "headroom-toolchain.json"
     monkeypatch.setattr(setup, "MANIFEST", manifest)
-    setup._write_manifest({"etcd": "/etcd", "promtool": "/promtool"}, tests=True)
+    both = {"actionlint": "/actionlint", "promtool": "/promtool"}
+    setup._write_manifest({"etcd": "/etcd", **both}, tests=True)
     setup._write_manifest({"etcd": "/etcd"}, tests=False)
     written = json.loads(manifest.read_text())
-    assert written["programs"] == {"etcd": "/etcd", "promtool": "/promtool"}
+    assert written["programs"] == {"etcd": "/etcd", **both}
     assert written["tests"] == setup.tests_signature()
     monkeypatch.setattr(setup, "PROMETHEUS", "99.0.0")
     setup._write_manifest({"etcd": "/etcd"}, tests=False)
