@@ -3,8 +3,10 @@
 Measured and shown as `benchmarks/preview.py` does for the emergency stack; the target is the same.
 """
 
+import json
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import yaml
 from preview import (  # type: ignore[import-not-found] # beside this script, where mypy does not look
     Runs,
     adopt_orphans,
-    declared,
     measure,
     show,
 )
@@ -23,12 +24,13 @@ from headroom.rehearsal.tools import find_tools
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 VNET = "/subscriptions/{}/resourceGroups/rg-prod-eus2/providers/Microsoft.Network/virtualNetworks/vnet-spoke"
+DOOR = "/subscriptions/{}/resourceGroups/rg-prod-eus2/providers/Microsoft.Cdn/profiles/fd-checkout-prod"
 
 EGRESS = """\
 import pulumi
 from pulumi_azure_native import monitor, network
 
-group, place = "rg-prod-eus2", "eastus2"
+group, place = "rg-bare", "eastus2"
 kept = pulumi.ResourceOptions(protect=True, retain_on_delete=True)
 address = network.PublicIPAddress(
     "address",
@@ -81,7 +83,7 @@ TRAFFIC = """\
 import pulumi
 from pulumi_azure_native import cdn
 
-names = {"resource_group_name": "rg-prod-eus2", "profile_name": "fd-checkout-prod", "origin_group_name": "checkout"}
+names = {"resource_group_name": "rg-bare", "profile_name": "fd-checkout-prod", "origin_group_name": "checkout"}
 group = cdn.AFDOriginGroup(
     "group",
     **names,
@@ -119,6 +121,13 @@ def bare_engine(world: AzureWorld, folder: Path, name: str, text: str) -> Engine
     return engine
 
 
+def held(engine: Engine, stack: str) -> Counter[str]:
+    """How many resources of each type a stack has; components are ours alone."""
+    state = json.loads(engine.must("stack", "export", "--stack", stack).output)["deployment"]
+    types = (each["type"] for each in state["resources"] if each["custom"])
+    return Counter(type_ for type_ in types if not type_.startswith("pulumi:providers:"))
+
+
 def config_of(name: str, subscription: str) -> dict[str, Any]:
     """The configuration of an example stack file, in the simulated subscription."""
     text = (CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml").read_text(encoding="utf-8")
@@ -139,19 +148,34 @@ def main() -> None:
         with start_azure_world(folder / "world", find_tools()) as world:
             vnet = VNET.format(world.arm.subscription)
             space = {"addressSpace": {"addressPrefixes": ["10.20.0.0/16"]}}
-            world.arm.add_resources([{"id": vnet, "location": "eastus2", "properties": space}])
+            door = DOOR.format(world.arm.subscription)
+            group, origin = f"{door}/originGroups/checkout", {"hostName": "kubenet.checkout.example.com"}
+            profile = {"location": "Global", "sku": {"name": "Standard_AzureFrontDoor"}}
+            probe = {"healthProbeSettings": {"probePath": "/healthz"}}
+            world.arm.add_resources(
+                [
+                    {"id": vnet, "location": "eastus2", "properties": space},
+                    {"id": door, **profile},
+                    {"id": door.replace("rg-prod-eus2", "rg-bare"), **profile},
+                    {"id": group, "properties": probe},
+                    {"id": f"{group}/origins/aks-kubenet", "properties": origin},
+                ]
+            )
             ours = world.engine
             for name, text in PROGRAMS.items():
                 ours.init(name, config_of(name, world.arm.subscription))
                 bare = bare_engine(world, folder / name, f"bare-{name}", text)
-                mine, theirs = declared(ours, name), declared(bare, f"bare-{name}")
+                # What is there already is taken over in the first run, and not in the ones after it.
+                for engine, stack in ((ours, name), (bare, f"bare-{name}")):
+                    engine.must("up", "--yes", "--skip-preview", "--stack", stack)
+                mine, theirs = held(ours, name), held(bare, f"bare-{name}")
                 if mine != theirs:
                     raise RuntimeError(f"{name} declares {dict(mine)}, the bare program {dict(theirs)}")
-                stack = ("preview", "--stack", name)
+                preview = ("preview", "--stack", name)
                 table = {
                     "bare": Runs(lambda engine=bare, stack=f"bare-{name}": engine.must("preview", "--stack", stack)),
-                    "headroom": Runs(lambda arguments=stack: ours.must(*arguments)),
-                    "headroom, policies": Runs(lambda arguments=stack: ours.must(*arguments, *policies)),
+                    "headroom": Runs(lambda arguments=preview: ours.must(*arguments)),
+                    "headroom, policies": Runs(lambda arguments=preview: ours.must(*arguments, *policies)),
                 }
                 measure(table)
                 show(f"{name}, {mine.total()} resources", table)

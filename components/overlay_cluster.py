@@ -1,7 +1,8 @@
 """An AKS cluster with Azure CNI Overlay, in a subnet of its own, beside the one that it takes over from."""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import pulumi
@@ -13,6 +14,13 @@ TYPE: Final = "headroom:index:OverlayCluster"
 IGNORED: Final = tuple(f"networkProfile.{name}" for name in IN_PLACE)
 """What Azure changes in place and the provider would replace the cluster for (pulumi-azure-native #4756)."""
 
+OTHERS: Final = ("routeTable", "serviceEndpoints", "serviceEndpointPolicies", "delegations")
+"""Properties of the subnet that others write: sent as the last refresh found them."""
+
+CHOSEN: Final = ("nodeResourceGroup", "windowsProfile", "networkProfile.podCidrs", "networkProfile.serviceCidrs")
+"""What AKS fills in where a cluster leaves it out, and the provider would replace the cluster for: a cluster that is
+taken over has it among its inputs (pulumi-azure-native, provider/pkg/gen/replacement.go)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlayClusterArgs:
@@ -22,11 +30,13 @@ class OverlayClusterArgs:
         settings: What the stack file says. Plain: known at preview.
         location: The region.
         subscription_id: The subscription of the subnet.
+        adopt: Ids of what exists already, by the name in the program (see `stacks/azure_adoption.py`).
     """
 
     settings: OverlaySettings
     location: str
     subscription_id: str
+    adopt: Mapping[str, str] = field(default_factory=dict)
 
 
 class OverlayCluster(pulumi.ComponentResource):
@@ -35,7 +45,7 @@ class OverlayCluster(pulumi.ComponentResource):
     The first system pool is made with the cluster and is not changed by it later: another one takes over from it.
 
     Every field of the network profile is written: the SDK would put its own defaults in for those that are left out,
-    and most of them can never be changed. Cluster and subnet are protected.
+    and most of them can never be changed. Cluster, subnet and pools are protected.
     """
 
     cluster_id: pulumi.Output[str]
@@ -45,25 +55,25 @@ class OverlayCluster(pulumi.ComponentResource):
         super().__init__(TYPE, name, {}, opts)
         settings = args.settings
         tags = dict(settings.tags) or None
-        subnet = self._subnet(name, settings)
+        subnet = self._subnet(name, args)
         identity = managedidentity.UserAssignedIdentity(
             f"{name}-identity",
             resource_group_name=settings.resource_group,
-            resource_name_=f"id-{settings.name}",
+            resource_name_=identity_name(settings),
             location=args.location,
             tags=tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, import_=args.adopt.get(f"{name}-identity")),
         )
         role = authorization.RoleAssignment(
             f"{name}-subnet-role",
-            # Its name is a GUID, and the same one in every run.
-            role_assignment_name=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{settings.subnet.vnet_id}/{settings.name}")),
-            scope=subnet.id,
+            role_assignment_name=role_name(settings),
+            # As an import reads it back: with the slash before it the scope would be another one, and replace it.
+            scope=subnet.id.apply(lambda text: text.removeprefix("/")),
             principal_id=identity.principal_id,
             principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
             role_definition_id=f"/subscriptions/{args.subscription_id}/providers/Microsoft.Authorization"
             f"/roleDefinitions/{NETWORK_CONTRIBUTOR}",
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, import_=args.adopt.get(f"{name}-subnet-role")),
         )
         system = next(pool for pool in settings.pools if pool.mode == MODES[0])
         cluster = containerservice.ManagedCluster(
@@ -94,19 +104,20 @@ class OverlayCluster(pulumi.ComponentResource):
                 parent=self,
                 protect=settings.protect,
                 depends_on=[role],
+                import_=args.adopt.get(f"{name}-cluster"),
                 # Pools that are resources of their own are read back as profiles of the cluster, and counts belong to
                 # the autoscaler: after the cluster is made, pools change as resources alone.
-                ignore_changes=[*IGNORED, "agentPoolProfiles"],
+                ignore_changes=[*IGNORED, *CHOSEN, "agentPoolProfiles"],
             ),
         )
         for pool in settings.pools:
             if pool is not system:
-                self._pool(name, settings, pool, subnet, cluster)
+                self._pool(name, args, pool, subnet, cluster)
         self.cluster_id = cluster.id
         self.register_outputs({"clusterId": self.cluster_id})
 
-    def _subnet(self, name: str, settings: OverlaySettings) -> network.Subnet:
-        wanted = settings.subnet
+    def _subnet(self, name: str, args: OverlayClusterArgs) -> network.Subnet:
+        settings, wanted = args.settings, args.settings.subnet
         gateway, group = wanted.nat_gateway_id, wanted.security_group_id
         return network.Subnet(
             f"{name}-subnet",
@@ -121,8 +132,9 @@ class OverlayCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=settings.protect,
+                import_=args.adopt.get(f"{name}-subnet"),
                 # What somebody attaches later stays: a subnet is written as a whole.
-                ignore_changes=["routeTable", *([] if group else ["networkSecurityGroup"])],
+                ignore_changes=[*OTHERS, *([] if group else ["networkSecurityGroup"])],
             ),
         )
 
@@ -163,11 +175,12 @@ class OverlayCluster(pulumi.ComponentResource):
     def _pool(
         self,
         name: str,
-        settings: OverlaySettings,
+        args: OverlayClusterArgs,
         pool: Pool,
         subnet: network.Subnet,
         cluster: containerservice.ManagedCluster,
     ) -> None:
+        settings = args.settings
         containerservice.AgentPool(
             f"{name}-{pool.name}",
             resource_group_name=settings.resource_group,
@@ -190,6 +203,19 @@ class OverlayCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[cluster],
+                import_=args.adopt.get(f"{name}-{pool.name}"),
+                # A name is not had twice: a pool that is replaced is gone, with its nodes, before the next is there.
+                protect=settings.protect,
                 ignore_changes=["count"] if pool.maximum is not None else None,
             ),
         )
+
+
+def identity_name(settings: OverlaySettings) -> str:
+    """What the cluster's identity is called."""
+    return f"id-{settings.name}"
+
+
+def role_name(settings: OverlaySettings) -> str:
+    """What its role on the subnet is called: a GUID, and the same one in every run."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{settings.subnet.vnet_id}/{settings.name}"))

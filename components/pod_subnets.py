@@ -11,16 +11,18 @@ from components.subnet_guard import TAG_TYPE, PodsByAddress, refuse_while_used, 
 from headroom.addresses.blocks import AWS_PREFIX_LENGTHS, Block, read_blocks
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import (
-    CLUSTER_TAG_PREFIX,
     SUBNET_ROLE_TAG,
     CniVersion,
     check_cni_version,
     cluster_tag,
 )
-from headroom.planning.emergency_keys import OWN_TAG_PREFIX, rule_problems, tag_problems
-
-TAGS_PER_RESOURCE = 50
-"""EC2 user guide, Using_Tags: tags a resource, those of the component included."""
+from headroom.planning.emergency_keys import (
+    KEY_TAG,
+    OWN_TAG_PREFIX,
+    rule_problems,
+    tag_count_problems,
+    tag_problems,
+)
 
 ROUTE_TARGETS = (
     "nat_gateway_id",
@@ -46,9 +48,6 @@ In two forms: the engine reads both alike, but the AWS provider compares texts, 
 first one only (pulumi-terraform-bridge 3.121 to 3.135, pkg/tfbridge/diff.go). And under two names: of a subnet's tags
 the provider plans with both.
 """
-
-KEY_TAG = "headroom:key"
-"""The key of a subnet or its table in the stack file: a name that nobody has reason to change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,21 +218,8 @@ class PodSubnetsArgs:
                 )
             )
         own = [tag for tag in self.tags if tag.startswith(OWN_TAG_PREFIX)]
-        count = len(self.tags) - len(own)
-        # A `Name` of the user's takes the place of ours; the cluster's tag comes with a later version of the CNI.
-        needed = len({"Name", SUBNET_ROLE_TAG, CLUSTER_TAG_PREFIX, KEY_TAG, *own} - (self.tags.keys() - set(own)))
-        if count > TAGS_PER_RESOURCE - needed:
-            found.append(
-                Problem(
-                    rule="too-many-tags",
-                    key="tags",
-                    value=f"{count} tags",
-                    reason=f"do not fit: EC2 allows {TAGS_PER_RESOURCE} a resource, and {needed} are needed here.",
-                    next_step=f"Keep {TAGS_PER_RESOURCE - needed} at most.",
-                    source="EC2 user guide, Using_Tags",
-                )
-            )
-        return found
+        given = {tag: text for tag, text in self.tags.items() if tag not in own}
+        return [*found, *tag_count_problems("tags", given, own)]
 
     def subnet_tags(self, name: str, key: str) -> dict[str, str]:
         """The tags that one subnet is made with: the user's, `Name`, and the scope that the CNI looks for."""

@@ -1,7 +1,7 @@
 """The end of a cluster that another one has taken over from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pulumi
@@ -16,6 +16,58 @@ EVERYTHING: Final = ("*",)
 """Nothing of what was imported is ever changed (pulumi/pulumi, ignoreChanges)."""
 
 
+ALL_BUT_COUNTS: Final = (
+    "availabilityZones",
+    "capacityReservationGroupID",
+    "creationData",
+    "enableEncryptionAtHost",
+    "enableFIPS",
+    "enableNodePublicIP",
+    "enableUltraSSD",
+    "gatewayProfile",
+    "gpuInstanceProfile",
+    "gpuProfile",
+    "hostGroupID",
+    "kubeletConfig",
+    "kubeletDiskType",
+    "linuxOSConfig",
+    "localDNSProfile",
+    "maxPods",
+    "messageOfTheDay",
+    "mode",
+    "networkProfile",
+    "nodeLabels",
+    "nodePublicIPPrefixID",
+    "nodeTaints",
+    "orchestratorVersion",
+    "osDiskSizeGB",
+    "osDiskType",
+    "osSKU",
+    "osType",
+    "podIPAllocationMode",
+    "podSubnetID",
+    "powerState",
+    "proximityPlacementGroupID",
+    "scaleDownMode",
+    "scaleSetEvictionPolicy",
+    "scaleSetPriority",
+    "securityProfile",
+    "spotMaxPrice",
+    "tags",
+    "type",
+    "upgradeSettings",
+    "virtualMachineNodesStatus",
+    "virtualMachinesProfile",
+    "vmSize",
+    "vnetSubnetID",
+    "windowsProfile",
+    "workloadRuntime",
+)
+"""Properties of a pool but its count, the autoscaler and its limits (pulumi-azure-native 3.29,
+containerservice.AgentPool): a pool that goes to zero is sent as it was taken over. One left out would be taken away,
+and some of those replace the pool."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetiredClusterArgs:
     """The cluster, and how far its end has come.
@@ -23,12 +75,14 @@ class RetiredClusterArgs:
     Attributes:
         retirement: What the stack file says. Plain: known at preview.
         subnet: The nodes' subnet as Azure shows it now; needed from the phase `detach` on.
-        pools: Properties of the user pools as Azure shows them now, by name.
+        own_table: Whether the subnet's route table is one that AKS made, and goes with the cluster; another stays on.
+        adopt: Ids of what exists already, by the name in the program (see `stacks/azure_adoption.py`).
     """
 
     retirement: Retirement
     subnet: Mapping[str, Any] | None
-    pools: Mapping[str, Mapping[str, Any]]
+    own_table: bool = False
+    adopt: Mapping[str, str] = field(default_factory=dict)
 
 
 class RetiredCluster(pulumi.ComponentResource):
@@ -45,7 +99,10 @@ class RetiredCluster(pulumi.ComponentResource):
                 resource_group_name=retirement.resource_group,
                 resource_name_=retirement.name,
                 opts=pulumi.ResourceOptions(
-                    parent=self, protect=not retirement.reached("detach"), ignore_changes=list(EVERYTHING)
+                    parent=self,
+                    protect=not retirement.reached("detach"),
+                    ignore_changes=list(EVERYTHING),
+                    import_=args.adopt.get(f"{name}-cluster"),
                 ),
             )
             for pool in retirement.pools:
@@ -63,22 +120,23 @@ class RetiredCluster(pulumi.ComponentResource):
             # Without its autoscaler, which would fill it again.
             count=0 if empty else None,
             enable_auto_scaling=False if empty else None,
-            **(_pool_arguments(args.pools.get(pool, {})) if empty else {}),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[cluster],
                 protect=not retirement.reached("detach"),
-                ignore_changes=None if empty else list(EVERYTHING),
+                ignore_changes=list(ALL_BUT_COUNTS if empty else EVERYTHING),
+                import_=args.adopt.get(f"{name}-{pool}"),
             ),
         )
 
     def _subnet(self, name: str, args: RetiredClusterArgs) -> None:
-        """The subnet stays; from `detach` on without a route table, and with all else that it has."""
+        """The subnet stays; from `detach` on without AKS's route table, and with all else that it has."""
         subnet = args.retirement.subnet
         assert subnet is not None  # noqa: S101 - asked for by the caller
         detached = args.retirement.reached("detach")
         live = kept_properties(args.subnet or {})
-        live.pop("routeTable", None)
+        if args.own_table:
+            live.pop("routeTable", None)
         network.Subnet(
             f"{name}-subnet",
             resource_group_name=subnet.resource_group,
@@ -90,29 +148,6 @@ class RetiredCluster(pulumi.ComponentResource):
                 protect=True,
                 retain_on_delete=True,
                 ignore_changes=None if detached else list(EVERYTHING),
+                import_=args.adopt.get(f"{name}-subnet"),
             ),
         )
-
-
-_KEPT: Final = {
-    "availabilityZones": "availability_zones",
-    "maxPods": "max_pods",
-    "mode": "mode",
-    "nodeLabels": "node_labels",
-    "nodeTaints": "node_taints",
-    "orchestratorVersion": "orchestrator_version",
-    "osDiskSizeGB": "os_disk_size_gb",
-    "osDiskType": "os_disk_type",
-    "osSKU": "os_sku",
-    "osType": "os_type",
-    "podSubnetID": "pod_subnet_id",
-    "type": "type",
-    "vmSize": "vm_size",
-    "vnetSubnetID": "vnet_subnet_id",
-}
-"""What a pool has that a change of its count must send again (pulumi-azure-native 3.29, containerservice.AgentPool)."""
-
-
-def _pool_arguments(live: Mapping[str, Any]) -> dict[str, Any]:
-    """A pool as it stands, without its count and its autoscaler."""
-    return {_KEPT[key]: value for key, value in live.items() if key in _KEPT and value not in (None, [], {})}

@@ -53,6 +53,8 @@ class StableEgressArgs:
             is needed.
         addresses: The static addresses, or prefixes, that the gateways have; needed where they are attached.
         audited: Of those, the ones that the audit found on every allow-list.
+        waiting: Names of addresses that are made, and not put on their gateway, which is in use: no audit has them yet.
+        adopt: Ids of what exists already, by the name in the program (see `stacks/azure_adoption.py`).
 
     Raises:
         ProblemsError: A subnet is missing or has another NAT gateway, or an address was not audited.
@@ -63,6 +65,8 @@ class StableEgressArgs:
     live: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     addresses: frozenset[str] = frozenset()
     audited: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    adopt: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = [problem for key, gateway in self.egress.gateways.items() for problem in self._wrong(key, gateway)]
@@ -93,8 +97,9 @@ class StableEgressArgs:
                 problem = Problem(rule="subnet-read", key=place, value=subnet.name, reason="could not be read.")
                 found.append(problem)
                 continue
-            other = ((live.get("natGateway") or {}).get("id") or "").rpartition("/")[2]
-            if other and other.casefold() != gateway.name.casefold():
+            there = str((live.get("natGateway") or {}).get("id") or "")
+            other = there.rpartition("/")[2]
+            if there and not is_gateway(there, self.egress, gateway):
                 found.append(
                     Problem(
                         rule="one-gateway",
@@ -133,22 +138,33 @@ class StableEgress(pulumi.ComponentResource):
                 public_ip_addresses=None if is_prefix else [network.SubResourceArgs(id=each) for each in ids],
                 public_ip_prefixes=[network.SubResourceArgs(id=each) for each in ids] if is_prefix else None,
                 tags=dict(args.egress.tags) or None,
-                opts=pulumi.ResourceOptions(parent=self, protect=True),
+                opts=pulumi.ResourceOptions(parent=self, protect=True, import_=args.adopt.get(f"{name}-{key}")),
             )
             found.extend(texts)
             self._alarms(name, key, nat, args)
             if args.egress.attach:
                 for subnet_key, subnet in gateway.subnets.items():
-                    self._attach(f"{name}-{key}-{subnet_key}", subnet, args.live[subnet.id.casefold()], nat.id)
+                    self._attach(f"{name}-{key}-{subnet_key}", subnet, args, nat.id)
         self.addresses = pulumi.Output.all(*found).apply(sorted)
         self.register_outputs({"addresses": self.addresses})
 
     def _addresses(
         self, name: str, key: str, gateway: Gateway, args: StableEgressArgs
     ) -> tuple[list[pulumi.Output[str]], list[pulumi.Output[str]], bool]:
-        """Ids and texts of a gateway's addresses; whether they are one prefix."""
-        # A change of most properties replaces an address, and another address is on no allow-list.
-        kept = pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True)
+        """Ids of what is on a gateway, texts of all its addresses; whether they are one prefix."""
+
+        def kept(child: str) -> pulumi.ResourceOptions:
+            # A change of most properties replaces an address, and another address is on no allow-list.
+            return pulumi.ResourceOptions(
+                parent=self,
+                protect=True,
+                retain_on_delete=True,
+                import_=args.adopt.get(child),
+                # The gateway says which addresses it has; a refresh would have them say it, too. Zones that Azure chose
+                # stay, and would be taken away from an address that is taken over.
+                ignore_changes=["natGateway", *([] if gateway.zones else ["zones"])],
+            )
+
         # Standard addresses are in all zones by themselves; a gateway in one zone takes them.
         if gateway.prefix_length is not None:
             prefix = network.PublicIPPrefix(
@@ -160,9 +176,10 @@ class StableEgress(pulumi.ComponentResource):
                 sku=network.PublicIPPrefixSkuArgs(name=SKU),
                 zones=list(gateway.zones) or None,
                 tags=dict(args.egress.tags) or None,
-                opts=kept,
+                opts=kept(f"{name}-{key}-prefix"),
             )
-            return [prefix.id], [prefix.ip_prefix], True
+            on = [] if prefix_name(gateway) in args.waiting else [prefix.id]
+            return on, [prefix.ip_prefix], True
         made = [
             network.PublicIPAddress(
                 f"{name}-{key}-{number}",
@@ -174,34 +191,35 @@ class StableEgress(pulumi.ComponentResource):
                 public_ip_address_version=network.IPVersion.I_PV4,
                 zones=list(gateway.zones) or None,
                 tags=dict(args.egress.tags) or None,
-                opts=kept,
+                opts=kept(f"{name}-{key}-{number}"),
             )
             for number, text in enumerate(address_names(gateway), 1)
         ]
-        return [each.id for each in made], [each.ip_address.apply(lambda text: text or "") for each in made], False
+        on = [each.id for each, text in zip(made, address_names(gateway), strict=True) if text not in args.waiting]
+        return on, [each.ip_address.apply(lambda text: text or "") for each in made], False
 
     def _attach(
-        self, name: str, subnet: SubnetId, live: Mapping[str, Any], gateway_id: pulumi.Output[str]
+        self, name: str, subnet: SubnetId, args: StableEgressArgs, gateway_id: pulumi.Output[str]
     ) -> network.Subnet:
         """The subnet as it stands, and the gateway."""
-        properties = {**kept_properties(live), "natGateway": {"id": gateway_id}}
+        properties = {**kept_properties(args.live[subnet.id.casefold()]), "natGateway": {"id": gateway_id}}
         return network.Subnet(
             name,
             resource_group_name=subnet.resource_group,
             virtual_network_name=subnet.vnet,
             subnet_name=subnet.name,
             **subnet_arguments(properties),
-            opts=pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True),
+            opts=pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True, import_=args.adopt.get(name)),
         )
 
     def _alarms(self, name: str, key: str, nat: network.NatGateway, args: StableEgressArgs) -> None:
         alarms = args.egress.alarms
-        for what, alarm in _ALARMS.items():
+        for what, alarm in ALARMS.items():
             threshold = alarms.failed_connections if what == "snat" else alarms.availability_percent
             monitor.MetricAlert(
                 f"{name}-{key}-{what}",
                 resource_group_name=args.egress.resource_group,
-                rule_name=f"{args.egress.gateways[key].name}-{what}",
+                rule_name=alarm_name(args.egress.gateways[key], what),
                 location="global",
                 description=alarm["description"],
                 severity=alarm["severity"],
@@ -225,8 +243,17 @@ class StableEgress(pulumi.ComponentResource):
                     ],
                 ),
                 actions=[monitor.MetricAlertActionArgs(action_group_id=each) for each in alarms.action_groups] or None,
-                opts=pulumi.ResourceOptions(parent=self),
+                tags=dict(args.egress.tags) or None,
+                opts=pulumi.ResourceOptions(parent=self, import_=args.adopt.get(f"{name}-{key}-{what}")),
             )
+
+
+def is_gateway(identifier: str, egress: Egress, gateway: Gateway) -> bool:
+    """Whether an ARM id is that of one of the stack's gateways."""
+    group, _, name = identifier.casefold().partition("/providers/")
+    return name.rpartition("/")[2] == gateway.name.casefold() and group.endswith(
+        f"/resourcegroups/{egress.resource_group}".casefold()
+    )
 
 
 def prefix_name(gateway: Gateway) -> str:
@@ -237,6 +264,11 @@ def prefix_name(gateway: Gateway) -> str:
 def address_names(gateway: Gateway) -> list[str]:
     """What the public addresses of a gateway are called; none where it has a prefix."""
     return [f"{gateway.name}-{number}" for number in range(1, gateway.addresses + 1)]
+
+
+def alarm_name(gateway: Gateway, what: str) -> str:
+    """What an alarm of a gateway is called."""
+    return f"{gateway.name}-{what}"
 
 
 def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
@@ -288,7 +320,7 @@ _SNAKE: Final = {
     "sharingScope": "sharing_scope",
 }
 
-_ALARMS: Final[Mapping[str, Mapping[str, Any]]] = {
+ALARMS: Final[Mapping[str, Mapping[str, Any]]] = {
     "snat": {
         "metric": "SNATConnectionCount",
         "aggregation": "Total",

@@ -1,11 +1,14 @@
 """A share of the requests for a new cluster, by the weights of two origins of Azure Front Door."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import pulumi
 from pulumi_azure_native import cdn
 
+from components.traffic_guard import refuse_blind_change
+from headroom.planning.front_door import WHOLE
 from headroom.planning.traffic import Origin, Traffic
 
 TYPE: Final = "headroom:index:TrafficShift"
@@ -18,19 +21,21 @@ class TrafficShiftArgs:
     Attributes:
         traffic: The origin group, both origins, the steps and the one that holds now. Plain: known at preview.
         protect: Refuse to delete the group and its origins, which belong to what runs.
+        adopt: Ids of what exists already, by the name in the program (see `stacks/azure_adoption.py`).
     """
 
     traffic: Traffic
     protect: bool = True
+    adopt: Mapping[str, str] = field(default_factory=dict)
 
 
 class TrafficShift(pulumi.ComponentResource):
     """Owns an origin group's settings and the weights of its two origins; both exist already, or the old one does.
 
-    What exists is imported (`pulumi import`), not made anew. An origin is written as a whole, so that everything it
+    What exists is taken over, not made anew. An origin is written as a whole, so that everything it
     has stands in the stack file. From one step to the next the new origin's weight alone changes: Front Door queues
     operations, and each takes up to 45 minutes to reach all edges. Where both have to change, the one that takes over
-    is enabled before the other is disabled.
+    is enabled before the other is disabled. Before an origin is written, Front Door is asked how both stand.
     """
 
     share: pulumi.Output[float]
@@ -57,18 +62,33 @@ class TrafficShift(pulumi.ComponentResource):
                 probe_request_type=cdn.HealthProbeRequestType(settings.probe_request_type),
                 probe_interval_in_seconds=settings.probe_interval_seconds,
             ),
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=True),
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=args.protect, retain_on_delete=True, import_=args.adopt.get(f"{name}-group")
+            ),
         )
         made: dict[str, cdn.AFDOrigin] = {}
-        # Who takes over comes first: on the way back that is the old origin.
-        order = (traffic.old, traffic.new) if traffic.step == 0 else (traffic.new, traffic.old)
+        # Who takes over comes first: with the last step that is the new origin, on every way back the old one.
+        order = (traffic.new, traffic.old) if traffic.step == WHOLE else (traffic.old, traffic.new)
+        guard = pulumi.ResourceHook(f"{name}-guard", self._guard(traffic))
+        hooks = pulumi.ResourceHookBinding(before_create=[guard], before_update=[guard])
         for origin in order:
-            made[origin.name] = self._origin(name, args, origin, [group, *made.values()])
+            made[origin.name] = self._origin(name, args, origin, [group, *made.values()], hooks)
         self.share = pulumi.Output.all(*(origin.id for origin in made.values())).apply(lambda _: float(traffic.share()))
         self.register_outputs({"share": self.share})
 
+    def _guard(self, traffic: Traffic) -> Callable[[pulumi.ResourceHookArgs], Awaitable[None]]:
+        async def refuse(changed: pulumi.ResourceHookArgs) -> None:
+            await refuse_blind_change(changed, traffic, self)
+
+        return refuse
+
     def _origin(
-        self, name: str, args: TrafficShiftArgs, origin: Origin, before: list[pulumi.Resource]
+        self,
+        name: str,
+        args: TrafficShiftArgs,
+        origin: Origin,
+        before: list[pulumi.Resource],
+        hooks: pulumi.ResourceHookBinding,
     ) -> cdn.AFDOrigin:
         traffic = args.traffic
         side = "old" if origin is traffic.old else "new"
@@ -88,5 +108,12 @@ class TrafficShift(pulumi.ComponentResource):
             priority=1,
             weight=state.weight,
             enabled_state=cdn.EnabledState.ENABLED if state.enabled else cdn.EnabledState.DISABLED,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=True, depends_on=before),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.protect,
+                retain_on_delete=True,
+                depends_on=before,
+                hooks=hooks,
+                import_=args.adopt.get(f"{name}-{side}"),
+            ),
         )

@@ -194,6 +194,7 @@ class Resources(Sequence[Resource]):
         self._by_type: dict[str, list[Resource]] = {}
         self.by_urn: dict[str, Resource] = {}
         self._by_id: dict[tuple[str, str], Resource] = {}
+        self._by_name: dict[tuple[str, str], Resource | None] = {}
         for resource in self._all:
             kind = resource.kind
             self._by_type.setdefault(kind, []).append(resource)
@@ -201,6 +202,10 @@ class Resources(Sequence[Resource]):
             id_ = resource.id or resource.properties.get("id")
             if isinstance(id_, str) and id_:
                 self._by_id[kind, _id_key(kind, id_)] = resource
+            named = _named(resource)
+            if named:
+                # Of two in different subscriptions nobody knows which is meant.
+                self._by_name[kind, named] = None if (kind, named) in self._by_name else resource
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]
@@ -222,8 +227,19 @@ class Resources(Sequence[Resource]):
         return [source for source in found if source is not None and source.kind in types]
 
     def with_id(self, type_: str, id_: object) -> Resource | None:
-        """The resource of that type with that id, if it belongs to the stack."""
-        return self._by_id.get((type_, _id_key(type_, id_))) if isinstance(id_, str) else None
+        """The resource of that type with that id, if it belongs to the stack.
+
+        The engine tells a policy no ids, and while it makes a stack it has put those of Azure into what refers to them
+        already: there an id is compared with the names that it is made of.
+        """
+        if not isinstance(id_, str):
+            return None
+        key = _id_key(type_, id_)
+        found = self._by_id.get((type_, key))
+        if found is not None or type_ not in _PATHS:
+            return found
+        named = self._by_name.get((type_, key[key.find(_GROUPS) :])) if _GROUPS in key else None
+        return named if named is not None and not named.id else None
 
 
 def _tagged(resources: Sequence[Resource]) -> Iterable[Resource]:
@@ -248,6 +264,31 @@ def _with_tags(subnet: Resource, added: Mapping[str, Any]) -> Resource:
     if not isinstance(tags, Mapping | None):
         return subnet  # not known, or no mapping: the rules say so
     return replace(subnet, properties={**subnet.properties, "tags": {**(tags or {}), **added}})
+
+
+_GROUPS: Final = "/resourcegroups/"
+_PATHS: Final[Mapping[str, str]] = {
+    VNET: "microsoft.network/virtualnetworks/{virtualNetworkName}",
+    VNET_SUBNET: "microsoft.network/virtualnetworks/{virtualNetworkName}/subnets/{subnetName}",
+    VNET_ROUTE_TABLE: "microsoft.network/routetables/{routeTableName}",
+    NAT_GATEWAY: "microsoft.network/natgateways/{natGatewayName}",
+    PUBLIC_IP_ADDRESS: "microsoft.network/publicipaddresses/{publicIpAddressName}",
+    PUBLIC_IP_PREFIX: "microsoft.network/publicipprefixes/{publicIpPrefixName}",
+}
+"""Ids of Azure below the resource group, by the properties that they are made of (pulumi-azure-native, network)."""
+_PARTS: Final = {type_: tuple(re.findall(r"{(\w+)}", path)) for type_, path in _PATHS.items()}
+
+
+def _named(resource: Resource) -> str:
+    """An id of Azure without its subscription; empty where one of the names is not known."""
+    path = _PATHS.get(resource.kind)
+    if path is None:
+        return ""
+    names = {name: resource.properties.get(name) for name in ("resourceGroupName", *_PARTS[resource.kind])}
+    if not all(isinstance(name, str) and name for name in names.values()):
+        return ""
+    lower = {key: str(name).casefold() for key, name in names.items()}
+    return f"{_GROUPS}{lower['resourceGroupName']}/providers/{path.format(**lower)}"
 
 
 def _id_key(type_: str, id_: str) -> str:

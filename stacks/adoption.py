@@ -6,7 +6,6 @@ this stack's tag, or is an association of the very CIDR in the very VPC, or a re
 subnet. Reservations alone are read by a client of our own: the provider has no look-up for them.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -15,26 +14,20 @@ from typing import Any, TypeVar
 import pulumi
 from pulumi_aws import ec2, eks, secretsmanager, vpc
 
-from components.pod_subnets import KEY_TAG, IngressRule, PodSubnet
+from components.pod_subnets import IngressRule, PodSubnet
 from components.prefix_reservations import PREFIX, reservation_description
 from components.subnet_guard import GATE_TYPE
 from headroom.addresses.blocks import Block, listed
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.reservations import CidrReservation, read_reservations
+from headroom.planning.emergency_keys import KEY_TAG
 from stacks.aws_client import cloudwatch_client, ec2_client, provider_settings, settings_not_honoured
+from stacks.recorded import STACK_TAG, Recorded, recorded_resources, stack_tag, unreadable
 
 T = TypeVar("T")
 
-STACK_TAG = "headroom:stack"
-"""Tag of everything that a stack makes, its value "project/stack"."""
-
 GONE = ("disassociating", "disassociated", "failing", "failed")
 """States of an association that is none (EC2 API reference, VpcCidrBlockState)."""
-
-
-def stack_tag() -> str:
-    """The value of `STACK_TAG` for the stack that runs."""
-    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +72,6 @@ class Existing:
     reservations: Mapping[str, str] = field(default_factory=dict)
 
 
-Recorded = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Outputs of everything in the stack's state, by type and name."""
-
-READ_ATTEMPTS = 5
-READ_PAUSE_SECONDS = 0.3
-"""The engine may be writing the very file that it is asked to read (file backend: "failed to load checkpoint")."""
-
 _TYPES = {
     "cidr": "aws:ec2/vpcIpv4CidrBlockAssociation:VpcIpv4CidrBlockAssociation",
     "subnet": "aws:ec2/subnet:Subnet",
@@ -99,34 +85,6 @@ _TYPES = {
 
 ReservationsOf = Callable[[str], Sequence[CidrReservation]]
 """The reservations that EC2 has in a subnet, by the subnet's id."""
-
-
-def recorded_resources() -> Recorded | None:
-    """What the stack's state holds; None where the engine does not tell (under mocks).
-
-    The engine answers this for any stack of the backend, the one that runs included; the SDK used it for queries
-    (pulumi/pulumi `sdk/python/lib/pulumi/runtime/resource_outputs`, resource provider `pulumi:pulumi`).
-
-    Raises:
-        ProblemsError: The state could not be read.
-    """
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    for attempt in range(1, READ_ATTEMPTS + 1):
-        try:
-            answer = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
-            break
-        except Exception as error:  # the SDK raises nothing narrower for a failed invoke
-            if attempt == READ_ATTEMPTS:
-                raise _unreadable("stack", name, error, "Repeat the command.") from error
-            time.sleep(READ_PAUSE_SECONDS)
-    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
-    if outputs is None:
-        return None
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for urn, resource in outputs.items():
-        _, _, types, resource_name = urn.split("::", 3)
-        found[types.rpartition("$")[2], resource_name] = (resource or {}).get("outputs") or {}
-    return found
 
 
 def find_existing(wanted: Wanted, reservations_of: ReservationsOf | None = None) -> Existing:
@@ -624,15 +582,7 @@ def _ask(key: str, value: str, action: str, call: Callable[[], T]) -> T:
         return call()
     except Exception as error:  # the SDK raises nothing narrower for a failed invoke
         step = f"Check the value, the Region, and that the credentials allow {action}."
-        raise _unreadable(key, value, error, step) from error
-
-
-def _unreadable(key: str, value: str, error: Exception, next_step: str) -> ProblemsError:
-    said = " ".join(str(error).split())
-    return ProblemsError(
-        [Problem(rule="unreadable", key=key, value=value, reason=f"could not be read: {said}.", next_step=next_step)],
-        subject="configuration",
-    )
+        raise unreadable(key, value, error, step) from error
 
 
 def _first(ids: Iterable[str]) -> str | None:

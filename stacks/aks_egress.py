@@ -1,21 +1,37 @@
 """The stack of a stable way out for AKS clusters: static addresses first, then the gateway on subnets that exist."""
 
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pulumi
 
-from components.stable_egress import StableEgress, StableEgressArgs, address_names, prefix_name
+from components.stable_egress import (
+    ALARMS,
+    StableEgress,
+    StableEgressArgs,
+    address_names,
+    alarm_name,
+    is_gateway,
+    prefix_name,
+)
+from headroom.addresses.blocks import listed
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.planning.audit_record import clear_for, file_name, read_record
-from headroom.planning.egress import Egress, read_egress
-from stacks.azure_lookups import look_up, read_subnet
-from stacks.azure_settings import required_location, stacks_folder
+from headroom.planning.audit_record import AuditRecord, clear_for, file_name, not_looked_for, read_record
+from headroom.planning.egress import Egress, Gateway, cluster_problems, outbound_ids, read_egress
+from stacks.azure_adoption import Candidate, find_existing, theirs
+from stacks.azure_lookups import find, look_up, read_subnet
+from stacks.azure_settings import recorded, required_location, stacks_folder
+from stacks.recorded import STACK_TAG, Recorded, recorded_resources, stack_tag
 from stacks.settings import ConfigReader
 
 NAME: Final = "egress"
 """Logical name of the component: it never changes."""
+
+SUBNET_TYPE: Final = "azure-native:network:Subnet"
 
 
 def deploy() -> None:
@@ -33,23 +49,101 @@ def deploy() -> None:
         for subnet in gateway.subnets.values()
         if egress.attach
     }
-    audited = audited_addresses(pulumi.get_stack(), egress, stacks_folder()) if egress.attach else frozenset()
-    addresses = read_addresses(egress) if egress.attach else frozenset()
+    state = recorded_resources()
+    refuse_letting_go(egress, state or {})
+    waiting, addresses, audited = frozenset[str](), frozenset[str](), frozenset[str]()
+    if egress.attach and is_attached(egress, live):
+        # Nothing moves any more: the audit was for the attachment, and another one is for further addresses alone.
+        waiting = waiting_names(pulumi.get_stack(), egress, stacks_folder())
+        addresses = audited = read_addresses(egress, waiting)
+    elif egress.attach:
+        record = clear_audit(pulumi.get_stack(), egress, stacks_folder())
+        refuse_other_clusters(egress, record, live)
+        addresses, audited = read_addresses(egress), frozenset(record.new_addresses)
     made = StableEgress(
-        NAME, StableEgressArgs(egress=egress, location=location, live=live, addresses=addresses, audited=audited)
+        NAME,
+        StableEgressArgs(
+            egress=replace(egress, tags={**egress.tags, STACK_TAG: stack_tag()}),
+            location=location,
+            live=live,
+            addresses=addresses,
+            audited=audited,
+            waiting=waiting,
+            adopt=find_existing(candidates(egress), state),
+        ),
     )
     pulumi.export("addresses", made.addresses)
     pulumi.export(
         "next",
         "headroom verify: the clusters are seen with these addresses"
-        if egress.attach
+        if egress.attach and not waiting
         else made.addresses.apply(
             lambda found: (
                 f"headroom audit-egress --new {' --new '.join(found)} --record "
-                f"stacks/{file_name(pulumi.get_stack())}; then headroom:attach: true"
+                f"stacks/{file_name(pulumi.get_stack())}; then {'pulumi up' if waiting else 'headroom:attach: true'}"
             )
         ),
     )
+
+
+def candidates(egress: Egress) -> Iterator[Candidate]:
+    """What a run that was cut off may have made, and the subnets, which are there."""
+    group = egress.resource_group
+    for key, gateway in egress.gateways.items():
+        place = f"headroom:gateways.{key}"
+        name = f"{NAME}-{key}"
+        if gateway.prefix_length is not None:
+            called = prefix_name(gateway)
+            yield Candidate(
+                type="azure-native:network:PublicIPPrefix",
+                name=f"{name}-prefix",
+                key=place,
+                called=called,
+                function="network:getPublicIPPrefix",
+                arguments={"resourceGroupName": group, "publicIpPrefixName": called},
+            )
+        for number, called in enumerate(address_names(gateway), 1):
+            yield Candidate(
+                type="azure-native:network:PublicIPAddress",
+                name=f"{name}-{number}",
+                key=place,
+                called=called,
+                function="network:getPublicIPAddress",
+                arguments={"resourceGroupName": group, "publicIpAddressName": called},
+            )
+        yield Candidate(
+            type="azure-native:network:NatGateway",
+            name=name,
+            key=f"{place}.name",
+            called=gateway.name,
+            function="network:getNatGateway",
+            arguments={"resourceGroupName": group, "natGatewayName": gateway.name},
+        )
+        for what in ALARMS:
+            called = alarm_name(gateway, what)
+            yield Candidate(
+                type="azure-native:monitor:MetricAlert",
+                name=f"{name}-{what}",
+                key=place,
+                called=called,
+                function="monitor:getMetricAlert",
+                arguments={"resourceGroupName": group, "ruleName": called},
+            )
+        for subnet_key, subnet in gateway.subnets.items() if egress.attach else ():
+            yield Candidate(
+                type=SUBNET_TYPE,
+                name=f"{name}-{subnet_key}",
+                key=f"{place}.subnets.{subnet_key}",
+                called=subnet.name,
+                function="network:getSubnet",
+                arguments={
+                    "resourceGroupName": subnet.resource_group,
+                    "virtualNetworkName": subnet.vnet,
+                    "subnetName": subnet.name,
+                },
+                foreign=theirs,
+                must=True,
+            )
 
 
 def read_settings(config: ConfigReader) -> Egress:
@@ -74,8 +168,134 @@ def read_settings(config: ConfigReader) -> Egress:
     return egress
 
 
-def read_addresses(egress: Egress) -> frozenset[str]:
-    """The addresses, or prefixes, that the first run made.
+def refuse_letting_go(egress: Egress, state: Recorded) -> None:
+    """Refuses a file that does not have a subnet any more that the stack has put behind its gateway.
+
+    The engine would be asked to delete the subnet. It is protected, and so refused; who lifts the protection because
+    of that leaves the gateway on it, and has no way back that the stack knows of.
+
+    Raises:
+        ProblemsError: There is one.
+    """
+    declared = {
+        f"{NAME}-{key}-{name}" for key, gateway in egress.gateways.items() for name in gateway.subnets if egress.attach
+    }
+    problems = [
+        Problem(
+            rule="still-attached",
+            key="headroom:attach" if not egress.attach else "headroom:gateways",
+            value=str(found.get("name") or name),
+            reason="is behind the gateway, and to leave it out does not take it off.",
+            next_step="Put it back. To take the gateway off: az network vnet subnet update --ids "
+            f"{found.get('id') or 'SUBNET'} --remove natGateway, whereupon the old way out is there at once; then "
+            f"`pulumi state delete --force` of {name}, and leave it out.",
+        )
+        for (type_, name), found in sorted(state.items())
+        if type_ == SUBNET_TYPE and name not in declared
+    ]
+    if problems:
+        raise ProblemsError(problems)
+
+
+def is_attached(egress: Egress, live: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every subnet has its gateway already."""
+    return all(
+        is_gateway(str((live[subnet.id.casefold()].get("natGateway") or {}).get("id") or ""), egress, gateway)
+        for gateway in egress.gateways.values()
+        for subnet in gateway.subnets.values()
+    )
+
+
+def waiting_names(stack: str, egress: Egress, folder: Path) -> frozenset[str]:
+    """Addresses that are not on a gateway in use, and that no audit has found on every allow-list yet.
+
+    Raises:
+        ProblemsError: Something could not be read.
+    """
+    group, waiting = egress.resource_group, []
+    for gateway in egress.gateways.values():
+        there = find("network:getNatGateway", gateway.name, resourceGroupName=group, natGatewayName=gateway.name) or {}
+        on = [each["id"] for key in ("publicIpAddresses", "publicIpPrefixes") for each in there.get(key) or ()]
+        held = {str(each).rpartition("/")[2].casefold() for each in on}
+        names = [prefix_name(gateway)] if gateway.prefix_length is not None else address_names(gateway)
+        waiting += [(gateway, name) for name in names if name.casefold() not in held]
+    if not waiting:
+        return frozenset()
+    text = recorded(folder / file_name(stack), rule="audit-clear")
+    record = read_record(text, subject=file_name(stack)) if text else None
+    found = []
+    for gateway, name in waiting:
+        address = _text_of(egress, gateway, name)
+        if record is None or not address or clear_for(record, [address], egress.accept_unread, datetime.now(UTC)):
+            found.append(name)
+            first = address or "it, once it is made"
+            pulumi.log.warn(f"{name} is not put on {gateway.name} yet, which is in use: audit {first} first.")
+    return frozenset(found)
+
+
+def _text_of(egress: Egress, gateway: Gateway, name: str) -> str:
+    """An address, or a prefix, that may not be there yet."""
+    group = egress.resource_group
+    if gateway.prefix_length is not None:
+        there = find("network:getPublicIPPrefix", name, resourceGroupName=group, publicIpPrefixName=name)
+        return str((there or {}).get("ipPrefix") or "")
+    there = find("network:getPublicIPAddress", name, resourceGroupName=group, publicIpAddressName=name)
+    return str((there or {}).get("ipAddress") or "")
+
+
+def refuse_other_clusters(egress: Egress, record: AuditRecord, live: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses an audit of other clusters than those whose way out is about to move, and says who moves with them.
+
+    Raises:
+        ProblemsError: A cluster goes out otherwise than the audit took for granted, or could not be read.
+    """
+    problems: list[Problem] = []
+    groups = set()
+    for cluster in egress.clusters:
+        found = find(
+            "containerservice:getManagedCluster",
+            f"cluster {cluster.name}",
+            resourceGroupName=cluster.resource_group,
+            resourceName=cluster.name,
+        )
+        addresses = [_outbound(identifier) for identifier in outbound_ids(found or {})]
+        strangers = not_looked_for(record, addresses)
+        if not addresses and cluster.outbound_type == "loadBalancer":
+            strangers = ("an address that Azure does not show",)
+        problems += cluster_problems(cluster, found, strangers, record.old_addresses)
+        groups.add(str((found or {}).get("nodeResourceGroup") or "").casefold())
+    if problems:
+        raise ProblemsError(problems)
+    for subnet in live.values():
+        users = (str(each.get("id") or "") for each in subnet.get("ipConfigurations") or ())
+        others = {of[1] for user in users if (of := _GROUP.search(user)) and of[1].casefold() not in groups}
+        if others:
+            pulumi.log.warn(
+                f"{subnet.get('name')} has addresses of {listed(sorted(others))} too, which are no nodes of a cluster "
+                "under headroom:clusters: they go out with the new address as well, and nobody audited theirs."
+            )
+
+
+_GROUP: Final = re.compile(r"/resourceGroups/([^/]+)/", re.IGNORECASE)
+
+
+def _outbound(identifier: str) -> str:
+    """An address, or a prefix, by its ARM id."""
+    parts = identifier.split("/")
+    step = "Look at Reader on the cluster's node resource group."
+    if parts[-2].casefold() == "publicipprefixes":
+        found = look_up(
+            "network:getPublicIPPrefix", parts[-1], step, resourceGroupName=parts[4], publicIpPrefixName=parts[-1]
+        )
+        return str(found.get("ipPrefix") or "")
+    found = look_up(
+        "network:getPublicIPAddress", parts[-1], step, resourceGroupName=parts[4], publicIpAddressName=parts[-1]
+    )
+    return str(found.get("ipAddress") or "")
+
+
+def read_addresses(egress: Egress, without: Collection[str] = ()) -> frozenset[str]:
+    """The addresses, or prefixes, that the first run made, but for some.
 
     Raises:
         ProblemsError: They are not there yet, or may not be read.
@@ -83,12 +303,14 @@ def read_addresses(egress: Egress) -> frozenset[str]:
     step = "Set headroom:attach to false and run `pulumi up` first: addresses come before the audit."
     found = []
     for gateway in egress.gateways.values():
-        if gateway.prefix_length is not None:
+        if gateway.prefix_length is not None and prefix_name(gateway) not in without:
             name = prefix_name(gateway)
             group = egress.resource_group
             prefix = look_up("network:getPublicIPPrefix", name, step, resourceGroupName=group, publicIpPrefixName=name)
             found.append(str(prefix.get("ipPrefix") or ""))
         for name in address_names(gateway):
+            if name in without:
+                continue
             group = egress.resource_group
             address = look_up(
                 "network:getPublicIPAddress", name, step, resourceGroupName=group, publicIpAddressName=name
@@ -97,22 +319,14 @@ def read_addresses(egress: Egress) -> frozenset[str]:
     return frozenset(found)
 
 
-def audited_addresses(stack: str, egress: Egress, folder: Path) -> frozenset[str]:
-    """The addresses that the audit found on every allow-list.
+def clear_audit(stack: str, egress: Egress, folder: Path) -> AuditRecord:
+    """The audit, which found its new addresses on every allow-list.
 
     Raises:
         ProblemsError: There is no record, or it is not clear.
     """
     path = folder / file_name(stack)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError) as error:
-        problem = Problem(
-            rule="audit-clear", value=path.name, reason=f"cannot be read: {type(error).__name__}.", next_step=""
-        )
-        raise ProblemsError([problem]) from None
+    text = recorded(path, rule="audit-clear")
     if not text:
         problem = Problem(
             rule="audit-clear",
@@ -126,4 +340,4 @@ def audited_addresses(stack: str, egress: Egress, folder: Path) -> frozenset[str
     problems = clear_for(record, record.new_addresses, egress.accept_unread, datetime.now(UTC))
     if problems:
         raise ProblemsError(problems)
-    return frozenset(record.new_addresses)
+    return record

@@ -1,5 +1,6 @@
 """The stack that ends the old cluster: pools to zero, route table off, then the cluster, each a reviewed change."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,11 +8,23 @@ import pulumi
 import yaml
 
 from components.retired_cluster import RetiredCluster, RetiredClusterArgs
+from components.traffic_guard import origin_state
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.planning.retirement import Retirement, phase_problems, read_retirement
-from headroom.planning.traffic import Traffic, read_traffic, retirement_problems
+from headroom.planning.egress import SubnetId
+from headroom.planning.retirement import (
+    OldCluster,
+    Retirement,
+    ends_problems,
+    made_by_aks,
+    phase_problems,
+    read_cluster,
+    read_retirement,
+)
+from headroom.planning.traffic import REMEDY as TRAFFIC
+from headroom.planning.traffic import OriginState, Traffic, moved_problems, read_traffic, retirement_problems
 from stacks.aks_traffic import read_gate
-from stacks.azure_lookups import look_up, read_subnet
+from stacks.azure_adoption import Candidate, find_existing, theirs
+from stacks.azure_lookups import find, look_up, read_subnet
 from stacks.azure_settings import now, stacks_folder
 from stacks.settings import NAMESPACE, ConfigReader
 
@@ -24,24 +37,31 @@ def deploy() -> None:
 
     Raises:
         ProblemsError: Everything that is wrong with the configuration; the gate has not passed, the rollback window is
-            open, or a phase comes before the one that it needs.
+            open, Front Door still sends requests to the cluster, it is another cluster, or a phase comes before the one
+            that it needs.
     """
     retirement = read_settings(ConfigReader())
+    cluster = subnet = None
+    own_table = False
     if retirement.phase != "keep":
-        traffic = traffic_of(retirement.traffic_stack, stacks_folder())
-        history = read_gate(retirement.traffic_stack, stacks_folder())
-        problems = retirement_problems(traffic, history, now(), retirement.rollback_days)
-        if problems:
-            raise ProblemsError(problems)
-    owns_pools = retirement.reached("zero") and not retirement.reached("delete")
-    pools = {name: read_pool(retirement, name) for name in retirement.pools} if owns_pools else {}
-    subnet = read_subnet(retirement.subnet) if retirement.subnet and retirement.reached("detach") else None
-    counts = {name: int(pool.get("count") or 0) for name, pool in pools.items()}
-    table = ((subnet or {}).get("routeTable") or {}).get("id")
-    problems = phase_problems(retirement, counts=counts, route_table=table)
-    if problems:
-        raise ProblemsError(problems)
-    RetiredCluster(NAME, RetiredClusterArgs(retirement=retirement, subnet=subnet, pools=pools))
+        folder = stacks_folder()
+        traffic = traffic_of(retirement.traffic_stack, folder)
+        shifts = {retirement.traffic_stack: traffic, **other_shifts(retirement, traffic, folder)}
+        for stack, each in shifts.items():
+            refuse(retirement_problems(each, read_gate(stack, folder), now(), retirement.rollback_days))
+        cluster = read_cluster_now(retirement)
+        moved = [problem for each in shifts.values() for problem in moved_problems(each, read_origins(each))]
+        refuse([*moved, *ends_problems(retirement, traffic, cluster)])
+    if retirement.subnet and retirement.reached("detach"):
+        subnet = read_subnet(retirement.subnet)
+        table = (subnet.get("routeTable") or {}).get("id")
+        own_table = bool(table) and made_by_aks(str(table), cluster)
+        others = other_subnets(str(table), retirement.subnet) if own_table else ()
+        refuse(phase_problems(retirement, cluster, route_table=table, shared_with=others))
+    else:
+        refuse(phase_problems(retirement, cluster, route_table=None))
+    adopt = find_existing(candidates(retirement))
+    RetiredCluster(NAME, RetiredClusterArgs(retirement=retirement, subnet=subnet, own_table=own_table, adopt=adopt))
     pulumi.export("phase", retirement.phase)
     pulumi.export("next", _NEXT[retirement.phase].format(name=retirement.name))
 
@@ -52,6 +72,49 @@ _NEXT: Final = {
     "detach": "headroom:phase: delete",
     "delete": "headroom audit-egress --remove: what only the old address was for",
 }
+
+
+def candidates(retirement: Retirement) -> Iterator[Candidate]:
+    """What others have made, and this stack ends or leaves."""
+    group, cluster = retirement.resource_group, retirement.name
+    if not retirement.reached("delete"):
+        yield Candidate(
+            type="azure-native:containerservice:ManagedCluster",
+            name=f"{NAME}-cluster",
+            key="headroom:oldCluster.name",
+            called=cluster,
+            function="containerservice:getManagedCluster",
+            arguments={"resourceGroupName": group, "resourceName": cluster},
+            foreign=theirs,
+            must=True,
+        )
+        for pool in retirement.pools:
+            yield Candidate(
+                type="azure-native:containerservice:AgentPool",
+                name=f"{NAME}-{pool}",
+                key="headroom:oldCluster.pools",
+                called=f"pool {pool}",
+                function="containerservice:getAgentPool",
+                arguments={"resourceGroupName": group, "resourceName": cluster, "agentPoolName": pool},
+                foreign=theirs,
+                must=True,
+            )
+    subnet = retirement.subnet
+    if subnet is not None:
+        yield Candidate(
+            type="azure-native:network:Subnet",
+            name=f"{NAME}-subnet",
+            key="headroom:oldCluster.subnet",
+            called=subnet.name,
+            function="network:getSubnet",
+            arguments={
+                "resourceGroupName": subnet.resource_group,
+                "virtualNetworkName": subnet.vnet,
+                "subnetName": subnet.name,
+            },
+            foreign=theirs,
+            must=True,
+        )
 
 
 def read_settings(config: ConfigReader) -> Retirement:
@@ -98,19 +161,97 @@ def traffic_of(stack: str, folder: Path) -> Traffic:
     return read_traffic({key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)})
 
 
-def read_pool(retirement: Retirement, name: str) -> dict[str, Any]:
-    """A user pool as Azure shows it now.
+def other_shifts(retirement: Retirement, traffic: Traffic, folder: Path) -> dict[str, Traffic]:
+    """Shifts of other traffic away from the same cluster, by their stack: it ends for all of them.
+
+    A traffic stack has the cluster's name alone, which another subscription or group can have too. So those count whose
+    Front Door is beside that of the shift in `trafficStack`; of the others it is said that they are there.
 
     Raises:
-        ProblemsError: It is not there, or may not be read.
+        ProblemsError: The stack file of one of them cannot be read.
     """
-    return dict(
-        look_up(
-            "containerservice:getAgentPool",
-            f"pool {name}",
-            "Look at its name, and at Reader on the cluster.",
-            resourceGroupName=retirement.resource_group,
-            resourceName=retirement.name,
-            agentPoolName=name,
-        )
+    found = {}
+    for path in sorted(folder.glob("Pulumi.*.yaml")):
+        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+        text = path.read_text(encoding="utf-8", errors="replace")
+        # An example is nobody's stack.
+        if stack.startswith("example-") or stack == retirement.traffic_stack or retirement.name not in text:
+            continue
+        if f"{NAMESPACE}:remedy: {TRAFFIC}" in text:
+            other = traffic_of(stack, folder)
+            if other.old.cluster.casefold() != retirement.name.casefold():
+                continue
+            if _beside(other) == _beside(traffic):
+                found[stack] = other
+            else:
+                pulumi.log.warn(
+                    f"{path.name} moves traffic away from a cluster called {retirement.name} too: is it this?"
+                )
+    return found
+
+
+def _beside(traffic: Traffic) -> tuple[str, str]:
+    return traffic.subscription_id.casefold(), traffic.resource_group.casefold()
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Nothing, where there is no problem.
+
+    Raises:
+        ProblemsError: There is one.
+    """
+    if problems:
+        raise ProblemsError(problems)
+
+
+def read_cluster_now(retirement: Retirement) -> OldCluster | None:
+    """The cluster as Azure shows it now; None: it is not there.
+
+    Raises:
+        ProblemsError: It may not be read.
+    """
+    found = find(
+        "containerservice:getManagedCluster",
+        f"cluster {retirement.name}",
+        resourceGroupName=retirement.resource_group,
+        resourceName=retirement.name,
     )
+    return None if found is None else read_cluster(found)
+
+
+def read_origins(traffic: Traffic) -> dict[str, OriginState | None]:
+    """How both origins stand in Front Door now, by name; None: it is not there.
+
+    Raises:
+        ProblemsError: They may not be read, or the provider's subscription is another one.
+    """
+    found: dict[str, OriginState | None] = {}
+    for origin in (traffic.old, traffic.new):
+        live = find(
+            "cdn:getAFDOrigin",
+            f"origin {origin.name}",
+            resourceGroupName=traffic.resource_group,
+            profileName=traffic.profile,
+            originGroupName=traffic.origin_group,
+            originName=origin.name,
+        )
+        found[origin.name] = None if live is None else origin_state(live)
+    return found
+
+
+def other_subnets(route_table: str, subnet: SubnetId) -> tuple[str, ...]:
+    """Other subnets that have a route table.
+
+    Raises:
+        ProblemsError: It may not be read.
+    """
+    parts = route_table.split("/")
+    found = look_up(
+        "network:getRouteTable",
+        f"route table {parts[-1]}",
+        "Look at Reader on the cluster's node resource group.",
+        resourceGroupName=parts[4],
+        routeTableName=parts[-1],
+    )
+    ids = (str(each.get("id") or "") for each in found.get("subnets") or ())
+    return tuple(each for each in ids if each.casefold() != subnet.id.casefold())

@@ -1,5 +1,7 @@
 """The stack of a traffic shift: one step of the way from the old cluster to the new one, behind Azure Front Door."""
 
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,10 +9,12 @@ import pulumi
 
 from components.traffic_shift import TrafficShift, TrafficShiftArgs
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.planning import probe_record
 from headroom.planning.gate_history import file_name, read_history
-from headroom.planning.traffic import GateRecord, Traffic, order_problems, read_traffic
-from stacks.azure_settings import stacks_folder
-from stacks.settings import ConfigReader
+from headroom.planning.traffic import GateRecord, Traffic, is_first, order_problems, read_traffic
+from stacks.azure_adoption import Candidate, Found, find_existing, theirs
+from stacks.azure_settings import recorded, stacks_folder
+from stacks.settings import NAMESPACE, ConfigReader
 
 NAME: Final = "shift"
 """Logical name of the component: it never changes."""
@@ -20,17 +24,60 @@ def deploy() -> None:
     """Declares the stack.
 
     Raises:
-        ProblemsError: Everything that is wrong with the configuration, or a step that comes before the gate passed.
+        ProblemsError: Everything that is wrong with the configuration, a step that comes before the gate passed, or a
+            way back to a cluster that is being retired.
     """
     traffic = read_settings(ConfigReader())
-    history = read_gate(pulumi.get_stack(), stacks_folder())
-    problems = order_problems(traffic, history)
+    folder, stack = stacks_folder(), pulumi.get_stack()
+    problems = retired_problems(traffic, stack, folder)
+    # The way back to 0 asks for no history: it is there when the history is what is broken.
+    if traffic.step:
+        history = read_gate(stack, folder)
+        problems += [*order_problems(traffic, history), *probes_problems(traffic, history, stack, folder)]
     if problems:
         raise ProblemsError(problems)
-    shift = TrafficShift(NAME, TrafficShiftArgs(traffic=traffic))
+    shift = TrafficShift(NAME, TrafficShiftArgs(traffic=traffic, adopt=find_existing(candidates(traffic))))
     pulumi.export("step", traffic.step)
     pulumi.export("share", shift.share)
     pulumi.export("next", f"headroom gate stacks/Pulumi.{pulumi.get_stack()}.yaml")
+
+
+def candidates(traffic: Traffic) -> Iterator[Candidate]:
+    """The group and the old origin, which are there, and the new origin, which may be."""
+
+    def not_new(found: Found) -> str:
+        host = str(found.get("hostName") or "")
+        if host.casefold() == traffic.new.host_name.casefold():
+            return ""
+        return f"is there already and sends requests to {host}, not to {traffic.new.host_name}."
+
+    group = {
+        "resourceGroupName": traffic.resource_group,
+        "profileName": traffic.profile,
+        "originGroupName": traffic.origin_group,
+    }
+    yield Candidate(
+        type="azure-native:cdn:AFDOriginGroup",
+        name=f"{NAME}-group",
+        key="headroom:frontDoor.originGroup",
+        called=traffic.origin_group,
+        function="cdn:getAFDOriginGroup",
+        arguments=group,
+        foreign=theirs,
+        must=True,
+    )
+    for side, origin in (("old", traffic.old), ("new", traffic.new)):
+        yield Candidate(
+            type="azure-native:cdn:AFDOrigin",
+            name=f"{NAME}-{side}",
+            key=f"headroom:origins.{side}.name",
+            called=origin.name,
+            function="cdn:getAFDOrigin",
+            arguments={**group, "originName": origin.name},
+            foreign=theirs if side == "old" else not_new,
+            next_step="Give the new origin another name, or take that one off.",
+            must=side == "old",
+        )
 
 
 def read_settings(config: ConfigReader) -> Traffic:
@@ -40,7 +87,7 @@ def read_settings(config: ConfigReader) -> Traffic:
         ProblemsError: Every problem with its key.
     """
     found: dict[str, Any] = {
-        key: config.mapping(key) or None for key in ("frontDoor", "originGroup", "origins", "gate")
+        key: config.mapping(key) or None for key in ("frontDoor", "originGroup", "origins", "gate", "withoutProbes")
     }
     steps = config.numbers("steps")
     if steps:
@@ -53,6 +100,64 @@ def read_settings(config: ConfigReader) -> Traffic:
     return traffic
 
 
+def retired_problems(traffic: Traffic, stack: str, folder: Path) -> list[Problem]:
+    """What is wrong with a way back by the stack files beside this one: the old cluster may have no nodes any more."""
+    if traffic.step == max(traffic.steps):
+        return []
+    return [
+        Problem(
+            rule="old-cluster-retired",
+            key=f"{NAMESPACE}:step",
+            value=str(traffic.step),
+            reason=f"sends requests to {traffic.old.name}, and {path.name} stands at {NAMESPACE}:phase {phase}: its "
+            "nodes are gone or going.",
+            next_step=f"Bring its nodes back (az aks nodepool scale), write {NAMESPACE}:phase: keep there, and repeat "
+            "the command.",
+        )
+        for path in sorted(folder.glob("Pulumi.*.yaml"))
+        if (phase := _phase_of_end(path, stack))
+    ]
+
+
+def _phase_of_end(path: Path, stack: str) -> str:
+    """How far the stack file of a retirement has come that waits for this stack; empty where none has begun."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if "trafficStack" not in text or stack not in text:
+        return ""
+    # Only where there is such a file: a preview waits for what is loaded.
+    import yaml  # noqa: PLC0415
+
+    from headroom.planning.retirement import PHASES, REMEDY  # noqa: PLC0415
+
+    try:
+        config = yaml.safe_load(text)["config"]
+        ours = config.get(f"{NAMESPACE}:remedy") == REMEDY and config.get(f"{NAMESPACE}:trafficStack") == stack
+        phase = str(config.get(f"{NAMESPACE}:phase", PHASES[0]))
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError):
+        # What is wrong with another stack's file is said where that stack is run; a way back does not wait for it.
+        return ""
+    return phase if ours and phase != PHASES[0] else ""
+
+
+def probes_problems(traffic: Traffic, history: Sequence[GateRecord], stack: str, folder: Path) -> tuple[Problem, ...]:
+    """Why the first requests must not come yet: the policies of the new cluster have not been shown to be enforced.
+
+    Raises:
+        ProblemsError: The record of the probes cannot be read.
+    """
+    if not is_first(traffic, history):
+        return ()
+    name = probe_record.file_name(stack)
+    text = recorded(folder / name, rule="probes-record")
+    record = probe_record.read_record(text, subject=name) if text is not None else None
+    return probe_record.first_step_problems(
+        record, traffic.new.cluster, f"stacks/{name}", without=traffic.without_probes, now=datetime.now(UTC)
+    )
+
+
 def read_gate(stack: str, folder: Path) -> tuple[GateRecord, ...]:
     """What `headroom gate` has recorded of a stack.
 
@@ -60,16 +165,5 @@ def read_gate(stack: str, folder: Path) -> tuple[GateRecord, ...]:
         ProblemsError: The file is there and cannot be read.
     """
     path = folder / file_name(stack)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as error:
-        problem = Problem(
-            rule="gate-history",
-            value=path.name,
-            reason=f"cannot be read: {type(error).__name__}.",
-            next_step="Restore it from Git.",
-        )
-        raise ProblemsError([problem]) from None
-    return read_history(text, stack=stack, subject=path.name)
+    text = recorded(path, rule="gate-history")
+    return () if text is None else read_history(text, stack=stack, subject=path.name)

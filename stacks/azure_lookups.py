@@ -1,12 +1,15 @@
 """What stacks on Azure read through the provider, with its credentials."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.azure_errors import NOT_FOUND
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.planning.egress import SubnetId
+
+if TYPE_CHECKING:
+    from headroom.planning.egress import SubnetId
 
 
 def look_up(function: str, what: str, next_step: str, **arguments: str) -> Mapping[str, Any]:
@@ -22,21 +25,48 @@ def look_up(function: str, what: str, next_step: str, **arguments: str) -> Mappi
         ProblemsError: It is not there, or may not be read.
     """
     try:
-        found = pulumi.runtime.invoke(f"azure-native:{function}", arguments).value
+        return _asked(function, arguments)
     except Exception as error:  # noqa: BLE001 - the SDK raises a plain one for whatever the provider says
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        problem = Problem(rule="lookup", value=what, reason=f"could not be read: {said}.", next_step=next_step)
-        raise ProblemsError([problem]) from None
+        raise _unread(what, error, next_step) from None
+
+
+def find(function: str, what: str, **arguments: str) -> Mapping[str, Any] | None:
+    """The answer of one function of azure-native, or None where what it reads is not there.
+
+    Args:
+        function: Such as `network:getSubnet`.
+        what: What is looked up, for the problem.
+        arguments: What the function takes.
+
+    Raises:
+        ProblemsError: It may not be read.
+    """
+    try:
+        return _asked(function, arguments) or None
+    except Exception as error:  # noqa: BLE001 - the same
+        if NOT_FOUND in str(error):
+            return None
+        raise _unread(what, error, "Look at Reader on it, and repeat the command.") from None
+
+
+def _asked(function: str, arguments: Mapping[str, str]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] | None = pulumi.runtime.invoke(f"azure-native:{function}", arguments).value
     return found or {}
 
 
-def read_subnet(subnet: SubnetId) -> Mapping[str, Any]:
+def _unread(what: str, error: Exception, next_step: str) -> ProblemsError:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    problem = Problem(rule="lookup", value=what, reason=f"could not be read: {said}.", next_step=next_step)
+    return ProblemsError([problem])
+
+
+def read_subnet(subnet: "SubnetId") -> Mapping[str, Any]:
     """A subnet as Azure shows it now, every property of it.
 
     Raises:
         ProblemsError: It is not there, or may not be read.
     """
-    return look_up(
+    found = look_up(
         "network:getSubnet",
         subnet.id,
         "Look at its id, and at Reader on its VNet.",
@@ -44,3 +74,14 @@ def read_subnet(subnet: SubnetId) -> Mapping[str, Any]:
         virtualNetworkName=subnet.vnet,
         subnetName=subnet.name,
     )
+    # The function is asked by names, in the provider's own subscription: two of them can have all names in common.
+    if str(found.get("id") or "").casefold() != subnet.id.casefold():
+        there = str(found.get("id") or "nothing").partition("/resourceGroups/")[0]
+        problem = Problem(
+            rule="lookup",
+            value=subnet.id,
+            reason=f"is not where the provider looks, which found {there}.",
+            next_step="Set azure-native:subscriptionId to the subnet's subscription.",
+        )
+        raise ProblemsError([problem])
+    return found

@@ -38,8 +38,9 @@ from headroom.planning.emergency_keys import (
     own_tag_problems,
     zone_problem,
 )
-from stacks.adoption import STACK_TAG, Existing, Wanted, find_existing, stack_tag
+from stacks.adoption import Existing, Wanted, find_existing
 from stacks.pods import pods_reader
+from stacks.recorded import STACK_TAG, stack_tag
 from stacks.settings import ConfigReader
 
 # What needs the Kubernetes SDK is imported where it is asked for: most emergencies do without, and a preview is

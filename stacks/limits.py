@@ -21,7 +21,8 @@ from headroom.capacity.node_limits import MOST_NODES, GrowingNodes, NodeLimit, c
 from headroom.capacity.node_limits import NodeLimits as Reckoned
 from headroom.capacity.settings import CniSettings, check_settings
 from headroom.capacity.thresholds import NODES_START_IN, ROLES
-from stacks.adoption import node_group_now, recorded_resources
+from stacks.adoption import node_group_now
+from stacks.recorded import recorded_resources
 from stacks.settings import ConfigReader
 
 if TYPE_CHECKING:

@@ -5,20 +5,18 @@ pod gets one. Pods of Jobs run what the scenario's `program` says and end.
 """
 
 import contextlib
-import queue
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from headroom.rehearsal.clock import Clock
-from headroom.rehearsal.kube import EVENTS, NODES, PODS, ApiError, Kube, Watch
+from headroom.rehearsal.kube import EVENTS, NODES, PODS, Kube
 from headroom.rehearsal.node_network import NodeNetwork
-from headroom.rehearsal.nodes import GONE, KUBELET_PORT, SANDBOX_RETRY_SECONDS, STATUS_WRITERS
+from headroom.rehearsal.nodes import KUBELET_PORT, SANDBOX_RETRY_SECONDS
+from headroom.rehearsal.pod_watcher import PodWatcher
 
-NOT_FOUND: Final = 404
 _LOG_WORDS: Final = 3
 """A container's log is at /containerLogs/<namespace>/<pod>/<container> (pkg/kubelet/server/server.go)."""
 
@@ -105,24 +103,20 @@ def _runs_on(kubelet: Kubelet, pod: Mapping[str, Any], address: str) -> Ended | 
     return None
 
 
-class Kubelets:
+class Kubelets(PodWatcher):
     """The kubelets of a cluster."""
 
     def __init__(
         self, *, kube: Kube, clock: Clock, network: NodeNetwork | None = None, program: Program = _runs_on
     ) -> None:
-        self.kube, self.clock = kube, clock
+        super().__init__(kube, clock)
         self.nodes: dict[str, Kubelet] = {}
         self.program = program
         self.left_alone: str = ""
         """Label of pods that somebody else ends."""
-        self.errors: list[str] = []
+        self.machines: str = ""
+        """What stands before a machine's name in its id: the node resource group's, and the provider's."""
         self._network = network
-        self._changes: queue.Queue[tuple[str, Mapping[str, Any]]] = queue.Queue()
-        self._writers = ThreadPoolExecutor(STATUS_WRITERS, thread_name_prefix="kubelet")
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._open_watch: Watch | None = None
         self._lock = threading.Lock()
 
     def add(self, kubelet: Kubelet, *, instance_type: str, cpu: str, memory: str, region: str) -> None:
@@ -138,7 +132,7 @@ class Kubelets:
         name = kubelet.name
         with self._lock:  # before the scheduler knows of it
             self.nodes[name] = kubelet
-        spec: dict[str, Any] = {"providerID": f"azure:///virtualMachineScaleSets/{name}"}
+        spec: dict[str, Any] = {"providerID": f"azure://{self.machines}/virtualMachineScaleSets/{name}"}
         if kubelet.pod_cidr:
             spec |= {"podCIDR": kubelet.pod_cidr, "podCIDRs": [kubelet.pod_cidr]}
         labels = {
@@ -177,6 +171,10 @@ class Kubelets:
         self.kube.patch(NODES, name, {"status": status}, subresource="status")
         if self._network is not None:
             self._network.serve_tls(kubelet.address, KUBELET_PORT, lambda path, query: _log_of(kubelet, path, query))
+        # A kubelet that starts lists its pods: one may have been bound to this name while no kubelet had it, as when a
+        # machine is made anew.
+        for pod in self.kube.list_all(PODS, fields=f"spec.nodeName={name}"):
+            self._changes.put(("ADDED", pod))
 
     def remove(self, name: str) -> None:
         """Takes a node away, as a scale set does that shrinks: its pods go with it."""
@@ -188,86 +186,27 @@ class Kubelets:
         for state in list(kubelet.pods.values()):
             self._write(self._delete, state.manifest)
 
-    def start(self) -> None:
-        """Starts them: from here on the clock has to run."""
-        for target, name in ((self._watch, "watch"), (self._run, "kubelets")):
-            thread = threading.Thread(target=self._guarded(target), name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+    def _step(self, now: float) -> float:
+        upcoming = now + 1.0
+        with self._lock:
+            kubelets = list(self.nodes.values())
+        for kubelet in kubelets:
+            for key in [key for key, due in kubelet.retries.items() if due <= now]:
+                self._try_to_start(kubelet, key)
+            upcoming = min([upcoming, *kubelet.retries.values()])
+        return upcoming
 
-    def stop(self) -> None:
-        """Stops them; what they wrote stays. May be called again."""
-        self._stopping.set()
-        if self._open_watch is not None:
-            self._open_watch.close()
-        for thread in self._threads:
-            thread.join(5)
-        self._writers.shutdown(wait=True, cancel_futures=True)
+    def _take(self, change: str, pod: Mapping[str, Any]) -> None:
+        with self._lock:
+            kubelet = self.nodes.get(pod["spec"].get("nodeName", ""))
+        if kubelet is not None:
+            self._take_on(kubelet, change, pod)
 
-    def _guarded(self, target: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                target()
-            except Exception as error:  # noqa: BLE001 - a thread's failure must reach the person, not vanish
-                if not self._stopping.is_set():
-                    self.errors.append(f"{target.__name__}: {type(error).__name__}: {error}")
-
-        return run
-
-    def _watch(self) -> None:
-        """Lists and watches, again and again: the API server ends a watch whose reader is slow."""
-        seen: dict[str, Mapping[str, Any]] = {}
-        while not self._stopping.is_set():
-            pods, version = self.kube.list_and_version(PODS)
-            now = {pod["metadata"]["uid"]: pod for pod in pods}
-            for uid in [uid for uid in seen if uid not in now]:
-                self._changes.put(("DELETED", seen.pop(uid)))
-            for pod in pods:
-                self._changes.put(("ADDED", pod))
-            seen |= now
-            try:
-                with self.kube.watch(PODS, resource_version=version) as watch:
-                    self._open_watch = watch
-                    for event in watch:
-                        self._changes.put((event.type, event.object))
-                        uid = event.object["metadata"]["uid"]
-                        if event.type == "DELETED":
-                            seen.pop(uid, None)
-                        else:
-                            seen[uid] = event.object
-            except ApiError as error:
-                if error.code != GONE:
-                    raise
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._take_changes()
-            now = self.clock.now()
-            upcoming = now + 1.0
-            with self._lock:
-                kubelets = list(self.nodes.values())
-            for kubelet in kubelets:
-                for key in [key for key, due in kubelet.retries.items() if due <= now]:
-                    self._try_to_start(kubelet, key)
-                upcoming = min([upcoming, *kubelet.retries.values()])
-            self.clock.sleep_until(upcoming, most=0.05)
-
-    def _take_changes(self) -> None:
-        while True:
-            try:
-                change, pod = self._changes.get_nowait()
-            except queue.Empty:
-                return
-            with self._lock:
-                kubelet = self.nodes.get(pod["spec"].get("nodeName", ""))
-            if kubelet is not None:
-                self._take(kubelet, change, pod)
-
-    def _take(self, kubelet: Kubelet, change: str, pod: Mapping[str, Any]) -> None:
+    def _take_on(self, kubelet: Kubelet, change: str, pod: Mapping[str, Any]) -> None:
         key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         if self.left_alone and self.left_alone in pod["metadata"].get("labels", {}):
             if pod["metadata"].get("deletionTimestamp") and change != "DELETED":
-                self._writers.submit(self._write, self._delete, pod)
+                self._submit(self._delete, pod)
             return
         if change == "DELETED":
             state = kubelet.pods.pop(key, None)
@@ -276,7 +215,7 @@ class Kubelets:
                 kubelet.cni.delete(state.sandbox)
         elif pod["metadata"].get("deletionTimestamp"):
             if key in kubelet.pods:
-                self._writers.submit(self._write, self._delete, pod)
+                self._submit(self._delete, pod)
         elif key not in kubelet.pods and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
             kubelet.pods[key] = PodState(manifest=pod)
             self._try_to_start(kubelet, key)
@@ -292,28 +231,17 @@ class Kubelets:
             state.failures += 1
             # The first failure, and then ever more rarely: as the kubelet's event recorder does.
             if state.failures & (state.failures - 1) == 0:
-                self._writers.submit(self._write, self._write_stuck, kubelet, state, state.failures, str(error))
+                self._submit(self._write_stuck, kubelet, state, state.failures, str(error))
             return
         kubelet.retries.pop(key, None)
         state.sandbox, state.address = sandbox, address
         if (state.manifest.get("status") or {}).get("podIP") != address:
-            self._writers.submit(self._write, self._write_running, kubelet, state)
-
-    def _write(self, target: Callable[..., object], *arguments: Any) -> None:
-        try:
-            target(*arguments)
-        except ApiError as error:
-            # A pod that is gone meanwhile needs no status.
-            if error.code != NOT_FOUND and not self._stopping.is_set():
-                self.errors.append(str(error))
-        except Exception as error:  # noqa: BLE001 - a writer's failure must reach the person, not vanish
-            if not self._stopping.is_set():
-                self.errors.append(f"{type(error).__name__}: {error}")
+            self._submit(self._write_running, kubelet, state)
 
     def _write_running(self, kubelet: Kubelet, state: PodState) -> None:
         pod, now = state.manifest, self.clock.timestamp()
         running = {"running": {"startedAt": now}}
-        self._patch(pod, self._status(kubelet, state, "Running", running, ready=True))
+        self._patch_status(pod, self._status(kubelet, state, "Running", running, ready=True))
         ended = self.program(kubelet, pod, state.address)
         if ended is None:
             return
@@ -329,13 +257,13 @@ class Kubelets:
             }
         }
         phase = "Failed" if ended.code else "Succeeded"
-        self._patch(pod, self._status(kubelet, state, phase, terminated, ready=False))
+        self._patch_status(pod, self._status(kubelet, state, phase, terminated, ready=False))
 
     def _write_stuck(self, kubelet: Kubelet, state: PodState, failures: int, message: str) -> None:
         pod, now = state.manifest, self.clock.timestamp()
         if failures == 1:
             waiting = {"waiting": {"reason": "ContainerCreating"}}
-            self._patch(pod, self._status(kubelet, state, "Pending", waiting, ready=False))
+            self._patch_status(pod, self._status(kubelet, state, "Pending", waiting, ready=False))
         metadata = pod["metadata"]
         if state.event:
             changes = {"count": failures, "lastTimestamp": now}
@@ -404,16 +332,6 @@ class Kubelets:
         if state.address:
             status |= {"podIP": state.address, "podIPs": [{"ip": state.address}]}
         return status
-
-    def _patch(self, pod: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        metadata = pod["metadata"]
-        self.kube.patch(
-            PODS, metadata["name"], {"status": dict(status)}, namespace=metadata["namespace"], subresource="status"
-        )
-
-    def _delete(self, pod: Mapping[str, Any]) -> None:
-        metadata = pod["metadata"]
-        self.kube.delete(PODS, metadata["name"], metadata["namespace"], grace_seconds=0)
 
 
 def _log_of(kubelet: Kubelet, path: str, query: Mapping[str, str]) -> str | None:

@@ -5,12 +5,9 @@ The CNI is the pool model of `headroom.capacity.ipamd`; nothing here decides whe
 
 import contextlib
 import json
-import queue
 import random
 import secrets
-import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +19,10 @@ from headroom.capacity.limits import InstanceLimits, instance_limits, max_pods
 from headroom.capacity.settings import CniSettings
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.ipamd_metrics import METRICS_PATH, METRICS_PORT, metrics
-from headroom.rehearsal.kube import EVENTS, NODES, PODS, ApiError, Kube, Watch
+from headroom.rehearsal.kube import EVENTS, NODES, PODS, Kube
 from headroom.rehearsal.node_ec2 import NodeEc2, interface_from
 from headroom.rehearsal.node_network import NodeNetwork
+from headroom.rehearsal.pod_watcher import PodWatcher
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -34,12 +32,6 @@ SANDBOX_RETRY_SECONDS = 12.0
 
 START_SECONDS = 1.0
 """From an address to a running container, images being on the node already."""
-
-GONE = 410
-"""What the API server answers to a watch from a version that it has forgotten: list again (Kubernetes API concepts)."""
-
-STATUS_WRITERS = 6
-"""Threads that write to the API server."""
 
 MISSING_IMAGE = ":missing"
 """An image with this tag cannot be pulled: a fault that has nothing to do with addresses."""
@@ -102,7 +94,7 @@ class SimulatedNode:
     no_address: int = 0
 
 
-class Nodes:
+class Nodes(PodWatcher):
     """All simulated nodes of a cluster."""
 
     def __init__(  # noqa: PLR0913 - the parts of a world, by keyword
@@ -118,7 +110,8 @@ class Nodes:
         seed: int = 1,
         network: NodeNetwork | None = None,
     ) -> None:
-        self.kube, self.ec2, self.clock = kube, ec2, clock
+        super().__init__(kube, clock)
+        self.ec2 = ec2
         self.folder = folder
         self.vpc_id = vpc_id
         self.cluster = cluster
@@ -126,13 +119,7 @@ class Nodes:
         self._security_groups = list(security_groups)
         self._seed = seed
         self._network = network
-        self._changes: queue.Queue[tuple[str, Mapping[str, Any]]] = queue.Queue()
-        self._writers = ThreadPoolExecutor(STATUS_WRITERS, thread_name_prefix="kubelet")
-        self._stopping = threading.Event()
         self._logs = contextlib.ExitStack()
-        self._threads: list[threading.Thread] = []
-        self._open_watch: Watch | None = None
-        self.errors: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     # Nodes and their past
@@ -315,92 +302,38 @@ class Nodes:
 
     # The present
 
-    def start(self) -> None:
-        """Starts the kubelets: from here on the clock has to run."""
-        for target, name in ((self._watch, "watch"), (self._run, "nodes")):
-            thread = threading.Thread(target=self._guarded(target), name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
     def stop(self) -> None:
-        """Stops the kubelets; what they wrote stays."""
-        self._stopping.set()
-        if self._open_watch is not None:
-            self._open_watch.close()
-        for thread in self._threads:
-            thread.join(5)
-        self._writers.shutdown(wait=True, cancel_futures=True)
+        """Stops the kubelets and closes their logs."""
+        super().stop()
         self._logs.close()
 
-    def _guarded(self, target: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                target()
-            except Exception as error:  # noqa: BLE001 - a thread's failure must reach the person, not vanish
-                if not self._stopping.is_set():
-                    self.errors.append(f"{target.__name__}: {type(error).__name__}: {error}")
-
-        return run
-
-    def _watch(self) -> None:
-        """Lists and watches, again and again: the API server ends a watch whose reader is slow, as ours is at times."""
-        seen: dict[str, Mapping[str, Any]] = {}
-        while not self._stopping.is_set():
-            pods, version = self.kube.list_and_version(PODS)
-            now = {pod["metadata"]["uid"]: pod for pod in pods}
-            for uid in [uid for uid in seen if uid not in now]:
-                self._changes.put(("DELETED", seen.pop(uid)))
-            for pod in pods:
-                self._changes.put(("ADDED", pod))
-            seen |= now
-            try:
-                with self.kube.watch(PODS, resource_version=version) as watch:
-                    self._open_watch = watch
-                    for event in watch:
-                        self._changes.put((event.type, event.object))
-                        if event.type == "DELETED":
-                            seen.pop(event.object["metadata"]["uid"], None)
-                        else:
-                            seen[event.object["metadata"]["uid"]] = event.object
-            except ApiError as error:
-                if error.code != GONE:
-                    raise
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._take_changes()
-            now = self.clock.now()
-            upcoming = now + 1.0
-            for node in list(self.nodes.values()):  # nodes may join meanwhile
-                for key in [key for key, due in node.retries.items() if due <= now]:
-                    self._try_to_start(node, key)
-                if node.ipamd.next_due <= now:
-                    node.ipamd.step(now)
-                upcoming = min([upcoming, node.ipamd.next_due, *node.retries.values()])
-            self.clock.sleep_until(upcoming, most=0.05)
-
-    def _take_changes(self) -> None:
-        while True:
-            try:
-                change, pod = self._changes.get_nowait()
-            except queue.Empty:
-                return
-            node = self.nodes.get(pod["spec"].get("nodeName", ""))
-            if node is None:
-                continue
-            key = _key(pod)
-            if change == "DELETED":
-                node.ipamd.release(key, self.clock.now())
-                node.pods.pop(key, None)
-                node.retries.pop(key, None)
-            elif pod["metadata"].get("deletionTimestamp"):
-                if key in node.pods:
-                    self._writers.submit(self._delete, pod)
-            elif key not in node.pods:
-                node.pods[key] = PodState(manifest=pod)
-                if _is_aws_node(pod):
-                    self._restarted(node, pod)
+    def _step(self, now: float) -> float:
+        upcoming = now + 1.0
+        for node in list(self.nodes.values()):  # nodes may join meanwhile
+            for key in [key for key, due in node.retries.items() if due <= now]:
                 self._try_to_start(node, key)
+            if node.ipamd.next_due <= now:
+                node.ipamd.step(now)
+            upcoming = min([upcoming, node.ipamd.next_due, *node.retries.values()])
+        return upcoming
+
+    def _take(self, change: str, pod: Mapping[str, Any]) -> None:
+        node = self.nodes.get(pod["spec"].get("nodeName", ""))
+        if node is None:
+            return
+        key = _key(pod)
+        if change == "DELETED":
+            node.ipamd.release(key, self.clock.now())
+            node.pods.pop(key, None)
+            node.retries.pop(key, None)
+        elif pod["metadata"].get("deletionTimestamp"):
+            if key in node.pods:
+                self._submit(self._delete, pod)
+        elif key not in node.pods:
+            node.pods[key] = PodState(manifest=pod)
+            if _is_aws_node(pod):
+                self._restarted(node, pod)
+            self._try_to_start(node, key)
 
     def _restarted(self, node: SimulatedNode, pod: Mapping[str, Any]) -> None:
         """A new aws-node pod: ipamd starts again, with the settings of the pod's template."""
@@ -427,27 +360,16 @@ class Nodes:
             node.retries.pop(key, None)
             state.running = True
             if any(container["image"].endswith(MISSING_IMAGE) for container in pod["spec"]["containers"]):
-                self._writers.submit(self._write, self._write_image_missing, node, pod, address)
+                self._submit(self._write_image_missing, node, pod, address)
             elif (pod.get("status") or {}).get("podIP") != address:
-                self._writers.submit(self._write, self._write_running, node, pod, address)
+                self._submit(self._write_running, node, pod, address)
             return
         node.retries[key] = self.clock.now() + SANDBOX_RETRY_SECONDS
         state.failures += 1
         node.no_address += 1
         # The first failure, and then ever more rarely: as the kubelet's event recorder does.
         if state.failures & (state.failures - 1) == 0:
-            self._writers.submit(self._write, self._write_stuck, node, state, state.failures)
-
-    def _write(self, target: Callable[..., object], *arguments: Any) -> None:
-        try:
-            target(*arguments)
-        except ApiError as error:
-            # A pod that is gone meanwhile needs no status.
-            if error.code != 404 and not self._stopping.is_set():  # noqa: PLR2004 - HTTP's number
-                self.errors.append(str(error))
-        except Exception as error:  # noqa: BLE001 - a writer's failure must reach the person, not vanish
-            if not self._stopping.is_set():
-                self.errors.append(f"{type(error).__name__}: {error}")
+            self._submit(self._write_stuck, node, state, state.failures)
 
     def leave_alone(self, node_name: str, pod: Mapping[str, Any]) -> None:
         """Makes the kubelet do nothing about a pod that waits for something else than an address."""
@@ -470,11 +392,7 @@ class Nodes:
                 assigned = node.ipamd.assign(_key(pod), self.clock.now())
                 if assigned is not None:
                     node.pods[_key(pod)] = PodState(manifest=pod, running=True)
-                    futures.append(
-                        self._writers.submit(
-                            self._write, self._write_running, node, pod, format_address(assigned.address)
-                        )
-                    )
+                    futures.append(self._submit(self._write_running, node, pod, format_address(assigned.address)))
         for future in futures:
             future.result()
 
@@ -485,7 +403,7 @@ class Nodes:
             node = self.nodes.get(pod["spec"].get("nodeName", ""))
             if node is not None and pod["spec"].get("hostNetwork"):
                 node.pods[_key(pod)] = PodState(manifest=pod, running=True)
-                futures.append(self._writers.submit(self._write, self._write_running, node, pod, node.address))
+                futures.append(self._submit(self._write_running, node, pod, node.address))
         for future in futures:
             future.result()
 
@@ -675,20 +593,9 @@ class Nodes:
             "https://github.com/aws/amazon-vpc-cni-k8s/blob/master/docs/iam-policy.md to attach relevant policy to "
             "IAM role"
         )
-        self._writers.submit(
-            self._write,
+        self._submit(
             lambda: self._write_event(manifest, node.name, "MissingIAMPermissions", text, reporter="aws-node"),
         )
-
-    def _patch_status(self, pod: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        metadata = pod["metadata"]
-        self.kube.patch(
-            PODS, metadata["name"], {"status": dict(status)}, namespace=metadata["namespace"], subresource="status"
-        )
-
-    def _delete(self, pod: Mapping[str, Any]) -> None:
-        metadata = pod["metadata"]
-        self._write(lambda: self.kube.delete(PODS, metadata["name"], metadata["namespace"], grace_seconds=0))
 
     def _logger(self, node_name: str) -> Callable[[float, str, str], None]:
         """Writes ipamd's lines as it does, one file a node."""

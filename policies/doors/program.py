@@ -30,7 +30,7 @@ from policies.resources import Place, Resource, plain
 
 STACK: Final = "pulumi:pulumi:Stack"
 READ_STATE: Final = "pulumi:pulumi:readStackResourceOutputs"
-"""Asks the engine for the stack's own state; without an engine there is none (stacks/adoption.py)."""
+"""Asks the engine for the stack's own state; without an engine there is none (stacks/recorded.py)."""
 
 
 @dataclass(slots=True)

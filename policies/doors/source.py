@@ -219,7 +219,10 @@ def _run(project: Project, path: Path, text: str) -> Source:
         # The Pulumi SDK costs more than all else here, and the other doors do without it.
         from policies.doors.program import run_program  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        step = "Install what the program needs (requirements.lock), or check what `pulumi preview --json` writes."
+        step = (
+            "Install what the program needs: requirements.lock (in a job of templates/ci: REQUIREMENTS); or check what "
+            "`pulumi preview --json` writes."
+        )
         reason = f"can only be judged by running its program, and {error.name} is not installed here."
         raise refused(str(path), reason, step) from None
     run = run_program(project, file.stack, file.config)

@@ -254,6 +254,8 @@ def _refused_tags(reader: _Reader) -> Iterator[Problem]:
             yield from keys.tag_problems(place, {str(tag): text})
         if tag == SUBNET_ROLE_TAG:
             yield _unknown(place, tag, "is set by the stack.", "Use headroom:acceptNewPods to take it away.")
+    given = {str(tag): "" for tag in reader.value("tags", dict, {})}
+    yield from keys.tag_count_problems(reader.place(path), given, [keys.STACK_TAG])
 
 
 def _refused_subnets(reader: _Reader) -> Iterator[Problem]:

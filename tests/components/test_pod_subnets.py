@@ -7,9 +7,7 @@ import pulumi
 import pytest
 
 from components.pod_subnets import (
-    KEY_TAG,
     ROUTE_TARGETS,
-    TAGS_PER_RESOURCE,
     IngressRule,
     PodSubnet,
     PodSubnets,
@@ -20,9 +18,11 @@ from components.prefix_reservations import CREATE_BURST, PrefixReservations, Pre
 from headroom.addresses.problems import ProblemsError
 from headroom.planning.emergency_keys import (
     FORBIDDEN_TAGS,
+    KEY_TAG,
     RULE_DESCRIPTION_CHARACTERS,
     TAG_KEY_CHARACTERS,
     TAG_VALUE_CHARACTERS,
+    TAGS_PER_RESOURCE,
 )
 
 if TYPE_CHECKING:

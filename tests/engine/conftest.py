@@ -1,10 +1,12 @@
 """One simulated AWS and one stand-in provider for all tests of the stack; every test has a VPC of its own."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from headroom.planning.probe_record import ProbeRecord, file_name, write_record
 from headroom.rehearsal.stack import Stack, make_stack
 from headroom.rehearsal.tools import find_tools
 from headroom.rehearsal.world import World, start_world
@@ -23,3 +25,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def stack(world: World, tmp_path: Path) -> Stack:
     return make_stack(world, tmp_path)
+
+
+def probed(project: Path, stack: str, cluster: str) -> None:
+    """Leaves a clear record of probes for the first step of a shift."""
+    record = ProbeRecord(probed=datetime.now(UTC), cluster=cluster)
+    (project / "stacks" / file_name(stack)).write_text(write_record(record), encoding="utf-8")

@@ -16,10 +16,11 @@ from azure.mgmt.network import NetworkManagementClient
 
 from headroom.planning.audit_record import AuditRecord, file_name, write_record
 from headroom.planning.gate_history import file_name as gate_file
-from headroom.planning.gate_history import to_line
-from headroom.planning.traffic import GateRecord, Outcome
+from headroom.planning.gate_history import to_text
+from headroom.planning.traffic import GateRecord, Outcome, read_traffic
 from headroom.rehearsal.azure_world import AzureWorld, start_azure_world
 from headroom.rehearsal.tools import find_tools
+from tests.engine.conftest import probed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,8 @@ pytestmark = pytest.mark.engine
 
 CHECKOUT = Path(__file__).parents[2]
 GROUP, PLACE = "rg-prod-eus2", "eastus2"
-OLD = "aks-prod-eus2"
+OLD, NEW = "aks-prod-eus2", "aks-prod-eus2-overlay"
+NODE_GROUP = f"MC_{GROUP}_{OLD}_{PLACE}"
 
 
 def example(name: str, subscription: str, **changes: Any) -> dict[str, Any]:
@@ -45,7 +47,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureWorld]:
     with start_azure_world(tmp_path_factory.mktemp("aks") / "world", find_tools()) as running:
         arm = running.arm
         network = f"/subscriptions/{arm.subscription}/resourceGroups/{GROUP}/providers/Microsoft.Network"
-        table, group = f"{network}/routeTables/aks-agentpool", f"{network}/networkSecurityGroups/nsg"
+        # Where AKS makes its own: a table in another group is somebody's, and stays on the subnet.
+        table = f"{network.replace(GROUP, NODE_GROUP)}/routeTables/aks-agentpool"
+        group = f"{network}/networkSecurityGroups/nsg"
         vnet = f"{network}/virtualNetworks/vnet-spoke"
         arm.add_resources(
             [
@@ -107,6 +111,8 @@ def test_addresses_come_first_and_the_gateway_takes_nothing_from_the_subnet(worl
     config = example("aks-egress", world.arm.subscription)
     # The overlay's subnet is not there yet.
     del config["headroom:gateways"]["main"]["subnets"]["overlay"]
+    # Nor is the old cluster, whose address the audit would be held to.
+    del config["headroom:clusters"]
     world.engine.init(stack, config)
     up(world, stack)
     before = network.subnets.get(GROUP, "vnet-spoke", "snet-aks-nodes").as_dict()
@@ -194,14 +200,17 @@ def test_traffic_moves_step_by_step_and_back_by_one_command(world: AzureWorld, d
     assert weights() == {"aks-kubenet": (9, "Enabled"), "aks-overlay": (1, "Disabled")}
     early = world.engine.run("preview", "--stack", stack, "--config", "headroom:step=25")
     assert "comes too early: the gate has seen no step yet" in early.output
+    assert f"comes before the probes of {NEW}: there is no stacks/probes.{stack}.json" in early.output
+    probed(world.engine.project, stack, NEW)
 
-    records: list[str] = []
+    records: list[GateRecord] = []
     now = datetime.now(UTC) - timedelta(days=20)
+    keys = {key.removeprefix("headroom:"): value for key, value in config.items() if key.startswith("headroom:")}
+    shift = read_traffic(keys).identity
 
     def passed(step: int) -> None:
-        record = GateRecord(stack=stack, step=step, outcome=Outcome.PASSED, started=now, ended=now)
-        records.append(to_line(record))
-        beside(world, gate_file(stack), "\n".join(records))
+        records.append(GateRecord(stack=stack, shift=shift, step=step, outcome=Outcome.PASSED, started=now, ended=now))
+        beside(world, gate_file(stack), to_text(records))
 
     for step, expected in ((10, (9, 1)), (25, (9, 3)), (50, (9, 9))):
         world.arm.forget_calls()
@@ -265,6 +274,9 @@ def test_the_old_cluster_ends_in_the_order_that_works(world: AzureWorld, cluster
 
     early = world.engine.run("preview", "--stack", stack, "--config", "headroom:phase=detach")
     assert "comes too early: pool apps still has nodes" in early.output
+    planned = world.engine.must("preview", "--stack", stack, "--diff", "--config", "headroom:phase=zero").output
+    assert "~ count: 3 => 0" in planned
+    assert "1 to update" in planned
     phase("zero")
     assert clusters.agent_pools.get(GROUP, OLD, "apps").count == 0
     phase("detach")

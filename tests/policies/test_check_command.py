@@ -241,6 +241,23 @@ def test_a_program_that_fails_is_bad_input_without_a_traceback(tmp_path: Path, t
     assert sentence in str(done.exception)
 
 
+@pytest.mark.parametrize("stack", ["watch", "limits", "aks-egress", "aks-overlay", "aks-traffic", "aks-retire"])
+def test_a_stack_file_whose_program_cannot_run_here_is_told_in_one_line_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, stack: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "policies.doors.program", raising=False)
+    monkeypatch.setitem(sys.modules, "pulumi", None)
+    file = CHECKOUT / "stacks" / f"Pulumi.example-{stack}.yaml"
+    done = run(str(file))
+    assert isinstance(done.exception, ProblemsError)
+    (problem,) = done.exception.problems
+    assert problem.message == (
+        f"{file} can only be judged by running its program, and pulumi is not installed here. Install what the program "
+        "needs: requirements.lock (in a job of templates/ci: REQUIREMENTS); or check what `pulumi preview --json` "
+        "writes."
+    )
+
+
 def test_the_command_itself_exits_with_2_on_bad_input_and_prints_no_traceback() -> None:
     command = [sys.executable, "-c", "from headroom.cli import main; main()", "check", "missing.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)  # noqa: S603 - ours

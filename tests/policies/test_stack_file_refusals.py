@@ -13,7 +13,8 @@ from headroom.addresses.problems import ProblemsError
 from headroom.planning.emergency_keys import KEYS
 from policies import yaml_text
 from policies.doors import stack_file
-from stacks.emergency import read_settings
+from stacks.adoption import Existing
+from stacks.emergency import component_args, read_settings
 from stacks.settings import ConfigReader
 from tests.policies.conftest import EXAMPLE, run
 from tests.policies.conftest import stack_file as written
@@ -115,6 +116,29 @@ def test_what_the_program_refuses_is_refused_by_file(
     assert any(sentence in message for message in said(config)), said(config)
     assert all(message.startswith("Pulumi.prod.yaml line ") for message in said(config))
     assert refused_by_the_program(recorder, config)
+
+
+def test_more_tags_than_ec2_takes_are_refused_by_both_with_the_same_words(
+    recorder: Recorder, example_config: dict[str, Any]
+) -> None:
+    most = {f"tag-{number}": "x" for number in range(45)}
+    assert said(changed(example_config, "tags", most)) == []
+    assert said(changed(example_config, "tags", {**most, "Name": "mine"})) == [], "it takes the place of ours"
+    config = changed(example_config, "tags", {**most, "one-more": "x"})
+    sentence = "46 tags do not fit: EC2 allows 50 a resource, and 5 are needed here. Keep 45 at most."
+    (message,) = said(config)
+    assert message.startswith("Pulumi.prod.yaml line ")
+    assert message.endswith(sentence)
+    found: list[str] = []
+
+    def program() -> None:
+        try:
+            component_args(read_settings(ConfigReader()), Existing())
+        except ProblemsError as error:
+            found.extend(problem.message for problem in error.problems)
+
+    recorder.run(program, config=config)
+    assert found == [f"headroom:tags: {sentence}"]
 
 
 ROUTED: list[tuple[object, str]] = [

@@ -234,6 +234,41 @@ def test_what_was_accepted_and_failed_later_is_kept(engine: Engine, azure: Azure
     assert kept.id == azure.id_of("Microsoft.Network/natGateways", "egress")
 
 
+def test_an_update_that_was_accepted_and_failed_later_is_kept_with_its_new_inputs(engine: Engine, azure: Azure) -> None:
+    identifier, state, inputs = engine.create(GATEWAY, gateway_inputs(azure))
+    azure.arm.order("PUT Microsoft.Network/natGateways", "fail-later", code="InternalServerError")
+
+    with pytest.raises(grpc.RpcError) as failed:
+        engine.update(GATEWAY, identifier, state, inputs, {**inputs, "idleTimeoutInMinutes": 10})
+
+    trailing = dict(failed.value.trailing_metadata())
+    kept = provider_pb2.ErrorResourceInitFailed()
+    assert status_pb2.Status.FromString(trailing["grpc-status-details-bin"]).details[0].Unpack(kept)
+    assert (kept.id, plain(kept.inputs)["idleTimeoutInMinutes"]) == (identifier, 10)
+    assert plain(kept.properties)["provisioningState"] == "Failed"
+
+
+def test_a_conflict_that_passes_is_tried_again_and_another_one_is_not(engine: Engine, azure: Azure) -> None:
+    operation = "PUT Microsoft.Network/natGateways"
+    azure.arm.order(operation, "fail", status=409, code="AnotherOperationInProgress", count=3)
+    identifier, state, inputs = engine.create(GATEWAY, gateway_inputs(azure))
+    azure.arm.order(operation, "fail", status=409, code="Conflict", message="Somebody else.")
+
+    with pytest.raises(grpc.RpcError) as refused:
+        engine.update(GATEWAY, identifier, state, inputs, {**inputs, "idleTimeoutInMinutes": 10})
+
+    assert refused.value.details() == 'Status=409 Code="Conflict" Message="Somebody else."'
+    assert azure.arm.back_door("GET", "faults") == []
+
+
+def test_an_error_of_aks_is_told_as_a_whole(engine: Engine, azure: Azure) -> None:
+    """AKS puts no `error` around it, and the real provider shows what it does not know."""
+    with pytest.raises(grpc.RpcError) as refused:
+        engine.create(CLUSTER, {"resourceGroupName": azure.group, "resourceName": "it", "dnsPrefix": "it"})
+
+    assert refused.value.details().startswith('Status=400 Code="InvalidParameter" Message="{"code": "InvalidParameter"')
+
+
 def test_an_adopted_subnet_has_all_that_it_has_as_inputs(engine: Engine, azure: Azure) -> None:
     azure.vnet()
     table = azure.add("Microsoft.Network/routeTables", "table", location="eastus", properties={})
@@ -425,6 +460,7 @@ def test_a_cluster_with_an_identity_a_role_and_a_second_pool(engine: Engine, azu
     assert list(state["identity"]["userAssignedIdentities"]) == [identity]
     assert role_id.startswith(f"{subnet}/providers/Microsoft.Authorization/roleAssignments/")
     assert engine.read(ROLE, role_id)[2]["scope"] == subnet.removeprefix("/")
+    assert engine.read(ROLE, role_id)[2]["principalId"] == who["principalId"], "an input here, and nowhere else"
     assert state["networkProfile"]["loadBalancerProfile"]["effectiveOutboundIPs"]
     assert (made["maxPods"], made["type"]) == (250, "VirtualMachineScaleSets")
     assert {item.name for item in azure.aks.agent_pools.list(azure.group, "it")} == {"system", "apps"}
@@ -481,3 +517,17 @@ def test_functions_look_things_up(engine: Engine, azure: Azure) -> None:
     assert config["subscriptionId"] == azure.arm.subscription
     with pytest.raises(grpc.RpcError, match='Status=404 Code="ResourceNotFound"'):
         engine.invoke("azure-native:network:getNatGateway", natGatewayName="absent", **group)
+
+
+def test_a_count_that_goes_to_zero_is_changed_and_not_taken_away(azure: Azure, engine: Engine) -> None:
+    del azure
+    old = {"resourceGroupName": "rg", "resourceName": "aks", "count": 3, "enableAutoScaling": True, "minCount": 3}
+    new = {"resourceGroupName": "rg", "resourceName": "aks", "count": 0, "enableAutoScaling": False}
+    request = provider_pb2.DiffRequest(
+        id="x", urn=urn(POOL), olds=struct(old), old_inputs=struct(old), news=struct(new)
+    )
+    found = {
+        path: provider_pb2.PropertyDiff.Kind.Name(each.kind)
+        for path, each in engine.stub.Diff(request).detailedDiff.items()
+    }
+    assert found == {"count": "UPDATE", "enableAutoScaling": "UPDATE", "minCount": "DELETE"}

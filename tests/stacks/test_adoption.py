@@ -11,16 +11,8 @@ from components.pod_subnets import IngressRule, PodSubnet, Route
 from headroom.addresses.problems import ProblemsError
 from headroom.collect.reservations import CidrReservation
 from stacks import adoption
-from stacks.adoption import (
-    READ_ATTEMPTS,
-    READ_PAUSE_SECONDS,
-    STACK_TAG,
-    Existing,
-    Wanted,
-    find_existing,
-    recorded_resources,
-    stack_tag,
-)
+from stacks.adoption import Existing, Wanted, find_existing
+from stacks.recorded import READ_ATTEMPTS, READ_PAUSE_SECONDS, STACK_TAG, recorded_resources, stack_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -199,7 +191,7 @@ def test_the_state_is_read_by_type_and_name(recorder: Recorder) -> None:
 
 def test_a_state_that_is_being_written_is_read_again(aws: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("stacks.adoption.time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr("stacks.recorded.time", SimpleNamespace(sleep=pauses.append))
     fail, answers = aws.failing("failed to load checkpoint: unexpected end"), [state(*ALL_OF_OWN_TABLE)]
     aws.answers[READ_STATE] = lambda args: answers[0] if len(pauses) == READ_ATTEMPTS - 1 else fail(args)
     assert found(aws, OWN_TABLE, RULES) == Existing(new_cidrs=[])
@@ -210,7 +202,7 @@ def test_a_state_that_is_being_written_is_read_again(aws: Recorder, monkeypatch:
 def test_a_state_that_cannot_be_read_is_a_problem_and_nothing_is_taken_for_missing(
     aws: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stacks.adoption.READ_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("stacks.recorded.READ_PAUSE_SECONDS", 0)
     aws.answers[READ_STATE] = aws.failing("failed to load checkpoint:\n  unexpected end")
     with pytest.raises(ProblemsError) as caught:
         aws.run(lambda: find(OWN_TABLE, RULES))

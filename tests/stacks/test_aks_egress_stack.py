@@ -17,6 +17,9 @@ from headroom.planning.audit_record import AuditRecord, Named, file_name, write_
 from stacks import aks_egress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from stacks.azure_adoption import Candidate
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
@@ -26,6 +29,7 @@ EXAMPLE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "stacks" / "Pulumi.example-aks-egress.yaml").read_text(encoding="utf-8")
 )["config"]
 STACK = "prod-eus2-egress"
+READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 GET_ADDRESS = "azure-native:network:getPublicIPAddress"
 GET_SUBNET = "azure-native:network:getSubnet"
 SUBNET = "azure-native:network:Subnet"
@@ -33,11 +37,29 @@ GATEWAY = "azure-native:network:NatGateway"
 ADDRESS = "azure-native:network:PublicIPAddress"
 PREFIX = "azure-native:network:PublicIPPrefix"
 ALARM = "azure-native:monitor:MetricAlert"
+GET_CLUSTER = "azure-native:containerservice:getManagedCluster"
+GET_GATEWAY = "azure-native:network:getNatGateway"
+GROUP_ID = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-prod-eus2"
+OURS = f"{GROUP_ID}/providers/Microsoft.Network/natGateways/nat-aks-egress-eus2"
+OLD = "198.51.100.7"
+NODE_GROUP = "MC_rg-prod-eus2_aks-prod-eus2_eastus2"
+OLD_ID = f"/subscriptions/s/resourceGroups/{NODE_GROUP}/providers/Microsoft.Network/publicIPAddresses/old"
+CLUSTER: dict[str, Any] = {
+    "nodeResourceGroup": NODE_GROUP,
+    "networkProfile": {
+        "outboundType": "loadBalancer",
+        "loadBalancerProfile": {
+            "effectiveOutboundIPs": [
+                {"id": OLD_ID},
+            ]
+        },
+    },
+}
 NEW = "203.0.113.10"
 """What the recorder answers for every new address."""
 
 LIVE: dict[str, Any] = {
-    "id": "/subscriptions/s/…/subnets/snet-aks-nodes",
+    "id": EXAMPLE["headroom:gateways"]["main"]["subnets"]["nodes"],
     "name": "snet-aks-nodes",
     "etag": 'W/"1"',
     "provisioningState": "Succeeded",
@@ -59,6 +81,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def shown(args: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """A subnet as Azure shows it."""
+    identifier = LIVE["id"].replace("snet-aks-nodes", args["subnetName"])
+    return {**LIVE, "id": identifier, "name": args["subnetName"], **changes}
+
+
 def audited(folder: Path, *new: str, age: timedelta = timedelta(hours=1), **found: Any) -> None:
     """Leaves the record of an audit."""
     record = AuditRecord(
@@ -77,8 +105,14 @@ def deployed(recorder: Recorder, live: Any = None, **changes: Any) -> list[str]:
         except ProblemsError as error:
             found.extend(f"{problem.key}: {problem.rule}" for problem in error.problems)
 
-    recorder.answers.setdefault(GET_ADDRESS, {"ipAddress": NEW})
-    recorder.answers[GET_SUBNET] = live if live is not None else (lambda args: {**LIVE, "name": args["subnetName"]})
+    recorder.answers.setdefault(READ_STATE, {})
+    addresses = {"old": OLD}
+    recorder.answers.setdefault(
+        GET_ADDRESS, lambda args: {"ipAddress": addresses.get(args["publicIpAddressName"], NEW)}
+    )
+    recorder.answers.setdefault(GET_CLUSTER, CLUSTER)
+    recorder.answers.setdefault(GET_GATEWAY, {"publicIpAddresses": []})
+    recorder.answers[GET_SUBNET] = live if live is not None else shown
     recorder.run(
         program,
         config={**DEFAULTS, **EXAMPLE, **{f"headroom:{key}": value for key, value in changes.items()}},
@@ -96,7 +130,7 @@ def test_the_first_run_makes_addresses_and_a_gateway_and_moves_nothing(recorder:
         f"{ADDRESS} egress-main-1",
         "headroom:index:StableEgress egress",
     ]
-    assert recorder.asked == []
+    assert set(recorder.tokens()) == {READ_STATE}
     address = recorder.one(ADDRESS, "egress-main-1")
     assert address.inputs["publicIPAllocationMethod"] == "Static"
     assert (address.protect, address.retain_on_delete) == (True, True)
@@ -121,6 +155,22 @@ def test_attaching_sends_everything_that_the_subnet_has(recorder: Recorder, fold
         "natGateway": {"id": recorder.one(GATEWAY, "egress-main").id},
     }
     assert (subnet.protect, subnet.retain_on_delete) == (True, True)
+
+
+def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
+    recorder: Recorder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: set[tuple[str, str]] = set()
+
+    def find_none(candidates: Iterable[Candidate], *_: object) -> dict[str, str]:
+        known.update((each.type, each.name) for each in candidates)
+        return {}
+
+    monkeypatch.setattr(aks_egress, "find_existing", find_none)
+    audited(folder)
+    assert deployed(recorder, attach=True) == []
+    declared = {(item.type, item.name) for item in recorder.registrations}
+    assert known == {each for each in declared if each[0].startswith("azure-native:")}
 
 
 def test_what_is_sent_again_is_every_property_that_the_sdk_can_send() -> None:
@@ -171,10 +221,92 @@ def test_addresses_that_were_not_made_yet_are_asked_for_first(recorder: Recorder
     assert deployed(recorder, attach=True) == [": lookup"]
 
 
+def test_an_audit_of_another_cluster_attaches_nothing(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    profile = CLUSTER["networkProfile"]
+    elsewhere = {**profile, "outboundType": "userDefinedRouting"}
+    for found, key in (
+        ({**CLUSTER, "networkProfile": elsewhere}, "headroom:clusters.aks-prod-eus2.outboundType"),
+        ({**CLUSTER, "networkProfile": {**profile, "loadBalancerProfile": {}}}, "headroom:clusters.aks-prod-eus2"),
+        (recorder.failing('Status=404 Code="ResourceNotFound"'), "headroom:clusters.aks-prod-eus2"),
+    ):
+        recorder.answers[GET_CLUSTER] = found
+        assert deployed(recorder, attach=True) == [f"{key}: audit-of-cluster"]
+        assert recorder.registrations == []
+    recorder.answers[GET_CLUSTER] = recorder.failing("AuthorizationFailed")
+    assert deployed(recorder, attach=True) == [": lookup"]
+    recorder.answers[GET_CLUSTER] = CLUSTER
+    recorder.answers[GET_ADDRESS] = lambda args: {
+        "ipAddress": "198.51.100.99" if args["publicIpAddressName"] == "old" else NEW
+    }
+    assert deployed(recorder, attach=True) == ["headroom:clusters.aks-prod-eus2: audit-of-cluster"]
+
+
+def test_a_subnet_of_the_same_names_in_another_subscription_is_not_taken_for_it(
+    recorder: Recorder, folder: Path
+) -> None:
+    audited(folder)
+    twin = LIVE["id"].replace("00000000-0000-0000-0000-000000000000", "99999999-9999-9999-9999-999999999999")
+    assert deployed(recorder, lambda _: {**LIVE, "id": twin}, attach=True) == [": lookup"]
+    assert recorder.registrations == []
+
+
+def test_a_gateway_of_the_same_name_in_another_group_is_another_one(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    twin = {"id": OURS.replace("rg-prod-eus2", "rg-other")}
+    assert "headroom:gateways.main.subnets.nodes: one-gateway" in deployed(
+        recorder, lambda args: shown(args, natGateway=twin), attach=True
+    )
+
+
+def attached(recorder: Recorder) -> Any:
+    """Both subnets have the gateway, and it has the first address."""
+    first = OURS.replace("natGateways/nat-aks-egress-eus2", "publicIPAddresses/nat-aks-egress-eus2-1")
+    recorder.answers[GET_GATEWAY] = {"publicIpAddresses": [{"id": first}]}
+    return lambda args: shown(args, natGateway={"id": OURS})
+
+
+def test_once_attached_an_old_audit_keeps_nobody_from_changing_something_else(recorder: Recorder, folder: Path) -> None:
+    live = attached(recorder)
+    assert deployed(recorder, live, attach=True, tags={"team": "platform"}) == []
+    audited(folder, age=timedelta(days=90))
+    assert deployed(recorder, live, attach=True) == []
+    assert len(recorder.one(GATEWAY, "egress-main").inputs["publicIpAddresses"]) == 1
+
+
+def test_a_subnet_that_is_left_out_is_not_let_go_of_without_a_word(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    assert deployed(recorder, attach=True) == []
+    recorder.remember()
+    assert deployed(recorder) == ["headroom:attach: still-attached", "headroom:attach: still-attached"]
+    main = EXAMPLE["headroom:gateways"]["main"]
+    fewer = {"main": {**main, "subnets": {"nodes": main["subnets"]["nodes"]}}}
+    assert deployed(recorder, attach=True, gateways=fewer) == ["headroom:gateways: still-attached"]
+    assert recorder.registrations == []
+    assert deployed(recorder, attach=True) == []
+
+
+def test_a_further_address_is_on_no_gateway_in_use_before_it_is_audited(recorder: Recorder, folder: Path) -> None:
+    live = attached(recorder)
+    gateways = {"main": {**EXAMPLE["headroom:gateways"]["main"], "addresses": 2}}
+    second = "203.0.113.20"
+    recorder.answers[GET_ADDRESS] = lambda args: {
+        "ipAddress": second if args["publicIpAddressName"].endswith("-2") else NEW
+    }
+    audited(folder)
+    assert deployed(recorder, live, attach=True, gateways=gateways) == []
+    assert recorder.one(ADDRESS, "egress-main-2")
+    assert len(recorder.one(GATEWAY, "egress-main").inputs["publicIpAddresses"]) == 1
+    assert "--record" in recorder.stack_outputs["next"]
+    audited(folder, NEW, second)
+    assert deployed(recorder, live, attach=True, gateways=gateways) == []
+    assert len(recorder.one(GATEWAY, "egress-main").inputs["publicIpAddresses"]) == 2
+
+
 def test_a_subnet_with_another_gateway_or_none_to_be_read_is_refused(recorder: Recorder, folder: Path) -> None:
     audited(folder)
-    other = {**LIVE, "natGateway": {"id": "/subscriptions/s/natGateways/theirs"}}
-    assert deployed(recorder, lambda _: other, attach=True) == [
+    other = {"id": "/subscriptions/s/natGateways/theirs"}
+    assert deployed(recorder, lambda args: shown(args, natGateway=other), attach=True) == [
         "headroom:gateways.main.subnets.nodes: one-gateway",
         "headroom:gateways.main.subnets.overlay: one-gateway",
     ]

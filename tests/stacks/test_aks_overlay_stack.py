@@ -12,6 +12,9 @@ from headroom.addresses.problems import ProblemsError
 from stacks import aks_overlay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stacks.azure_adoption import Candidate
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
@@ -20,6 +23,7 @@ DEFAULTS = {key: entry["default"] for key, entry in DECLARED.items() if "default
 EXAMPLE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "stacks" / "Pulumi.example-aks-overlay.yaml").read_text(encoding="utf-8")
 )["config"]
+READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 CLUSTER = "azure-native:containerservice:ManagedCluster"
 POOL = "azure-native:containerservice:AgentPool"
 SUBNET = "azure-native:network:Subnet"
@@ -44,6 +48,7 @@ def deployed(recorder: Recorder, **changes: Any) -> list[tuple[str, str]]:
     for name, value in changes.items():
         key, _, field = name.partition("__")
         config[f"headroom:{key}"] = {**config[f"headroom:{key}"], field: value} if field else value
+    recorder.answers.setdefault(READ_STATE, {})
     recorder.run(program, config=config, stack="prod-eus2-overlay")
     return found
 
@@ -59,6 +64,21 @@ def test_the_example_declares_subnet_identity_role_cluster_and_pools(recorder: R
         "headroom:index:OverlayCluster overlay",
     ]
     assert f"{ROLE} overlay-subnet-role" in recorder.one(CLUSTER, "overlay-cluster").depends_on
+
+
+def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: set[tuple[str, str]] = set()
+
+    def find_none(candidates: Iterable[Candidate], *_: object) -> dict[str, str]:
+        known.update((each.type, each.name) for each in candidates)
+        return {}
+
+    monkeypatch.setattr(aks_overlay, "find_existing", find_none)
+    assert deployed(recorder) == []
+    declared = {(item.type, item.name) for item in recorder.registrations}
+    assert known == {each for each in declared if each[0].startswith("azure-native:")}
 
 
 def test_every_field_of_the_network_profile_is_written(recorder: Recorder) -> None:
@@ -89,7 +109,8 @@ def test_the_subnet_has_its_gateway_from_the_start_and_no_route_table(recorder: 
 def test_what_azure_changes_in_place_is_never_planned_as_a_replacement(recorder: Recorder) -> None:
     deployed(recorder)
     ignored = recorder.one(CLUSTER, "overlay-cluster").ignore_changes
-    assert {path for path in ignored if path.startswith("networkProfile.")} == {
+    filled_in = {"networkProfile.podCidrs", "networkProfile.serviceCidrs"}
+    assert {path for path in ignored if path.startswith("networkProfile.")} - filled_in == {
         "networkProfile.networkPlugin",
         "networkProfile.networkPluginMode",
         "networkProfile.podCidr",
@@ -128,3 +149,77 @@ def test_an_autoscaled_pool_keeps_the_autoscalers_count(recorder: Recorder) -> N
     deployed(recorder)
     assert recorder.one(POOL, "overlay-apps").ignore_changes == ("count",)
     assert recorder.one(POOL, "overlay-apps").inputs["vnetSubnetID"]
+
+
+def system(**fields: Any) -> dict[str, Any]:
+    """The example's pools, the first one with other fields."""
+    pools = EXAMPLE["headroom:pools"]
+    return {**pools, "system": {**pools["system"], **fields}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"aksCluster__podCidr": "100.64.0.0/14"}, "aksCluster.podCidr"),
+        ({"aksCluster__podCidr": "100.96.0.0/16"}, "aksCluster.podCidr"),
+        ({"aksCluster__serviceCidr": "10.3.0.0/16", "aksCluster__dnsServiceIp": "10.3.0.10"}, "aksCluster.serviceCidr"),
+        ({"aksCluster__networkPolicy": "azure", "aksCluster__networkDataplane": "azure"}, "aksCluster.networkPolicy"),
+        ({"aksCluster__outboundType": "userDefinedRouting"}, "aksCluster.outboundType"),
+        ({"pools": system(maxCount=20)}, "pools.system.maxCount"),
+        ({"pools": system(vmSize="Standard_D8ds_v5")}, "pools.system.vmSize"),
+        (
+            {"pools": {"sys2" if name == "system" else name: pool for name, pool in system().items()}},
+            "pools.sys2",
+        ),
+    ],
+)
+def test_what_the_cluster_does_not_become_by_an_edit_of_the_file_is_said(
+    recorder: Recorder, changes: dict[str, Any], key: str
+) -> None:
+    assert deployed(recorder) == []
+    recorder.remember()
+    assert deployed(recorder) == []
+    found = deployed(recorder, **changes)
+    assert (f"headroom:{key}", "not-changed-here") in found
+    assert recorder.registrations == []
+
+
+def test_the_first_system_pool_is_not_swapped_for_one_that_is_made_by_itself(recorder: Recorder) -> None:
+    pools = {**EXAMPLE["headroom:pools"], "more": EXAMPLE["headroom:pools"]["system"]}
+    assert deployed(recorder, pools=pools) == []
+    recorder.remember()
+    swapped = {name: pool for name, pool in pools.items() if name != "system"}
+    assert deployed(recorder, pools=swapped) == [("headroom:pools.more", "not-changed-here")]
+
+
+def test_a_pool_is_neither_deleted_nor_replaced_by_an_edit_of_the_file(recorder: Recorder) -> None:
+    deployed(recorder)
+    assert recorder.one(POOL, "overlay-apps").protect
+    deployed(recorder, protect=False)
+    assert not recorder.one(POOL, "overlay-apps").protect
+
+
+def test_what_others_write_into_the_subnet_is_theirs(recorder: Recorder) -> None:
+    deployed(recorder)
+    ignored = recorder.one(SUBNET, "overlay-subnet").ignore_changes
+    assert set(ignored) == {
+        "routeTable",
+        "serviceEndpoints",
+        "serviceEndpointPolicies",
+        "delegations",
+        "networkSecurityGroup",
+    }
+
+
+def test_a_vnet_of_another_subscription_than_the_providers_is_refused(recorder: Recorder) -> None:
+    found: list[str] = []
+
+    def program() -> None:
+        try:
+            aks_overlay.deploy()
+        except ProblemsError as error:
+            found.extend(problem.rule for problem in error.problems)
+
+    other = {"azure-native:subscriptionId": "99999999-9999-9999-9999-999999999999"}
+    recorder.run(program, config={**DEFAULTS, **EXAMPLE, **other}, stack="prod-eus2-overlay")
+    assert found == ["subscription"]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pulumi_azure_native import containerservice
 
+from components.retired_cluster import ALL_BUT_COUNTS
 from headroom.addresses.problems import ProblemsError
-from headroom.planning.gate_history import file_name, to_line
+from headroom.planning.gate_history import file_name, to_text
 from headroom.planning.traffic import GateRecord, Outcome
 from stacks import aks_retire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stacks.azure_adoption import Candidate
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
@@ -24,14 +30,24 @@ EXAMPLE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "stacks" / "Pulumi.example-aks-retire.yaml").read_text(encoding="utf-8")
 )["config"]
 TRAFFIC = "prod-eus2-traffic"
+READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 CLUSTER = "azure-native:containerservice:ManagedCluster"
 POOL = "azure-native:containerservice:AgentPool"
 SUBNET = "azure-native:network:Subnet"
-GET_POOL = "azure-native:containerservice:getAgentPool"
 GET_SUBNET = "azure-native:network:getSubnet"
-LIVE = {
+GET_CLUSTER = "azure-native:containerservice:getManagedCluster"
+GET_ORIGIN = "azure-native:cdn:getAFDOrigin"
+GET_TABLE = "azure-native:network:getRouteTable"
+NODE_GROUP = "MC_rg-prod-eus2_aks-prod-eus2_eastus2"
+SUBNET_ID: str = EXAMPLE["headroom:oldCluster"]["subnet"]
+TABLE_ID = (
+    f"/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/{NODE_GROUP}/providers/Microsoft.Network"
+    "/routeTables/aks-agentpool-1"
+)
+LIVE: dict[str, Any] = {
+    "id": SUBNET_ID,
     "addressPrefix": "10.20.4.0/22",
-    "routeTable": {"id": "/subscriptions/s/routeTables/aks-agentpool-1"},
+    "routeTable": {"id": TABLE_ID},
     "networkSecurityGroup": {"id": "/subscriptions/s/networkSecurityGroups/nsg"},
     "natGateway": {"id": "/subscriptions/s/natGateways/nat"},
 }
@@ -50,12 +66,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def gated(folder: Path, step: int, ago: timedelta, outcome: Outcome = Outcome.PASSED) -> None:
     """Leaves a history of one record."""
     at = datetime.now(UTC) - ago
-    line = to_line(GateRecord(stack=TRAFFIC, step=step, outcome=outcome, started=at, ended=at))
-    (folder / file_name(TRAFFIC)).write_text(f"{line}\n", encoding="utf-8")
+    shift = aks_retire.traffic_of(TRAFFIC, folder).identity
+    record = GateRecord(stack=TRAFFIC, step=step, outcome=outcome, started=at, ended=at, shift=shift)
+    (folder / file_name(TRAFFIC)).write_text(to_text([record]), encoding="utf-8")
 
 
-def deployed(recorder: Recorder, phase: str, *, count: int = 0, live: Any = None) -> list[str]:
+def cluster(count: int = 0, **changes: Any) -> dict[str, Any]:
+    """The old cluster as ARM shows it."""
+    return {
+        "name": "aks-prod-eus2",
+        "nodeResourceGroup": NODE_GROUP,
+        "networkProfile": {"networkPlugin": "kubenet"},
+        "agentPoolProfiles": [
+            {"name": "default", "mode": "System", "count": 3},
+            {"name": "apps", "mode": "User", "count": count},
+        ],
+        **changes,
+    }
+
+
+def deployed(  # noqa: PLR0913 - what Azure shows
+    recorder: Recorder,
+    phase: str,
+    *,
+    count: int = 0,
+    live: Any = None,
+    old: Any = None,
+    origins: Any = None,
+    table: Any = None,
+    pools: Any = None,
+) -> list[str]:
     """Rules of what was refused of the example in a phase; empty where it was deployed."""
+    states = origins or {"aks-kubenet": "Disabled", "aks-overlay": "Enabled"}
     found: list[str] = []
 
     def program() -> None:
@@ -64,9 +106,15 @@ def deployed(recorder: Recorder, phase: str, *, count: int = 0, live: Any = None
         except ProblemsError as error:
             found.extend(problem.rule for problem in error.problems)
 
-    recorder.answers[GET_POOL] = {"count": count, "vmSize": "Standard_D4ds_v5", "maxPods": 110, "mode": "User"}
+    recorder.answers.setdefault(READ_STATE, {})
+    recorder.answers[GET_CLUSTER] = cluster(count) if old is None else old
     recorder.answers[GET_SUBNET] = LIVE if live is None else live
-    recorder.run(program, config={**DEFAULTS, **EXAMPLE, "headroom:phase": phase}, stack="prod-eus2-retire")
+    recorder.answers[GET_ORIGIN] = lambda args: {"enabledState": states[args["originName"]], "weight": 9}
+    recorder.answers[GET_TABLE] = {"subnets": [{"id": SUBNET_ID}, *(table or ())]}
+    config = {**DEFAULTS, **EXAMPLE, "headroom:phase": phase}
+    if pools is not None:
+        config["headroom:oldCluster"] = {**config["headroom:oldCluster"], "pools": pools}
+    recorder.run(program, config=config, stack="prod-eus2-retire")
     return found
 
 
@@ -81,6 +129,21 @@ def test_what_is_kept_is_owned_and_not_changed(recorder: Recorder) -> None:
     assert all(item.protect and item.ignore_changes == ("*",) for item in recorder.registrations if item.inputs)
 
 
+def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: set[tuple[str, str]] = set()
+
+    def find_none(candidates: Iterable[Candidate], *_: object) -> dict[str, str]:
+        known.update((each.type, each.name) for each in candidates)
+        return {}
+
+    monkeypatch.setattr(aks_retire, "find_existing", find_none)
+    assert deployed(recorder, "keep", count=9) == []
+    declared = {(item.type, item.name) for item in recorder.registrations}
+    assert known == {each for each in declared if each[0].startswith("azure-native:")}
+
+
 def test_user_pools_go_to_zero_and_lose_their_autoscaler_but_nothing_else(recorder: Recorder) -> None:
     assert deployed(recorder, "zero", count=9) == []
     assert recorder.one(POOL, "retired-apps").inputs == {
@@ -89,11 +152,16 @@ def test_user_pools_go_to_zero_and_lose_their_autoscaler_but_nothing_else(record
         "agentPoolName": "apps",
         "count": 0,
         "enableAutoScaling": False,
-        "maxPods": 110,
-        "mode": "User",
-        "vmSize": "Standard_D4ds_v5",
     }
+    assert recorder.one(POOL, "retired-apps").ignore_changes == ALL_BUT_COUNTS
     assert recorder.one(CLUSTER, "retired-cluster").protect
+
+
+def test_a_pool_at_zero_keeps_every_property_that_the_sdk_can_send() -> None:
+    names = set(signature(containerservice.AgentPool._internal_init).parameters)
+    names -= {"__self__", "__props__", "opts", "resource_name", "resource_group_name", "resource_name_"}
+    names -= {"agent_pool_name", "count", "enable_auto_scaling", "min_count", "max_count"}
+    assert {name.casefold() for name in ALL_BUT_COUNTS} == {name.replace("_", "") for name in names}
 
 
 def test_the_route_table_goes_alone_and_the_subnet_stays(recorder: Recorder) -> None:
@@ -141,14 +209,99 @@ def test_a_traffic_stack_that_is_not_there_keeps_the_cluster(recorder: Recorder,
 
 
 def test_what_cannot_be_read_decides_nothing(recorder: Recorder) -> None:
-    recorder.answers[GET_POOL] = recorder.failing("AuthorizationFailed")
-    found: list[str] = []
+    denied = recorder.failing("AuthorizationFailed")
+    assert deployed(recorder, "zero", old=denied) == ["lookup"]
+    assert deployed(recorder, "detach", live=denied) == ["lookup"]
 
-    def program() -> None:
-        try:
-            aks_retire.deploy()
-        except ProblemsError as error:
-            found.extend(problem.rule for problem in error.problems)
 
-    recorder.run(program, config={**DEFAULTS, **EXAMPLE, "headroom:phase": "zero"})
-    assert found == ["lookup"]
+@pytest.mark.parametrize("phase", ["zero", "detach", "delete"])
+@pytest.mark.parametrize(
+    "origins",
+    [
+        {"aks-kubenet": "Enabled", "aks-overlay": "Disabled"},
+        {"aks-kubenet": "Enabled", "aks-overlay": "Enabled"},
+        {"aks-kubenet": "Disabled", "aks-overlay": "Disabled"},
+    ],
+)
+def test_nothing_ends_while_front_door_sends_requests_to_it(
+    recorder: Recorder, phase: str, origins: dict[str, str]
+) -> None:
+    assert deployed(recorder, phase, origins=origins) == ["traffic-moved"]
+    assert recorder.registrations == []
+
+
+def test_a_traffic_stack_that_went_back_without_a_gate_keeps_the_cluster(recorder: Recorder, folder: Path) -> None:
+    file = folder / f"Pulumi.{TRAFFIC}.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("headroom:step: 100", "headroom:step: 25"))
+    assert deployed(recorder, "zero") == ["traffic-moved"]
+
+
+@pytest.mark.parametrize("phase", ["zero", "detach", "delete"])
+def test_the_cluster_that_took_over_is_not_ended_by_a_wrong_name(recorder: Recorder, phase: str) -> None:
+    overlay = cluster(networkProfile={"networkPlugin": "azure", "networkPluginMode": "overlay"})
+    assert "old-cluster" in deployed(recorder, phase, old=overlay)
+    assert recorder.registrations == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        ("aks-prod-eus2", "aks-prod-eus2-overlay", []),
+        (None, "aks-prod-eus2", ["old-cluster"]),
+        ("aks-other", "aks-prod-eus2", ["old-cluster"]),
+        ("aks-other", None, ["old-cluster"]),
+        (None, None, []),
+    ],
+)
+def test_the_traffic_stack_can_say_which_cluster_is_which(
+    recorder: Recorder, folder: Path, old: str | None, new: str | None, rules: list[str]
+) -> None:
+    file = folder / f"Pulumi.{TRAFFIC}.yaml"
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for side, name in (("old", old), ("new", new)):
+        origin = document["config"]["headroom:origins"][side]
+        origin.pop("cluster", None)
+        if name is not None:
+            origin["cluster"] = name
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert deployed(recorder, "zero") == rules
+
+
+def test_a_cluster_ends_when_all_the_shifts_away_from_it_are_over(recorder: Recorder, folder: Path) -> None:
+    text = (folder / f"Pulumi.{TRAFFIC}.yaml").read_text(encoding="utf-8")
+    other = folder / "Pulumi.prod-eus2-api-traffic.yaml"
+    other.write_text(text.replace("originGroup: checkout", "originGroup: api"), encoding="utf-8")
+    assert deployed(recorder, "zero") == ["gate-passed"]
+    other.write_text(text.replace("resourceGroup: rg-prod-eus2", "resourceGroup: rg-prod-weu"), encoding="utf-8")
+    assert deployed(recorder, "zero") == []
+    other.write_text(text.replace("cluster: aks-prod-eus2\n", "cluster: aks-other\n"), encoding="utf-8")
+    assert deployed(recorder, "zero") == []
+    other.write_text(
+        "config: {headroom:remedy: aks-traffic\n# headroom:remedy: aks-traffic, aks-prod-eus2", encoding="utf-8"
+    )
+    assert deployed(recorder, "zero") == ["traffic-stack"]
+
+
+def test_a_pool_that_nobody_named_is_not_forgotten(recorder: Recorder) -> None:
+    assert deployed(recorder, "zero", pools=[]) == ["old-cluster"]
+    assert deployed(recorder, "zero", pools=["apps", "gone"]) == ["old-cluster"]
+    assert deployed(recorder, "zero", pools=["apps", "default"]) == ["old-cluster"]
+
+
+def test_a_route_table_of_somebody_elses_stays_on_the_subnet(recorder: Recorder) -> None:
+    custom = {"id": TABLE_ID.replace(NODE_GROUP, "rg-hub")}
+    assert deployed(recorder, "detach", live={**LIVE, "routeTable": custom}) == []
+    assert recorder.one(SUBNET, "retired-subnet").inputs["routeTable"] == custom
+    assert deployed(recorder, "delete", live={**LIVE, "routeTable": custom}) == []
+
+
+def test_a_route_table_that_other_subnets_have_too_is_said_before_the_deletion_fails(recorder: Recorder) -> None:
+    other = {"id": SUBNET_ID.replace("snet-aks-nodes", "snet-apps")}
+    assert deployed(recorder, "detach", table=[other]) == ["retire-in-order"]
+
+
+def test_a_cluster_that_is_gone_already_needs_nothing_more(recorder: Recorder) -> None:
+    gone = recorder.failing('Status=404 Code="ResourceNotFound"')
+    without = {key: value for key, value in LIVE.items() if key != "routeTable"}
+    assert deployed(recorder, "delete", old=gone, live=without) == []
+    assert deployed(recorder, "zero", old=gone) == ["old-cluster"]

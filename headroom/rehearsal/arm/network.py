@@ -529,7 +529,8 @@ class PublicAddress(NetworkKind):
         prefix = referred(properties.get("publicIPPrefix"))
         if prefix and world.find(prefix) is None:
             raise reference_missing(path.text, prefix)
-        properties.pop("ipAddress", None)
+        for name in ("ipAddress", "natGateway"):  # the service's own, and the gateway's
+            properties.pop(name, None)
 
     def accepted(self, world: World, record: Record, old: Body | None) -> ArmError | None:
         """Gives it a number."""
@@ -600,6 +601,7 @@ class PublicPrefix(NetworkKind):
         if old is not None and list(old.body.get("zones") or []) != list(body.get("zones") or []):
             raise zones_stay(path, old.body.get("zones"), body.get("zones"))
         body["properties"].setdefault("publicIPAddressVersion", "IPv4")
+        body["properties"].pop("natGateway", None)
         if old is not None:
             body["properties"]["ipPrefix"] = old.properties["ipPrefix"]
 

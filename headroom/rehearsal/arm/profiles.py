@@ -26,7 +26,6 @@ from headroom.addresses.blocks import Block, parse_address
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.overlay import (
     DEFAULT_MAX_PODS,
-    DEFAULT_SURGE,
     FLAT_DEFAULT_MAX_PODS,
     KUBENET_MAXIMUM_NODES,
     LEAST_PODS_OF_A_POOL,
@@ -34,6 +33,7 @@ from headroom.capacity.overlay import (
     OVERLAY_MAXIMUM_NODES,
     AksPool,
     Surge,
+    default_surge,
 )
 from headroom.rehearsal.arm.errors import ArmError, invalid
 from headroom.rehearsal.arm.ids import Path, key_of, referred
@@ -75,10 +75,6 @@ table, which refuses it since 2026-03-27, is followed (AKS documentation, egress
 OVERLAY_FROM: Final = (1, 27)
 """Kubernetes version from which a cluster moves to overlay in place (AKS documentation, update-azure-cni)."""
 
-SURGE_PERCENT_FROM: Final = (1, 32)
-"""Kubernetes version since which the surge is a percentage by default; one node before (Azure/AKS CHANGELOG,
-2025-03-16)."""
-
 FIRST_ADDRESS: Final = 1
 """The address of a service range that `kubernetes.default` has, which DNS cannot have."""
 
@@ -110,7 +106,7 @@ class Pool:
     def sized(self, version: tuple[int, int]) -> AksPool:
         """For the arithmetic of capacity."""
         written = (self.properties.get("upgradeSettings") or {}).get("maxSurge")
-        surge = written or (DEFAULT_SURGE if version >= SURGE_PERCENT_FROM else "1")
+        surge = written or default_surge(version)
         autoscaled = self.properties.get("enableAutoScaling")
         return AksPool(
             name=self.name,

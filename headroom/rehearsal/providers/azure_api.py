@@ -5,6 +5,7 @@ GET (pulumi-azure-native, provider/pkg/provider/provider.go and crud/crud.go).
 """
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,9 @@ POLL_SECONDS: Final = 0.02
 GROUPS_VERSION: Final = "2020-10-01"
 """API version with which the provider asks for the location of a resource group (pulumi-azure-native,
 provider/pkg/provider/provider.go, apiVersionResources)."""
+
+BUSY: Final = "AnotherOperationInProgress"
+"""The only conflict after which the provider tries again by itself."""
 
 _LOCK = threading.Lock()
 
@@ -154,12 +158,21 @@ def error_text(doing: str, error: Exception) -> str | None:
 
 def _send(method: str, path: str, api_version: str, body: Mapping[str, Any] | None = None) -> HttpResponse:
     call = current_call()
-    if call:
-        call.check_wanted()
     made = client()
-    request = HttpRequest(method, made.format_url(path), params={"api-version": api_version}, json=body)
-    response: HttpResponse = made.send_request(request)
+    for attempt in range(MAX_ATTEMPTS):
+        if call:
+            call.check_wanted()
+        request = HttpRequest(method, made.format_url(path), params={"api-version": api_version}, json=body)
+        response: HttpResponse = made.send_request(request)
+        if not _is_busy(response) or attempt == MAX_ATTEMPTS - 1:
+            break
+        time.sleep(POLL_SECONDS)
     return response
+
+
+def _is_busy(response: HttpResponse) -> bool:
+    """A conflict that passes (pulumi-azure-native, provider/pkg/azure/client_azcore.go, shouldRetryConflict)."""
+    return response.status_code == 409 and BUSY in response.text()  # noqa: PLR2004  # HTTP
 
 
 def _content(response: HttpResponse) -> dict[str, Any]:
@@ -167,5 +180,8 @@ def _content(response: HttpResponse) -> dict[str, Any]:
     content = response.json() if text.strip() else {}
     if response.status_code < 400:  # noqa: PLR2004  # HTTP
         return dict(content)
-    error = content.get("error") or content
-    raise RefusedError(response.status_code, str(error.get("code")), str(error.get("message")))
+    error = content.get("error")
+    if error:
+        raise RefusedError(response.status_code, str(error.get("code")), str(error.get("message")))
+    # AKS answers without `error` around it: the real provider shows all of it (client_azcore.go, newResponseError).
+    raise RefusedError(response.status_code, str(content.get("code")), text)

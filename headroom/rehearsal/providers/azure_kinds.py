@@ -15,7 +15,16 @@ from typing import Any, ClassVar, Final
 
 from headroom.rehearsal.providers import azure_api
 from headroom.rehearsal.providers.azure_shapes import CHILD, Shape, followed, foreseen, to_body, to_properties, writable
-from headroom.rehearsal.providers.common import Call, Change, Failure, Found, ProviderError, ResourceKind, name_of
+from headroom.rehearsal.providers.common import (
+    Call,
+    Change,
+    Failure,
+    Found,
+    PartlyDoneError,
+    ProviderError,
+    ResourceKind,
+    name_of,
+)
 from headroom.rehearsal.providers.values import UNKNOWN, Difference, Properties, compare
 
 CREATE_FIRST: Final = "__createBeforeDelete"
@@ -200,14 +209,14 @@ class ArmKind(ResourceKind):
             before, after = self._projected(state, inputs), self._projected(present, inputs)
             return Found(present, followed(inputs, before, after))
         known = super().inputs - {"id"}
-        imported = {name: value for name, value in writable(present).items() if name in known}
+        imported = {name: value for name, value in writable(present, inputs=known).items() if name in known}
         return Found(present, {**imported, **self._from_path(identifier), "azureApiVersion": self.api_version})
 
     def _projected(self, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> Properties:
         """The part of a state that could be inputs; children that the program leaves alone are left out."""
         names = super().inputs - set(self.in_path) - {"id"}
         names -= {name for name in self.maintained if name not in inputs}
-        return {name: value for name, value in writable(dict(state)).items() if name in names}
+        return {name: value for name, value in writable(dict(state), inputs=names).items() if name in names}
 
     def _from_path(self, identifier: str) -> Properties:
         pattern = _PARAMETER.sub(lambda part: f"(?P<{part[1]}>[^/]+)", re.sub(r"([.$])", r"\\\1", self.path))
@@ -226,7 +235,15 @@ class ArmKind(ResourceKind):
             present = azure_api.get(identifier, self.api_version) or {}
             properties |= {name: (present.get("properties") or {}).get(name) or [] for name in missing}
         response, operation = azure_api.put(identifier, self.api_version, body)
-        azure_api.wait(call, operation, what=identifier)
+        try:
+            azure_api.wait(call, operation, what=identifier)
+        except azure_api.RefusedError as error:
+            # What was accepted and failed later is in the state with its new inputs, and is done again by the next
+            # update (provider.go, defaultUpdate; crud.go, HandleErrorWithCheckpoint).
+            present = azure_api.get(identifier, self.api_version) or response
+            raise PartlyDoneError(
+                str(error), identifier=identifier, state=self.state(present), inputs=change.new_inputs
+            ) from error
         return self.state(azure_api.get(identifier, self.api_version) or response)
 
     def delete(self, call: Call, identifier: str, state: Properties) -> None:
@@ -243,6 +260,9 @@ def _compared(name: str, old: Any, new: Any) -> list[Difference]:
     """The differences of a property; one that comes or goes is one difference, whatever is in it."""
     if old is None or new is None:
         return [] if old is new else [Difference(path=name, added=old is None, removed=new is None)]
+    if not isinstance(old, dict | list) and not isinstance(new, dict | list):
+        # A count of 0 is a count, and no autoscaler is a choice: neither is the absence of the property.
+        return [] if old == new else [Difference(path=name)]
     return compare(name, old, new)
 
 

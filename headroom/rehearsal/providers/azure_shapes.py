@@ -99,14 +99,18 @@ def _received(value: Any, shape: Shape | None) -> Any:
     return value
 
 
-def writable(value: Any, name: str = "") -> Any:
-    """Properties as they could be inputs: without what only Azure writes, and identities as a list."""
+def writable(value: Any, name: str = "", *, inputs: frozenset[str] = frozenset()) -> Any:
+    """Properties as they could be inputs: without what only Azure writes, and identities as a list.
+
+    `inputs` are names at the top that are inputs here, whatever they are elsewhere (a role's principal).
+    """
     if isinstance(value, list):
         return [writable(item) for item in value]
     if isinstance(value, dict):
         if name in _SETS:
             return sorted(value)
-        return {key: writable(item, key) for key, item in value.items() if key not in SERVICE_ONLY and item is not None}
+        hidden = SERVICE_ONLY - inputs
+        return {key: writable(item, key) for key, item in value.items() if key not in hidden and item is not None}
     return value
 
 

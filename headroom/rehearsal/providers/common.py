@@ -62,11 +62,12 @@ class PartlyDoneError(Exception):
     mends it instead of making a second one.
     """
 
-    def __init__(self, reason: str, *, identifier: str, state: Properties) -> None:
+    def __init__(self, reason: str, *, identifier: str, state: Properties, inputs: Properties | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.identifier = identifier
         self.state = state
+        self.inputs = inputs
 
 
 class NotWantedError(Exception):
@@ -611,12 +612,13 @@ def _explaining(explain: Callable[[str, Exception], str | None], doing: str) -> 
 
 
 def _partly_done(error: PartlyDoneError) -> bytes:
-    detail = any_pb2.Any()
-    detail.Pack(
-        provider_pb2.ErrorResourceInitFailed(
-            id=error.identifier, properties=struct(error.state), reasons=[error.reason]
-        )
+    failed = provider_pb2.ErrorResourceInitFailed(
+        id=error.identifier, properties=struct(error.state), reasons=[error.reason]
     )
+    if error.inputs is not None:
+        failed.inputs.CopyFrom(struct(error.inputs))
+    detail = any_pb2.Any()
+    detail.Pack(failed)
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=error.reason, details=[detail])
     return bytes(status.SerializeToString())
 

@@ -1161,3 +1161,29 @@ def test_a_rule_says_the_same_twice_and_leaves_its_input_alone(rule: ModuleType)
     first = [finding.message for finding in said(*case[:3])]
     assert [finding.message for finding in said(*case[:3])] == first
     assert repr(case[1]) == before
+
+
+NETWORK = "/subscriptions/s/resourceGroups/RG-Prod/providers/Microsoft.Network/virtualNetworks/VNET-net"
+SUBNET_ID = f"{NETWORK}/subnets/snet-nodes"
+
+
+@pytest.mark.parametrize(
+    ("identifier", "vnet_name", "found"),
+    [
+        (SUBNET_ID, "vnet-net", ["nodes"]),
+        (SUBNET_ID.replace("RG-Prod", "rg-other"), "vnet-net", []),
+        (SUBNET_ID.replace("snet-nodes", "snet-other"), "vnet-net", []),
+        (SUBNET_ID, UNKNOWN, []),
+    ],
+)
+def test_an_id_that_azure_has_given_already_is_known_by_the_names_that_it_is_made_of(
+    identifier: str, vnet_name: Any, found: list[str]
+) -> None:
+    own = Resources([subnet(virtualNetworkName=vnet_name)]).with_id(types.VNET_SUBNET, identifier)
+    assert [resource.name for resource in (own,) if resource is not None] == found
+
+
+def test_of_two_subnets_of_the_same_names_neither_is_taken_for_the_other() -> None:
+    one = subnet(virtualNetworkName="vnet-net")
+    resources = Resources([one, replace(one, urn=f"{one.urn}-twin", name="twin")])
+    assert resources.with_id(types.VNET_SUBNET, SUBNET_ID) is None
