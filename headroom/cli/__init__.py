@@ -15,6 +15,7 @@ COMMANDS = {
     "diagnose": "Say why pods get no address, with the evidence: live, or from a bundle, logs, a ticket.",
     "forecast": "When zones and subnets run dry: from CloudWatch, or from a file.",
     "gate": "Watch a step of a traffic shift, and say whether the next one may come.",
+    "one-side": "Show that CronJobs and leader-elected consumers run in one of two clusters only.",
     "plan": "Write the smallest change that cures it, as files for review.",
     "probes": "Show that each NetworkPolicy denies what it should, by probes that must fail.",
     "rehearse": "Play an incident on this machine, with no cloud account, and see it cured.",

@@ -1,21 +1,29 @@
 """`headroom gate`."""
 
 import json
+import logging
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+if sys.platform != "win32":
+    import fcntl
 
 import click
 import yaml
 
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.facts.values import Unknown
 from headroom.planning.gate import GateState, Observation, Phase, judge, record
 from headroom.planning.gate_history import file_name, read_history, to_line
+from headroom.planning.records import CLOCK_SLACK
 from headroom.planning.traffic import (
+    FRONT_DOOR_FIELDS,
     REMEDY,
     GateRecord,
     Outcome,
@@ -27,6 +35,8 @@ from headroom.planning.traffic import (
 
 if TYPE_CHECKING:
     from headroom.collect.azure_session import AzureClients
+    from headroom.facts.values import Fact
+    from headroom.planning.traffic import OriginState
 
 NAMESPACE: Final = "headroom:"
 EXIT_CODES: Final = {Phase.PASSED: 0, Phase.STOPPED: 1}
@@ -49,7 +59,7 @@ def gate(stack_file: Path, since: str, *, once: bool, every: int, endpoint_url: 
     """Watch a traffic step, and say whether the next one may come.
 
     \b
-    headroom gate stacks/Pulumi.prod-eus2-traffic.yaml
+    headroom gate stacks/Pulumi.aks-prod-traffic.yaml
 
     Waits until traffic is split as the weights say, soaks, and compares errors, latency and throughput with the old
     cluster's own baseline. Closed on no data. The verdict is added to gate.STACK.jsonl beside the file: commit it.
@@ -59,26 +69,141 @@ def gate(stack_file: Path, since: str, *, once: bool, every: int, endpoint_url: 
     from headroom.collect.azure_session import azure_clients, rehearsal_options  # noqa: PLC0415 - the SDKs load slowly
 
     shift = read_shift(stack_file)
-    problems = order_problems(shift.traffic, shift.history)
+    problems = [*order_problems(shift.traffic, shift.history), *_others(stack_file, shift.traffic)]
+    given = _read_time(since) if since else None
+    problems += _too_early(shift, given) if given else [] if once else _passed_already(shift)
     if problems:
         raise ProblemsError(problems, subject=stack_file.name)
+    # azure-identity tells of every way to sign in that it tried, at every look; what is missing is told by the verdict.
+    logging.getLogger("azure").setLevel(logging.ERROR)
     clients = azure_clients(shift.traffic.subscription_id, options=rehearsal_options(endpoint_url))
-    watch = _Watch(shift=shift, clients=clients, every=every, quiet=as_json)
-    started = _read_time(since) if since else watch.now()
-    try:
-        state = watch.look(started) if once else watch.run(started)
-    except KeyboardInterrupt:
-        click.echo(f"Interrupted. Go on with: headroom gate {stack_file} --since {_text(started)}", err=True)
-        sys.exit(UNDECIDED)
-    made = record(shift.stack, shift.traffic, state, started, max(watch.at, started))
-    if not once:
-        with shift.history_file.open("a", encoding="utf-8") as file:
-            file.write(f"{to_line(made)}\n")
+    watch = _Watch(shift=shift, clients=clients, every=every, quiet=as_json, started=given)
+    if once:
+        state = watch.look()
+        _end(shift, state, watch.record(state), as_json=as_json, once=True)
+    with _alone(stack_file):
+        try:
+            state = watch.run()
+        except KeyboardInterrupt:
+            step = f" --since {_text(watch.started)}" if watch.started else ""
+            click.echo(f"Interrupted. Go on with: headroom gate {stack_file}{step}", err=True)
+            sys.exit(UNDECIDED)
+        made = watch.record(state)
+        try:
+            made = _write(shift, made)
+        except (OSError, ProblemsError) as error:
+            _tell_end(shift, state, made, once=True)
+            if isinstance(error, OSError):
+                raise _refused(shift.history_file, f"cannot be written: {type(error).__name__}.") from None
+            raise
+    if state.phase is Phase.PASSED and made.outcome is not Outcome.PASSED:
+        state = replace(state, phase=Phase.UNDECIDED, because=made.because)
+    _end(shift, state, made, as_json=as_json, once=False)
+
+
+def _end(shift: "Shift", state: GateState, made: GateRecord, *, as_json: bool, once: bool) -> None:
+    """Says how it ended, and exits."""
     if as_json:
         click.echo(json.dumps(_to_json(shift, state, made), indent=2))
     else:
         _tell_end(shift, state, made, once=once)
     sys.exit(EXIT_CODES.get(state.phase, UNDECIDED))
+
+
+@contextmanager
+def _alone(stack_file: Path) -> Iterator[None]:
+    """One gate of a stack at a time on this machine.
+
+    Raises:
+        ProblemsError: Another one watches it.
+    """
+    with stack_file.open("rb") as file:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _refused(stack_file, "is watched by another `headroom gate` now: one verdict a step.") from None
+            except OSError:
+                # A file system without locks: what the history has gained meanwhile is seen when it is written.
+                pass
+        yield
+
+
+def _write(shift: "Shift", made: GateRecord) -> GateRecord:
+    """Adds the verdict to the history; what was written.
+
+    A history that has grown meanwhile is another gate's: bad news is added to it, good news is not.
+
+    Raises:
+        OSError: It cannot be written.
+        ProblemsError: It is no history any more.
+    """
+    file = shift.history_file
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    history = read_history(text, stack=shift.stack, subject=file.name)
+    if history != shift.history and made.outcome is Outcome.PASSED:
+        because = f"{file.name} has got other lines meanwhile: another gate, or a pull, wrote it."
+        made = replace(made, outcome=Outcome.UNDECIDED, because=(because, *made.because))
+    if history and made.ended < history[-1].ended:
+        made = replace(made, ended=history[-1].ended)
+    with file.open("a", encoding="utf-8") as out:
+        end = "" if not text or text.endswith("\n") else "\n"
+        out.write(f"{end}{to_line(made, text)}\n")
+    return made
+
+
+def _too_early(shift: "Shift", since: datetime) -> list[Problem]:
+    """A watch from before the step that came last would take that step's requests for this one's."""
+    last = next((each for each in reversed(shift.history) if each.step != shift.traffic.step), None)
+    if last is None or since >= last.ended:
+        return []
+    reason = f"is before the gate's record of step {last.step} ended."
+    step = f"Give the time at which step {shift.traffic.step} was applied, after {_text(last.ended)}."
+    return [Problem(rule="time", key="--since", value=_text(since), reason=reason, next_step=step)]
+
+
+def _passed_already(shift: "Shift") -> list[Problem]:
+    """A verdict that stands is not put at risk by a second look, for which there may be no baseline any more."""
+    last = shift.history[-1] if shift.history else None
+    if last is None or last.step != shift.traffic.step or last.outcome is not Outcome.PASSED:
+        return []
+    return [
+        Problem(
+            rule="gate-passed",
+            key="headroom:step",
+            value=str(last.step),
+            reason=f"has passed already, at {_text(last.ended)}.",
+            next_step="Look with --once, which writes nothing; where the step was applied anew, give that time with "
+            "--since.",
+        )
+    ]
+
+
+def _others(stack_file: Path, traffic: Traffic) -> list[Problem]:
+    """Other stacks beside this one that move the same origin group: their steps would undo one another."""
+    ours, found = traffic.identity.partition(": ")[0], []
+    for path in sorted(stack_file.parent.glob("Pulumi.*.yaml")):
+        if path.name == stack_file.name:
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+            config = (yaml.safe_load(text) or {}).get("config") or {} if REMEDY in text else {}
+            door = config.get(f"{NAMESPACE}frontDoor") if config.get(f"{NAMESPACE}remedy") == REMEDY else None
+            theirs = "/".join(str(door[name]) for name in FRONT_DOOR_FIELDS).casefold() if door else ""
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError):
+            # What is wrong with another stack's file is said where that stack is run.
+            continue
+        if theirs == ours:
+            found.append(
+                Problem(
+                    rule="one-shift",
+                    key="headroom:frontDoor",
+                    value=path.name,
+                    reason=f"moves the origin group {traffic.origin_group} too.",
+                    next_step="Leave one of the two; the other one's resources go out of its state, and stay.",
+                )
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,29 +259,33 @@ class _Watch:
     clients: "AzureClients"
     every: int
     quiet: bool
+    started: datetime | None
+    """When the step was applied; None until Front Door has said what time it is."""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     """The service's time at the last look."""
 
-    def now(self) -> datetime:
-        """The service's time; this machine's where the service did not say."""
-        self._origins()
-        return self.at
-
-    def look(self, started: datetime) -> GateState:
+    def look(self) -> GateState:
         """One look at Front Door and the log."""
-        from headroom.collect.traffic import read_minutes  # noqa: PLC0415 - the SDKs take a second to load
+        from headroom.collect.traffic import read_group, read_minutes  # noqa: PLC0415 - the SDKs take a second to load
 
         traffic = self.shift.traffic
         origins = self._origins()
+        if self.started is None and not isinstance(origins, Unknown):
+            self.started = self.at
+        # This machine's clock, where Front Door did not answer: nothing is decided then.
+        started = self.started or self.at
+        if started > self.at + CLOCK_SLACK:
+            raise ProblemsError([_to_come(started, self.at)], subject="command line")
         since = started - timedelta(minutes=traffic.gate.baseline_minutes)
+        group = read_group(self.clients.front_door, traffic)
         minutes = read_minutes(self.clients.logs, traffic, since, max(self.at, started))
-        return judge(traffic, started, Observation(at=self.at, minutes=minutes, origins=origins))
+        return judge(traffic, started, Observation(at=self.at, minutes=minutes, origins=origins, group=group))
 
-    def run(self, started: datetime) -> GateState:
+    def run(self) -> GateState:
         """Looks until it is decided."""
-        failed, told, told_at = 0, "", started
+        failed, told, told_at = 0, "", self.at
         while True:
-            state = self.look(started)
+            state = self.look()
             failed = failed + 1 if state.phase is Phase.UNDECIDED else 0
             open_ = state.phase in (Phase.PROPAGATING, Phase.SOAKING)
             if not open_ and (state.phase is not Phase.UNDECIDED or not state.retry or failed >= TRIES):
@@ -168,7 +297,12 @@ class _Watch:
                 told, told_at = state.phase, self.at
             time.sleep(self.every)
 
-    def _origins(self) -> Any:
+    def record(self, state: GateState) -> GateRecord:
+        """The line of the history that the end leaves."""
+        started = self.started or self.at
+        return record(self.shift.stack, self.shift.traffic, state, started, max(self.at, started))
+
+    def _origins(self) -> "Fact[Mapping[str, OriginState]]":
         from headroom.collect.traffic import read_origins  # noqa: PLC0415 - the SDKs take a second to load
 
         self.at = datetime.now(UTC)
@@ -179,6 +313,16 @@ class _Watch:
         self.at = at.astimezone(UTC)
 
 
+def _to_come(since: datetime, at: datetime) -> Problem:
+    return Problem(
+        rule="time",
+        key="--since",
+        value=_text(since),
+        reason=f"has not come yet: Azure says that it is {_text(at)}.",
+        next_step="Give the time at which the step was applied, or nothing for now.",
+    )
+
+
 def back_step(traffic: Traffic, history: tuple[GateRecord, ...]) -> int:
     """The step to go back to: the last one below this that passed, else none of the traffic."""
     passed = [each.step for each in history if each.outcome is Outcome.PASSED and each.step < traffic.step]
@@ -186,9 +330,12 @@ def back_step(traffic: Traffic, history: tuple[GateRecord, ...]) -> int:
 
 
 def rollback_command(shift: Shift) -> str:
-    """The one command that goes back."""
+    """The one command that goes back.
+
+    It refreshes first: where somebody disabled an origin by hand, the state would call it enabled, and leave it so.
+    """
     step = back_step(shift.traffic, shift.history)
-    return f"pulumi up --stack {shift.stack} --config {NAMESPACE}step={step}"
+    return f"pulumi up --refresh --stack {shift.stack} --config {NAMESPACE}step={step}"
 
 
 def _tell_end(shift: Shift, state: GateState, made: GateRecord, *, once: bool) -> None:
@@ -212,7 +359,10 @@ def _next(shift: Shift, state: GateState, made: GateRecord) -> list[str]:
         return [f"write headroom:step: {following} in a pull request, with {name}"]
     if state.phase is Phase.STOPPED:
         return [f"{rollback_command(shift)}    goes back; then headroom gate sees it through"]
-    return ["mend what could not be read, and run headroom gate again; the step stays where it is"]
+    again = "mend what could not be read, and run headroom gate again; the step stays where it is"
+    if shift.traffic.step == 0:
+        return [again]
+    return [again, f"{rollback_command(shift)}    goes back meanwhile"]
 
 
 def _to_json(shift: Shift, state: GateState, made: GateRecord) -> dict[str, Any]:
@@ -255,7 +405,7 @@ def _text(at: datetime) -> str:
 
 
 def _refused(path: Path, reason: str) -> ProblemsError:
-    step = "Name the stack file of a traffic shift, such as stacks/Pulumi.prod-eus2-traffic.yaml."
+    step = "Name the stack file of a traffic shift, such as stacks/Pulumi.aks-prod-traffic.yaml."
     return ProblemsError(
         [Problem(rule="stack-file", value=str(path), reason=reason, next_step=step)], subject="headroom gate"
     )

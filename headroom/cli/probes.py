@@ -4,8 +4,8 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
@@ -18,10 +18,12 @@ from headroom.cli.facts import read_text
 from headroom.facts.document import decode, encode, load
 from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.values import Unknown, known
-from headroom.planning.policy_findings import IDLE, Finding, FindingKind, findings, idle, labels_said
+from headroom.planning.policy_findings import Finding, findings, idle, labels_said
 from headroom.planning.policy_probes import RUN_LABEL, Cluster, Expectation, ProbePlan, cluster_of, plan_probes
-from headroom.planning.probe_jobs import IMAGE, is_pinned, jobs
+from headroom.planning.probe_jobs import DEADLINE_SECONDS, IMAGE, is_pinned, jobs
+from headroom.planning.probe_record import ProbeRecord, ProbesVerdict, write_record
 from headroom.planning.probe_results import PolicyVerdict, ProbeResult, ProbeRun, State, Verdict, exit_code, judge_run
+from headroom.planning.probe_verdicts import WRONG, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +36,10 @@ JOBS_FILE: Final = "jobs.yaml"
 RESULTS_FILE: Final = "results.json"
 SUBJECT: Final = "headroom probes"
 FOUND, UNDECIDED = 1, 3
-WRONG: Final = IDLE | {FindingKind.NO_ENGINE}
-"""Findings that need no probe to be wrong."""
+RUN_FORM: Final = "%Y%m%d-%H%M%S"
+"""How a run is called: by its time, in UTC."""
+LEFT_OVER: Final = timedelta(seconds=4 * DEADLINE_SECONDS)
+"""A run that began longer ago is over, whatever it has left: its pods end at the deadline."""
 STYLES: Final = {
     Verdict.ENFORCED: "green",
     Verdict.NOT_ENFORCED: "red",
@@ -52,6 +56,7 @@ MARKS: Final = {State.MET: "✓", State.GOT_THROUGH: "✗", State.FAILED: "✗",
 @click.option("--write", "folder", type=click.Path(path_type=Path), help="Write the Jobs and the plan to this folder.")
 @click.option("--run", "is_run", is_flag=True, help="With --context: run the Jobs, read them, delete them.")
 @click.option("--results", type=click.Path(path_type=Path), help=f"Judge pods read after a run, by {PLAN_FILE} beside.")
+@click.option("--record", type=click.Path(path_type=Path), help="Write the result for the stack that shifts traffic.")
 @click.option("--policy", "policies", multiple=True, help="Only this policy, as NAMESPACE/NAME; more may follow.")
 @click.option("--image", default=IMAGE, help="A mirror of Kubernetes' agnhost image, by its digest.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -62,6 +67,7 @@ def probes(  # noqa: PLR0913 - one argument for each option
     *,
     is_run: bool,
     results: Path | None,
+    record: Path | None,
     policies: tuple[str, ...],
     image: str,
     as_json: bool,
@@ -69,37 +75,47 @@ def probes(  # noqa: PLR0913 - one argument for each option
     """Show that each NetworkPolicy denies what it should, by allowed and denied probes.
 
     \b
-    headroom probes --context prod-eus2-overlay --run
+    headroom probes --context aks-prod-overlay --run
     headroom probes --facts cluster.json --write probes/
 
     A probe is a TCP connection to a port that a running pod declares: nothing is sent. Its source is a Job's pod with
-    right or wrong labels that no Service takes in. Nothing runs without --run.
+    right or wrong labels that no Service takes in. Nothing runs without --run. --record is what the aks-traffic stack
+    reads before its first step.
 
     Exit code 0: all enforced (without --run or --results: nothing wrong found); 1: a policy is not enforced, broken,
     or denies nothing; 2: bad input; 3: undecided.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
     _check_source({"--facts": file, "--context": context, "--results": results})
     _check_options(context, folder if results is not None else None, is_run=is_run, image=image)
+    _check_record(record, results, policies, is_run=is_run)
     if results is not None:
         plan, ran = _read_results(results)
         verdicts = judge_run(plan, ran)
-        _tell_end((), verdicts, as_json=as_json)
+        if record is not None:
+            _write_record(record, _recorded(plan, results, (), verdicts))
+        _tell_end((), verdicts, f"--context NAME --write {quote(str(results.parent))}", as_json=as_json)
         sys.exit(exit_code(verdicts))
     live = _connected(context) if context else None
-    kubernetes, azure = _facts(file) if file is not None else (live.read() if live else Kubernetes(), None)
+    kubernetes, azure, named = _facts(file) if file is not None else (live.read() if live else Kubernetes(), None, "")
     cluster = cluster_of(kubernetes)
     if not isinstance(cluster, Cluster):
+        if record is not None and live is not None:
+            unread = tuple(f"{what}: {why}" for what, why in cluster)
+            _write_record(record, ProbeRecord(probed=_now(), cluster=live.name, server=live.server, unread=unread))
         _tell_unread(cluster, as_json=as_json)
         sys.exit(UNDECIDED)
     found = findings(cluster, azure)
     plan = plan_probes(cluster, run=_run_name(), only=_known(cluster, policies), idle=idle(found))
+    plan = replace(plan, cluster=live.name if live else named, server=live.server if live else "")
     found = tuple(each for each in found if not each.policy or each.policy in plan.policies)
     if folder is not None:
         _write(folder, plan, image)
     if live is not None and is_run:
         ran = _run(live, plan, image, quiet=as_json)
         verdicts = judge_run(plan, ran)
-        _tell_end(found, verdicts, as_json=as_json)
+        if record is not None:
+            _write_record(record, record_of(plan.cluster, plan.server, _now(), found, verdicts))
+        _tell_end(found, verdicts, f"--context {quote(context)} --run", as_json=as_json)
         sys.exit(exit_code(verdicts))
     _tell_plan(found, plan, folder, context, as_json=as_json)
     sys.exit(FOUND if any(each.kind in WRONG for each in found) else 0)
@@ -144,8 +160,60 @@ def _check_options(context: str, useless_folder: Path | None, *, is_run: bool, i
         raise ProblemsError(problems, subject="command line")
 
 
+def _check_record(record: Path | None, results: Path | None, policies: Sequence[str], *, is_run: bool) -> None:
+    """Refuses a record of what was not tried, or of a part."""
+    if record is None:
+        return
+    problems = []
+    if not is_run and results is None:
+        reason, step = "has nothing to record: a plan shows nothing.", "Give --run, or --results FILE of a run."
+        problems.append(Problem(rule="record-of-a-run", value="--record", reason=reason, next_step=step))
+    if policies:
+        reason, step = "leaves policies out, and traffic waits for all of them.", "Take --policy away."
+        problems.append(Problem(rule="record-of-all", value="--policy", reason=reason, next_step=step))
+    if problems:
+        raise ProblemsError(problems, subject="command line")
+
+
+def _recorded(
+    plan: ProbePlan, results: Path, found: Sequence[Finding], verdicts: Sequence[PolicyVerdict]
+) -> ProbeRecord:
+    """The record of a run that was read afterwards.
+
+    Raises:
+        ProblemsError: Its plan does not say of which cluster it is, or when, or is of some policies only.
+    """
+    again = "Write the Jobs anew with --context, for all policies, and run them."
+    because = "is a plan of some policies only." if plan.only else "" if plan.cluster else "names no cluster."
+    try:
+        ran = datetime.strptime(plan.run, RUN_FORM).replace(tzinfo=UTC)
+    except ValueError:
+        because = because or "does not say when it ran."
+    if because:
+        plan_file = str(results.with_name(PLAN_FILE))
+        problem = Problem(rule="record-of-all", value=plan_file, reason=because, next_step=again, key="--record")
+        raise ProblemsError([problem], subject=SUBJECT)
+    return record_of(plan.cluster, plan.server, ran, found, verdicts)
+
+
+def _write_record(path: Path, record: ProbeRecord) -> None:
+    try:
+        path.write_text(write_record(record), encoding="utf-8")
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror or type(error).__name__}."
+        problem = Problem(rule="file", value=str(path), reason=reason, key="--record")
+        raise ProblemsError([problem], subject=SUBJECT) from None
+    clear = record.verdict is ProbesVerdict.CLEAR
+    follows = "; commit it with the first headroom:step of the aks-traffic stack" if clear else ""
+    click.echo(f"Recorded as {record.verdict.value} of {record.cluster}: {path}{follows}", err=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _run_name() -> str:
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    return _now().strftime(RUN_FORM)
 
 
 def _connected(context: str) -> "ProbeCluster":
@@ -158,7 +226,7 @@ def _connected(context: str) -> "ProbeCluster":
     return found
 
 
-def _facts(file: Path) -> tuple[Kubernetes, "Azure | None"]:
+def _facts(file: Path) -> tuple[Kubernetes, "Azure | None", str]:
     snapshot = load(read_text(file), subject=file.name)
     kubernetes = known(snapshot.kubernetes)
     if kubernetes is None:
@@ -170,7 +238,7 @@ def _facts(file: Path) -> tuple[Kubernetes, "Azure | None"]:
             key="--facts",
         )
         raise ProblemsError([problem], subject=SUBJECT)
-    return kubernetes, known(snapshot.azure)
+    return kubernetes, known(snapshot.azure), known(snapshot.cluster) or ""
 
 
 def _known(cluster: Cluster, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -226,7 +294,7 @@ def _read_results(path: Path) -> tuple[ProbePlan, ProbeRun]:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path, wrote="headroom probes --write"))
     except (ValueError, RecursionError) as error:
         if isinstance(error, ProblemsError):
             raise
@@ -246,6 +314,7 @@ def _run(live: "ProbeCluster", plan: ProbePlan, image: str, *, quiet: bool) -> P
     namespaces = {each["metadata"]["namespace"] for each in made}
     if not made:
         return ProbeRun()
+    _clean_left_over(live)
     try:
         with _progress(len(made), quiet=quiet) as told:
             return live.run(plan.run, made, told=told)
@@ -260,6 +329,17 @@ def _run(live: "ProbeCluster", plan: ProbePlan, image: str, *, quiet: bool) -> P
                 f"kubectl delete jobs --all-namespaces --selector {RUN_LABEL}={plan.run}",
                 err=True,
             )
+
+
+def _clean_left_over(live: "ProbeCluster") -> None:
+    """Deletes the Jobs of runs that were killed; those of one that may still be going on are left to it."""
+    for run, namespaces in live.runs().items():
+        try:
+            ran = datetime.strptime(run, RUN_FORM).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        if _now() - ran > LEFT_OVER and not live.clean(run, namespaces):
+            click.echo(f"Deleted the Jobs that the run of {ran:%Y-%m-%d %H:%M} UTC left behind.", err=True)
 
 
 @contextmanager
@@ -353,7 +433,7 @@ def _tell_findings(found: Sequence[Finding]) -> None:
             click.echo(f"    evidence  {evidence}")
 
 
-def _tell_end(found: Sequence[Finding], verdicts: Sequence[PolicyVerdict], *, as_json: bool) -> None:
+def _tell_end(found: Sequence[Finding], verdicts: Sequence[PolicyVerdict], again: str, *, as_json: bool) -> None:
     if as_json:
         document = {
             "findings": [asdict(each) for each in found],
@@ -373,6 +453,13 @@ def _tell_end(found: Sequence[Finding], verdicts: Sequence[PolicyVerdict], *, as
             click.echo(f"  - not probed: {unprobed.what}: {unprobed.because}")
     if not verdicts:
         click.echo("There is no NetworkPolicy: every pod may talk to every pod.")
+        return
+    code = exit_code(verdicts)
+    if code:
+        mended = "mend what is red above" if code == FOUND else "look at what is marked ? above"
+        click.echo(f"NEXT  {mended}, then headroom probes {again}")
+    else:
+        click.echo("NEXT  nothing is left to do here; run it again whenever a policy or what enforces it changes")
 
 
 def _result_line(result: ProbeResult) -> str:

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from headroom.capacity.limits import limits_of_description
@@ -143,6 +144,7 @@ class Gathered:
         pods: Fact[tuple[Pod, ...]] = self._all("Pod")
         cni_pods: Fact[tuple[CniPod, ...]] = pods if isinstance(pods, Unknown) else tuple(self._found.get("CniPod", ()))
         workloads, unread = self._workloads()
+        leases = self._all("Lease")
         return Kubernetes(
             version=NOT_COLLECTED,
             nodes=self._all("Node"),
@@ -151,6 +153,8 @@ class Gathered:
             workloads=workloads,
             unread_workloads=unread,
             cron_jobs=self._all("CronJob"),
+            leases=leases if isinstance(leases, Unknown) else tuple(each for each in leases if each is not None),
+            keda_scalers=self._joined(*kubernetes_objects.KEDA_KINDS),
             services=self._services(),
             disruption_budgets=self._budgets(),
             autoscalers=self._all("HorizontalPodAutoscaler"),
@@ -164,7 +168,7 @@ class Gathered:
             network_policies=self._all("NetworkPolicy"),
             pod_sets=self._pod_sets(),
             node_pools=self._all("NodePool"),
-            node_classes=self._node_classes(),
+            node_classes=self._joined("EC2NodeClass", "NodeClass"),
             node_claims=self._all("NodeClaim"),
         )
 
@@ -346,8 +350,9 @@ class Gathered:
         except WRONG as error:
             return Unknown(Reason.UNPARSEABLE, f"PodDisruptionBudget: {_lack(error)}"[:200])
 
-    def _node_classes(self) -> Fact[tuple[Any, ...]]:
-        kinds = [kind for kind in ("EC2NodeClass", "NodeClass") if kind in self._found or kind in self._broken]
+    def _joined(self, *several: str) -> Fact[tuple[Any, ...]]:
+        """Objects of several kinds, of those that files hold."""
+        kinds = [kind for kind in several if kind in self._found or kind in self._broken]
         every: list[Any] = []
         for kind in kinds:
             found = self._all(kind)
@@ -400,6 +405,9 @@ _KUBERNETES: Final[Mapping[str, Callable[[Object], Any]]] = {
     "DaemonSet": _workload("DaemonSet"),
     "Job": _workload("Job"),
     "CronJob": kubernetes_objects.cron_job,
+    "Lease": lambda item: kubernetes_objects.lease(item) if kubernetes_objects.is_election(item) else None,
+    "ScaledObject": partial(kubernetes_objects.keda_scaler, kind="ScaledObject"),
+    "ScaledJob": partial(kubernetes_objects.keda_scaler, kind="ScaledJob"),
     "Service": _same,
     "EndpointSlice": _same,
     "PodDisruptionBudget": _same,

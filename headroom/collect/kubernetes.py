@@ -12,10 +12,12 @@ from headroom.collect.readings import Pending, Readings
 from headroom.facts.kubernetes import (
     CniDaemonSet,
     CniPod,
+    CronJob,
     DisruptionBudget,
     Event,
-    KarpenterNodeClass,
+    KedaScaler,
     Kubernetes,
+    Lease,
     Namespace,
     NetworkPolicy,
     Node,
@@ -34,11 +36,13 @@ RBAC_RULES: Final = (
     {"apiGroups": ["apps"], "resources": ["daemonsets", "deployments", "statefulsets"], "verbs": ["list"]},
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
     {"apiGroups": ["batch"], "resources": ["cronjobs", "jobs"], "verbs": ["list"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"]},
     {"apiGroups": ["crd.k8s.amazonaws.com"], "resources": ["eniconfigs"], "verbs": ["list"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]},
     {"apiGroups": ["eks.amazonaws.com"], "resources": ["nodeclasses"], "verbs": ["list"]},
     {"apiGroups": ["karpenter.k8s.aws"], "resources": ["ec2nodeclasses"], "verbs": ["list"]},
     {"apiGroups": ["karpenter.sh"], "resources": ["nodeclaims", "nodepools"], "verbs": ["list"]},
+    {"apiGroups": ["keda.sh"], "resources": ["scaledjobs", "scaledobjects"], "verbs": ["list"]},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list"]},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["list"]},
     {"apiGroups": ["scheduling.k8s.io"], "resources": ["priorityclasses"], "verbs": ["list"]},
@@ -51,12 +55,13 @@ NORMAL_EVENTS: Final = ("NotTriggerScaleUp", "TriggeredScaleUp")
 """Reasons of those events of type Normal that matter: what the Cluster Autoscaler says of a pending pod
 (kubernetes/autoscaler, cluster-autoscaler FAQ)."""
 
-_WORKLOADS: Final = {
+WORKLOADS: Final = {
     "Deployment": "/apis/apps/v1/deployments",
     "StatefulSet": "/apis/apps/v1/statefulsets",
     "DaemonSet": "/apis/apps/v1/daemonsets",
     "Job": "/apis/batch/v1/jobs",
 }
+"""Kinds of workloads, and where they are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +118,10 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
     events = start("events", read_events)
     daemon_sets = start("daemonsets", read_daemon_sets, lambda read: len(read.workloads))
     workloads = {
-        kind: start(f"{kind.lower()}s", partial(_read_workloads, kind=kind))
-        for kind in _WORKLOADS
-        if kind != "DaemonSet"
+        kind: start(f"{kind.lower()}s", partial(read_workloads, kind=kind)) for kind in WORKLOADS if kind != "DaemonSet"
     }
-    cron_jobs = start(
-        "cronjobs", lambda api: tuple(facts.cron_job(each) for each in api.every("/apis/batch/v1/cronjobs"))
-    )
+    cron_jobs = start("cronjobs", read_cron_jobs)
+    leases = start("leases", read_leases)
     endpoints = start(
         "endpointslices",
         lambda api: facts.ready_endpoints(api.every("/apis/discovery.k8s.io/v1/endpointslices")),
@@ -150,6 +152,7 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
     claims = start_custom("karpenter.sh", "nodeclaims", facts.node_claim)
     ec2_classes = start_custom("karpenter.k8s.aws", "ec2nodeclasses", partial(facts.node_class, kind="EC2NodeClass"))
     auto_classes = start_custom("eks.amazonaws.com", "nodeclasses", partial(facts.node_class, kind="NodeClass"))
+    scaled = [start(f"{kind.lower()}s", partial(_read_keda, groups, kind)) for kind in facts.KEDA_KINDS]
     # What selectors pick needs the pods; resolved in threads of their own, so that a wrong one spoils nothing else.
     resolved_services = readings.start(
         "Services", lambda: _services(services.needed(), pods.needed(), endpoints.fact()), quiet=True
@@ -172,6 +175,8 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
             workloads=read_workloads,
             unread_workloads=unread,
             cron_jobs=cron_jobs.fact(),
+            leases=leases.fact(),
+            keda_scalers=joined_kinds(each.fact() for each in scaled),
             services=resolved_services.fact(),
             disruption_budgets=resolved_budgets.fact(),
             autoscalers=autoscalers.fact(),
@@ -185,7 +190,7 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
             network_policies=policies.fact(),
             pod_sets=pod_sets_of(policies.fact(), read_pods_),
             node_pools=pools.fact(),
-            node_classes=_node_classes(ec2_classes.fact(), auto_classes.fact()),
+            node_classes=joined_kinds((ec2_classes.fact(), auto_classes.fact())),
             node_claims=claims.fact(),
         )
 
@@ -243,6 +248,12 @@ def pod_sets_of(policies: Fact[tuple[NetworkPolicy, ...]], pods: PodsRead | Unkn
     return pods.sets.fact() if isinstance(pods, PodsRead) else pods
 
 
+def read_leases(api: ApiServer) -> tuple[Lease, ...]:
+    """The Leases that workloads elect a leader by; those of nodes, as many as there are nodes, are not asked for."""
+    found = api.every("/apis/coordination.k8s.io/v1/leases", fieldSelector=f"metadata.namespace!={facts.NODE_LEASES}")
+    return tuple(facts.lease(each) for each in found if facts.is_election(each))
+
+
 def read_events(api: ApiServer) -> tuple[Event, ...]:
     """Events that warn, and what the Cluster Autoscaler says of pending pods."""
     wanted = ["type!=Normal", *(f"type=Normal,reason={reason}" for reason in NORMAL_EVENTS)]
@@ -253,7 +264,7 @@ def read_events(api: ApiServer) -> tuple[Event, ...]:
 
 def read_daemon_sets(api: ApiServer) -> DaemonSetsRead:
     """All DaemonSets."""
-    found = api.every(_WORKLOADS["DaemonSet"])
+    found = api.every(WORKLOADS["DaemonSet"])
     system = {each["metadata"]["name"]: each for each in found if each["metadata"]["namespace"] == facts.CNI_NAMESPACE}
     cni, proxy = system.get(facts.CNI_NAME), system.get(facts.KUBE_PROXY)
     return DaemonSetsRead(
@@ -277,10 +288,25 @@ def read_custom(
         raise
 
 
-def _read_workloads(api: ApiServer, *, kind: str) -> tuple[Workload, ...]:
+def read_cron_jobs(api: ApiServer) -> tuple[CronJob, ...]:
+    """All CronJobs."""
+    return tuple(facts.cron_job(each) for each in api.every("/apis/batch/v1/cronjobs"))
+
+
+def read_keda_scalers(api: ApiServer, groups: Mapping[str, str], kind: str) -> tuple[KedaScaler, ...] | None:
+    """The ScaledObjects or ScaledJobs of KEDA; ``None``: it is not installed."""
+    return read_custom(api, groups, "keda.sh", f"{kind.lower()}s", partial(facts.keda_scaler, kind=kind))
+
+
+def _read_keda(groups: Pending[dict[str, str]], kind: str, api: ApiServer) -> tuple[KedaScaler, ...] | None:
+    return read_keda_scalers(api, groups.needed(), kind)
+
+
+def read_workloads(api: ApiServer, *, kind: str) -> tuple[Workload, ...]:
+    """The workloads of a kind; Jobs that have not ended."""
     return tuple(
         facts.workload(each, kind)
-        for each in api.every(_WORKLOADS[kind])
+        for each in api.every(WORKLOADS[kind])
         if kind != "Job" or not facts.is_finished(each)
     )
 
@@ -309,23 +335,19 @@ def _budgets(found: Iterable[Object], pods: PodsRead) -> tuple[DisruptionBudget,
     )
 
 
-def _joined(parts: Iterable[tuple[T, ...] | Unknown]) -> tuple[T, ...] | Unknown:
-    """All parts as one; unknown where one of them is, since half of an answer would pass for all of it."""
+def joined_kinds(kinds: Iterable[Fact[tuple[T, ...]]]) -> Fact[tuple[T, ...]]:
+    """Objects of several kinds of custom resources as one; ``None`` where none of the kinds is installed.
+
+    Unknown where one kind is, since half of an answer would pass for all of it.
+    """
     every: list[T] = []
-    for part in parts:
-        if isinstance(part, Unknown):
-            return part
-        every += part
-    return tuple(every)
-
-
-def _node_classes(
-    ec2: Fact[tuple[KarpenterNodeClass, ...]], auto: Fact[tuple[KarpenterNodeClass, ...]]
-) -> Fact[tuple[KarpenterNodeClass, ...]]:
-    """Both kinds; ``None`` where neither is installed."""
-    if ec2 is None and auto is None:
-        return None
-    return _joined(() if part is None else part for part in (ec2, auto))
+    installed = False
+    for kind in kinds:
+        if isinstance(kind, Unknown):
+            return kind
+        installed = installed or kind is not None
+        every += kind or ()
+    return tuple(every) if installed else None
 
 
 def not_reached(why: str) -> Unknown:

@@ -26,7 +26,9 @@ from headroom.facts.kubernetes import (
     KarpenterNodeClaim,
     KarpenterNodeClass,
     KarpenterNodePool,
+    KedaScaler,
     LabelSelector,
+    Lease,
     Namespace,
     NetworkPolicy,
     Node,
@@ -56,6 +58,15 @@ _INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 _NODE_GROUPS = ("eks.amazonaws.com/nodegroup", "kubernetes.azure.com/agentpool", "agentpool")
 _NODE_POOL = "karpenter.sh/nodepool"
 _TEMPLATE_HASH = "pod-template-hash"
+NODE_LEASES = "kube-node-lease"
+KEDA_KINDS = ("ScaledObject", "ScaledJob")
+_CONTROL_PLANE_LEASES = frozenset({"cloud-controller-manager", "kube-controller-manager", "kube-scheduler"})
+_API_SERVER_LEASE = "apiserver-"
+"""Leases that are no workload's: heartbeats of nodes, components of the control plane, and how the identities of API
+servers begin (Kubernetes documentation, architecture/leases)."""
+_PAUSED, _PAUSED_REPLICAS = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas"
+_FALSE = frozenset({"0", "f", "false"})
+"""What KEDA reads as false; anything that is no boolean counts as true (kedacore/keda, getBoolAnnotation)."""
 _SERVICE_NAME = "kubernetes.io/service-name"
 
 
@@ -287,6 +298,50 @@ def cron_job(item: Object) -> CronJob:
         last_scheduled=utc(status.get("lastScheduleTime")),
         last_successful=utc(status.get("lastSuccessfulTime")),
         priority_class=template.get("priorityClassName") or None,
+    )
+
+
+def is_election(item: Object) -> bool:
+    """Whether a Lease is one that workloads elect a leader by: no node's heartbeat, and none of the control plane.
+
+    Source: Kubernetes documentation, architecture/leases.
+    """
+    metadata = item["metadata"]
+    namespace, name = str(metadata["namespace"]), str(metadata["name"])
+    if namespace != CNI_NAMESPACE:
+        return namespace != NODE_LEASES
+    return name not in _CONTROL_PLANE_LEASES and not name.startswith(_API_SERVER_LEASE)
+
+
+def lease(item: Object) -> Lease:
+    """A Lease."""
+    metadata, spec = item["metadata"], item.get("spec") or {}
+    return Lease(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        holder=redacted(spec.get("holderIdentity") or "") or None,
+        duration_seconds=spec.get("leaseDurationSeconds"),
+        renewed_at=utc(spec.get("renewTime")),
+    )
+
+
+def keda_scaler(item: Object, kind: str) -> KedaScaler:
+    """A ScaledObject or ScaledJob.
+
+    Source: kedacore/keda, apis/keda/v1alpha1: annotations, and a target without a kind is a Deployment.
+    """
+    metadata, spec = item["metadata"], item.get("spec") or {}
+    annotations, target = metadata.get("annotations") or {}, spec.get("scaleTargetRef") or {}
+    kept = str(annotations.get(_PAUSED_REPLICAS, ""))
+    paused = str(annotations.get(_PAUSED, "false")).lower() not in _FALSE
+    return KedaScaler(
+        kind=kind,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        target=f"{target.get('kind') or 'Deployment'}/{target['name']}" if target else None,
+        triggers=tuple(str(each["type"]) for each in spec.get("triggers") or ()),
+        paused=paused or (kind == "ScaledObject" and bool(kept)),
+        paused_replicas=int(kept) if kind == "ScaledObject" and kept.isdecimal() else None,
     )
 
 

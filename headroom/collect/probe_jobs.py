@@ -11,8 +11,9 @@ from typing import Any, Final
 import urllib3
 from kubernetes import client as kubernetes_client
 
-from headroom.collect.api_server import ApiServer
+from headroom.collect.api_server import ApiServer, tried
 from headroom.collect.failures import EXPECTED, NotReadError, unknown_of
+from headroom.collect.identity import server_of
 from headroom.collect.kubernetes import pod_sets_of, read_namespaces, read_network_policies, read_pods
 from headroom.collect.readings import side_by_side
 from headroom.collect.session import choose_context, kube_client
@@ -57,10 +58,16 @@ class Progress:
 
 
 class ProbeCluster:
-    """A cluster in which probes are run."""
+    """A cluster in which probes are run.
 
-    def __init__(self, client: kubernetes_client.ApiClient) -> None:
+    Attributes:
+        name: What the kubeconfig calls it.
+        server: Host of its API server.
+    """
+
+    def __init__(self, client: kubernetes_client.ApiClient, name: str = "") -> None:
         """Takes over a configured client of the official package."""
+        self.name, self.server = name, server_of(client.configuration).host
         self._client = client
         self._batch = kubernetes_client.BatchV1Api(client)
 
@@ -68,10 +75,10 @@ class ProbeCluster:
         """What the probes are planned from; what cannot be read is unknown, with the reason."""
         api = self._api()
         try:
-            read = [_tried(each, api) for each in (read_namespaces, read_network_policies, read_pods)]
+            namespaces, policies = tried(read_namespaces, api), tried(read_network_policies, api)
+            pods = tried(read_pods, api)
         finally:
             api.close()
-        namespaces, policies, pods = read
         return Kubernetes(
             namespaces=namespaces,
             network_policies=policies,
@@ -119,6 +126,18 @@ class ProbeCluster:
         finally:
             api.close()
 
+    def runs(self) -> dict[str, set[str]]:
+        """The namespaces in which Jobs of a run are, by the run's name; none where they cannot be read."""
+        api, found = self._api(), dict[str, set[str]]()
+        try:
+            for job in api.every("/apis/batch/v1/jobs", labelSelector=RUN_LABEL):
+                found.setdefault(job["metadata"]["labels"][RUN_LABEL], set()).add(_name(job)[0])
+        except EXPECTED:
+            return {}
+        finally:
+            api.close()
+        return found
+
     def clean(self, run: str, namespaces: Iterable[str]) -> tuple[str, ...]:
         """Deletes the Jobs of a run with their pods; returns the namespaces where that failed."""
         left = []
@@ -163,7 +182,7 @@ def probe_cluster(context: str, *, kubeconfig: str = "") -> ProbeCluster | Unkno
     """
     chosen = choose_context("", context, kubeconfig=kubeconfig)
     try:
-        return ProbeCluster(kube_client(chosen))
+        return ProbeCluster(kube_client(chosen), chosen.cluster)
     except NotReadError as error:
         return error.unknown
 
@@ -247,13 +266,6 @@ def _is_done(name: tuple[str, str], source: SourceRun, listed: Iterable[Object])
 
 def _waiting(sources: Iterable[SourceRun]) -> str:
     return next((each.because for each in sources if each.because.startswith("the pod waits")), "")
-
-
-def _tried(read: Callable[[ApiServer], Any], api: ApiServer) -> Any:
-    try:
-        return read(api)
-    except EXPECTED as error:
-        return unknown_of(error)
 
 
 def _name(item: Object) -> tuple[str, str]:

@@ -16,8 +16,9 @@ from azure.monitor.query import LogsQueryPartialResult
 
 from headroom.collect.azure_session import unknown_of
 from headroom.facts.values import Fact, Reason, Unknown
+from headroom.planning.front_door import DEFAULT_PRIORITY, DEFAULT_WEIGHT
 from headroom.planning.gate import Minute
-from headroom.planning.traffic import OriginState, Traffic
+from headroom.planning.traffic import GroupState, OriginState, Traffic
 
 T = TypeVar("T")
 
@@ -51,6 +52,10 @@ class OriginsClient(Protocol):
     def afd_origins(self) -> Any:
         """Operations on origins."""
 
+    @property
+    def afd_origin_groups(self) -> Any:
+        """Operations on their groups."""
+
 
 def read_origins(
     client: OriginsClient, traffic: Traffic, *, at: Callable[[datetime], None] = lambda _: None
@@ -60,6 +65,11 @@ def read_origins(
     `at` is told the service's own time, so that a clock that is wrong here moves no window of minutes.
     """
     return _attempt("Front Door's origins", lambda: _origins(client, traffic, at))
+
+
+def read_group(client: OriginsClient, traffic: Traffic) -> Fact[GroupState]:
+    """How the origin group stands; unknown where the call failed."""
+    return _attempt("Front Door's origin group", lambda: _group(client, traffic))
 
 
 def read_minutes(client: LogsClient, traffic: Traffic, start: datetime, end: datetime) -> Fact[tuple[Minute, ...]]:
@@ -103,9 +113,25 @@ def _origins(client: OriginsClient, traffic: Traffic, at: Callable[[datetime], N
         traffic.resource_group, traffic.profile, traffic.origin_group, raw_response_hook=seen
     )
     return {
-        str(origin.name): OriginState(enabled=origin.enabled_state != "Disabled", weight=int(origin.weight))
+        str(origin.name): OriginState(
+            enabled=origin.enabled_state != "Disabled",
+            weight=DEFAULT_WEIGHT if origin.weight is None else int(origin.weight),
+            priority=DEFAULT_PRIORITY if origin.priority is None else int(origin.priority),
+            host_name=str(origin.host_name or ""),
+        )
         for origin in listed
     }
+
+
+def _group(client: OriginsClient, traffic: Traffic) -> GroupState:
+    group = client.afd_origin_groups.get(traffic.resource_group, traffic.profile, traffic.origin_group)
+    balancing, probe = group.load_balancing_settings, group.health_probe_settings
+    latency = balancing.additional_latency_in_milliseconds if balancing else None
+    return GroupState(
+        session_affinity=group.session_affinity_state == "Enabled",
+        latency_milliseconds=0 if latency is None else int(latency),
+        probe_path=str((probe.probe_path if probe else None) or ""),
+    )
 
 
 def _minutes(client: LogsClient, traffic: Traffic, start: datetime, end: datetime) -> tuple[Minute, ...] | Unknown:
@@ -121,7 +147,10 @@ def _minutes(client: LogsClient, traffic: Traffic, start: datetime, end: datetim
     (table,) = result.tables
     if missing := [name for name in COLUMNS if name not in table.columns]:
         return Unknown(Reason.UNPARSEABLE, f"the requests' log: the answer lacks {', '.join(missing)}")
-    return tuple(_minute(row) for row in table.rows)
+    minutes = tuple(_minute(row) for row in table.rows)
+    if len({(minute.start, minute.label) for minute in minutes}) < len(minutes):
+        return Unknown(Reason.UNPARSEABLE, "the requests' log: the answer has two rows of one minute and cluster")
+    return minutes
 
 
 def _minute(row: Any) -> Minute:
@@ -130,6 +159,8 @@ def _minute(row: Any) -> Minute:
     if start.tzinfo is None or start.second or start.microsecond:
         raise ValueError(start)
     p95 = row["P95"]
+    if _count(row["Errors"]) > _count(row["Requests"]):
+        raise ValueError(row["Errors"])
     return Minute(
         start=start.astimezone(UTC),
         label=str(row["Cluster"]),

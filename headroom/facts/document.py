@@ -246,8 +246,14 @@ def _known_encoder(kind: Any) -> _Encoder:
 def _decoder(annotation: Any) -> _Decoder:
     kind, optional, may_be_unknown = _parts(annotation)
     known = _known_decoder(kind)
+    bare, form = _form(kind)
+    holds = form.holds if form is not None else None
+    is_plain = bare in (str, int, bool)
 
     def decode(value: Json, key: str, problems: list[Problem]) -> Any:
+        # Nearly every value of a large cluster ends here.
+        if is_plain and type(value) is bare and (holds is None or holds(value)):
+            return value
         if value is None:
             if not optional:
                 problems.append(_problem("null", "stands where a value is due.", "Take the field out.", key))
@@ -294,11 +300,12 @@ def _object_decoder(kind: type) -> _Decoder:
             problems.append(_problem(_shown(value), "stands where an object is due.", "", key))
             return None
         arguments = {}
-        problems.extend(
-            _problem(name, f"is no field of {kind.__name__}.", "", _below(key, name))
-            for name in value
-            if name not in members
-        )
+        if not value.keys() <= members.keys():
+            problems.extend(
+                _problem(name, f"is no field of {kind.__name__}.", "", _below(key, name))
+                for name in value
+                if name not in members
+            )
         for name, (attribute, default, decode_member) in members.items():
             if name in value:
                 arguments[attribute] = decode_member(value[name], f"{key}.{name}" if key else name, problems)
@@ -334,10 +341,12 @@ def _mapping_decoder(values: Any) -> _Decoder:
 
 
 def _scalar_decoder(kind: Any, form: Form | None) -> _Decoder:
+    known = {each.value: each for each in kind} if isinstance(kind, type) and issubclass(kind, StrEnum) else None
+
     def decode(value: Json, key: str, problems: list[Problem]) -> Any:
-        if isinstance(kind, type) and issubclass(kind, StrEnum):
-            if value in list(kind):
-                return kind(value)
+        if known is not None:
+            if isinstance(value, str) and value in known:
+                return known[value]
             problems.append(_problem(_shown(value), "is not one of them.", f"Known are {', '.join(kind)}.", key))
         elif not _is_of(kind, value):
             problems.append(_problem(_shown(value), f"stands where {_WORDS[kind]} is due.", "", key))

@@ -210,6 +210,52 @@ class CronJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A Lease by which processes elect a leader; those of nodes and of the control plane are left out.
+
+    Source: Kubernetes API reference, coordination.k8s.io/v1 LeaseSpec.
+
+    Attributes:
+        namespace: Its namespace.
+        name: Its name.
+        holder: spec.holderIdentity, as the leader calls itself; ``None``: nobody holds it, or it was given up.
+        duration_seconds: spec.leaseDurationSeconds: how long others wait for a renewal before they take it.
+        renewed_at: When the holder last renewed it.
+    """
+
+    namespace: str
+    name: str
+    holder: Fact[str] = None
+    duration_seconds: Fact[int] = None
+    renewed_at: Fact[Time] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KedaScaler:
+    """A ScaledObject or ScaledJob of KEDA: it starts pods when work waits somewhere, whichever way requests go.
+
+    Source: KEDA documentation, scaling-deployments and scaling-jobs.
+
+    Attributes:
+        kind: ScaledObject or ScaledJob.
+        namespace: Its namespace.
+        name: Its name.
+        target: What a ScaledObject scales, as Kind/name; ``None`` for a ScaledJob, which starts Jobs of its own.
+        triggers: Types of its triggers: where it looks for work.
+        paused: Whether an annotation stops it: a ScaledJob starts no further Job, a ScaledObject changes no number.
+        paused_replicas: How many pods a paused ScaledObject leaves its target; ``None``: as many as there were.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    target: Fact[str] = None
+    triggers: tuple[str, ...] = ()
+    paused: bool = False
+    paused_replicas: Fact[Pods] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A Service and who stands behind it.
 
@@ -554,6 +600,8 @@ class Kubernetes:
         version: The API server's version.
         workloads: Those of every kind that could be read.
         unread_workloads: Kinds of workloads that could not be, with the reason in words.
+        leases: Leases by which a leader is elected, but for those of nodes and of the control plane.
+        keda_scalers: ScaledObjects and ScaledJobs of KEDA.
         cni_daemon_set: The DaemonSet aws-node; ``None``: there is none.
         cni_pods: Its pods.
         kube_proxy_ready: kube-proxy's pods that are ready and that should be, as (ready, desired).
@@ -567,6 +615,8 @@ class Kubernetes:
     workloads: Fact[tuple[Workload, ...]] = NOT_COLLECTED
     unread_workloads: Mapping[str, str] = field(default_factory=dict)
     cron_jobs: Fact[tuple[CronJob, ...]] = NOT_COLLECTED
+    leases: Fact[tuple[Lease, ...]] = NOT_COLLECTED
+    keda_scalers: Fact[tuple[KedaScaler, ...]] = NOT_COLLECTED
     services: Fact[tuple[Service, ...]] = NOT_COLLECTED
     disruption_budgets: Fact[tuple[DisruptionBudget, ...]] = NOT_COLLECTED
     autoscalers: Fact[tuple[Autoscaler, ...]] = NOT_COLLECTED

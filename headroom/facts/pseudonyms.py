@@ -34,6 +34,7 @@ from headroom.addresses.association import (
 from headroom.addresses.azure import AKS_RESERVED
 from headroom.addresses.blocks import ADDRESS_BITS, Block, format_address
 from headroom.facts import aws, azure, kubernetes, snapshot
+from headroom.facts.names import GENERATED, hosts_in
 from headroom.facts.values import Unknown
 
 K = TypeVar("K")
@@ -103,6 +104,8 @@ class Kind(StrEnum):
     """A subscription."""
     PREFIX = "prefix"
     """An address, a CIDR, or a service tag of Azure, which is kept."""
+    HOLDER = "holder"
+    """How a leader calls itself: mostly a pod's or a node's name, and an id that it made up."""
     LABELS = "labels"
     """Labels of Kubernetes, by key."""
     LABEL_KEY = "label_key"
@@ -193,6 +196,8 @@ FIELDS: Final[Mapping[type, Mapping[str, Kind]]] = {
         keep="schedule time_zone concurrency_policy last_scheduled last_successful",
         name="namespace name priority_class",
     ),
+    **_kinds(kubernetes.Lease, keep="renewed_at", name="namespace name", holder="holder"),
+    **_kinds(kubernetes.KedaScaler, keep="kind triggers", name="namespace name", owner="target"),
     **_kinds(kubernetes.Service, keep="type", name="namespace name", derived="pods"),
     **_kinds(kubernetes.DisruptionBudget, name="namespace name", derived="pods"),
     **_kinds(kubernetes.Autoscaler, name="namespace name", owner="target"),
@@ -376,9 +381,6 @@ _GROUP_PREFIX: Final = "eks-"
 _READINGS: Final = ("kubernetes ", "ec2 ", "eks ", "servicequotas ", "ipamd ", "aws-node ")
 """How the names of live readings begin; any other name of a source is a file's."""
 _SERVICE_HOST: Final = re.compile(r"\.svc(?:\.|$)")
-_GENERATED: Final = re.compile(r"-(?:\d{1,5}|[bcdfghjklmnpqrstvwxz2456789]{5})$")
-"""How the names of pods end: an ordinal, or five of the letters of Kubernetes' generated names (apimachinery,
-util/rand)."""
 _ENDPOINT: Final = re.compile(r"(?P<name>[0-9A-Za-z]{16,64})(?P<rest>(?:\.\w+)?\.[a-z0-9-]+\.eks\.amazonaws\.com)")
 _ARN_WORDS: Final = frozenset(
     {
@@ -459,6 +461,7 @@ class _Renamer:
             Kind.LABEL_KEY: self._label_key,
             Kind.RESOURCE: cache(self._resource),
             Kind.GUID: self._guid,
+            Kind.HOLDER: self._holder,
             Kind.PREFIX: self._address,
             Kind.ENVIRONMENT: self._environment,
             Kind.TEXTS: lambda texts: {key: self._text(text) for key, text in texts.items()},
@@ -490,6 +493,10 @@ class _Renamer:
                 names.add(text.partition("/")[2])
             elif kind is Kind.DERIVED:
                 derived.add(text)
+            elif kind is Kind.HOLDER:
+                pods, others = _held_by(text)
+                derived |= pods
+                names |= others
             elif kind is Kind.TAINT:
                 names.update(_private_parts(text))
             if kind not in (Kind.KEEP, Kind.ADDRESS, Kind.ACCOUNT):
@@ -628,6 +635,17 @@ class _Renamer:
         digits = self._hash("guid", text.lower()).hex()
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 
+    def _holder(self, text: str) -> str:
+        """A leader's own name for itself: its parts as they are called elsewhere."""
+        parts = (self._guid(part) if _GUID.fullmatch(part) else self._host_of(part) for part in _holder_parts(text))
+        return "_".join(parts)
+
+    def _host_of(self, text: str) -> str:
+        """A pod's name with what a program puts after it; any other name as it is called elsewhere."""
+        pod = next((each for each in hosts_in(text) if each in self._pods and text.startswith(each)), text)
+        rest = text.removeprefix(pod)
+        return self._derived(pod) + (f"-{self._private(rest)}" if rest else "")
+
     # Addresses
 
     def _address(self, text: str) -> str:
@@ -714,7 +732,7 @@ class _Renamer:
         if group != word and self._base(group) is not None:
             return _GROUP_PREFIX + self._derived(group)
         # "checkout" may be a Deployment, and still not every "checkout-…" its pod.
-        return self._derived(word) if word in self._pods or _GENERATED.search(word) else word
+        return self._derived(word) if word in self._pods or GENERATED.search(word) else word
 
     def _arn(self, text: str) -> str:
         head = text.split(":", 5)
@@ -868,6 +886,19 @@ def _azure_ranges(original: snapshot.Snapshot) -> Iterator[str]:
     if isinstance(profile, azure.NetworkProfile):
         yield from (text for text in (profile.pod_cidr, profile.service_cidr) if isinstance(text, str))
     yield from (each.prefix for each in _items(read.public_prefixes) if isinstance(each.prefix, str))
+
+
+def _holder_parts(text: str) -> list[str]:
+    """The parts of a leader's name for itself, such as POD_GUID: no name in Kubernetes has an underscore."""
+    return text.split("_")
+
+
+def _held_by(text: str) -> tuple[set[str], set[str]]:
+    """What in a leader's name for itself may be a pod's name, and what is replaced as a whole; ids keep their form."""
+    parts = {each for each in _holder_parts(text) if not (_GUID.fullmatch(each) or _DASHED.search(each))}
+    parts = {each for each in parts if not _ID.search(each)}
+    pods = {each for each in parts if GENERATED.search(each)}
+    return pods, parts - pods
 
 
 def _image_parts(text: str) -> tuple[str, str, str]:

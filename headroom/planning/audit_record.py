@@ -8,19 +8,19 @@ import ipaddress
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from headroom.addresses.blocks import LISTED_VALUES, listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.allow_lists import Span
+from headroom.planning.records import UNREADABLE, age_problems, read_count, read_items, read_time, time_text
 
 VERSION: Final = 1
 MAX_AGE: Final = timedelta(days=7)
 """How long an audit counts: lists are edited every day, and a review takes some."""
-CLOCK_SLACK: Final = timedelta(minutes=5)
-"""How far a record may lie in the future: two machines' clocks differ."""
+_AGAIN: Final = "Run `headroom audit-egress … --record` again, and commit the file."
 
 
 class AuditVerdict(StrEnum):
@@ -119,7 +119,7 @@ def write_record(record: AuditRecord) -> str:
     """The file's text; equal records give equal bytes."""
     document = {
         "version": VERSION,
-        "audited": _text(record.audited),
+        "audited": time_text(record.audited),
         "verdict": record.verdict.value,
         "oldAddresses": list(record.old_addresses),
         "newAddresses": list(record.new_addresses),
@@ -155,10 +155,10 @@ def read_record(text: str, *, subject: str) -> AuditRecord:
     try:
         document = json.loads(text)
         if document["version"] != VERSION:
-            raise ValueError  # noqa: TRY301 - one way to refuse
+            raise ValueError
         record = _record(document)
         stated = AuditVerdict(document["verdict"])
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+    except UNREADABLE:
         raise _refused(subject, subject, "is no record of an audit that this version reads.") from None
     if stated is not record.verdict:
         raise _refused(subject, stated.value, f"is not what its lists say: {record.verdict.value}.")
@@ -182,7 +182,10 @@ def clear_for(
         now: The time.
         max_age: How old the audit may be.
     """
-    problems = [*_age(record, now, max_age), *_not_audited(record, addresses)]
+    problems = [
+        *age_problems(record.audited, now, max_age, rule="audit-age", what="the audit", again=_AGAIN),
+        *_not_audited(record, addresses),
+    ]
     accepted = {str(each).casefold() for each in accept_unread}
     types = {each.casefold() for each in types_of(record)}
     problems += [
@@ -212,21 +215,16 @@ def clear_for(
     return tuple(problems)
 
 
+def not_looked_for(record: AuditRecord, addresses: Sequence[str]) -> tuple[str, ...]:
+    """Of addresses or prefixes in use, those that are neither old nor new ones of the audit."""
+    known = [Span.parse(each) for each in (*record.old_addresses, *record.new_addresses)]
+    return tuple(each for each in addresses if not _within(each, known))
+
+
 def types_of(record: AuditRecord) -> frozenset[str]:
     """The types and kinds that somebody can answer for."""
     found = (each.type for each in (*record.coverage, *record.undecided))  # type: ignore[attr-defined] # both have one
     return frozenset((*found, *record.kinds))
-
-
-def _age(record: AuditRecord, now: datetime, max_age: timedelta) -> list[Problem]:
-    again = "Run `headroom audit-egress … --record` again, and commit the file."
-    if now - record.audited > max_age:
-        reason = f"is when the audit ended, more than {max_age.days} days ago."
-    elif record.audited - now > CLOCK_SLACK:
-        reason = "is when the audit ended, and has not come yet."
-    else:
-        return []
-    return [Problem(rule="audit-age", value=_text(record.audited), reason=reason, next_step=again)]
 
 
 def _not_audited(record: AuditRecord, addresses: Sequence[str]) -> list[Problem]:
@@ -272,28 +270,28 @@ def _undecided(type_: str, named: Sequence[Named]) -> Problem:
 
 def _record(document: Mapping[str, Any]) -> AuditRecord:
     return AuditRecord(
-        audited=_time(document["audited"]),
+        audited=read_time(document["audited"]),
         old_addresses=_addresses(document["oldAddresses"]),
         new_addresses=_addresses(document["newAddresses"]),
-        subscriptions=tuple(str(each) for each in _items(document["subscriptions"])),
+        subscriptions=tuple(str(each) for each in read_items(document["subscriptions"])),
         coverage=tuple(
             TypeCoverage(
                 type=str(each["type"]),
                 listed_by=str(each["listedBy"]),
-                found=_count(each["found"]),
-                read=_count(each["read"]),
-                denied=_count(each["denied"]),
-                throttled=_count(each["throttled"]),
-                unread=_count(each["unread"]),
+                found=read_count(each["found"]),
+                read=read_count(each["read"]),
+                denied=read_count(each["denied"]),
+                throttled=read_count(each["throttled"]),
+                unread=read_count(each["unread"]),
                 because=str(each["because"]),
             )
-            for each in _items(document["coverage"])
+            for each in read_items(document["coverage"])
         ),
-        lists={str(name): _count(value) for name, value in document["lists"].items()},
-        old_only=tuple(_named(each) for each in _items(document["oldOnly"])),
-        undecided=tuple(_named(each) for each in _items(document["undecided"])),
-        kinds=tuple(str(each) for each in _items(document["kinds"])),
-        calls={str(name): _count(value) for name, value in document["calls"].items()},
+        lists={str(name): read_count(value) for name, value in document["lists"].items()},
+        old_only=tuple(_named(each) for each in read_items(document["oldOnly"])),
+        undecided=tuple(_named(each) for each in read_items(document["undecided"])),
+        kinds=tuple(str(each) for each in read_items(document["kinds"])),
+        calls={str(name): read_count(value) for name, value in document["calls"].items()},
     )
 
 
@@ -306,33 +304,10 @@ def _named_data(named: Named) -> dict[str, str]:
 
 
 def _addresses(found: object) -> tuple[str, ...]:
-    texts = tuple(str(each) for each in _items(found))
+    texts = tuple(str(each) for each in read_items(found))
     for text in texts:
         ipaddress.ip_network(text)
     return texts
-
-
-def _items(found: object) -> list[Any]:
-    if not isinstance(found, list):
-        raise TypeError
-    return found
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError
-    return value
-
-
-def _time(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError
-    return at.astimezone(UTC)
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _refused(subject: str, value: str, reason: str) -> ProblemsError:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headroom.addresses.azure import NAT_GATEWAY_ADDRESSES
 from headroom.addresses.blocks import listed, shown
-from headroom.addresses.problems import ProblemsError
+from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.emergency_keys import near
 from headroom.planning.keys import KeyReader, told
 
@@ -27,7 +27,7 @@ GATEWAY_FIELDS: Final = (
     "prefixLength",
     "subnets",
 )
-CLUSTER_FIELDS: Final = ("outboundType", "ownVnet")
+CLUSTER_FIELDS: Final = ("outboundType", "resourceGroup")
 ALARM_FIELDS: Final = ("actionGroups", "failedConnections", "availabilityPercent")
 
 PREFIX_LENGTHS: Final = range(28, 32)
@@ -108,6 +108,21 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EgressCluster:
+    """A cluster whose way out the gateways become.
+
+    Attributes:
+        name: Its name.
+        resource_group: Its resource group.
+        outbound_type: How it gets out, as the stack file says.
+    """
+
+    name: str
+    resource_group: str
+    outbound_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EgressAlarms:
     """Alarms of the gateways.
 
@@ -129,6 +144,7 @@ class Egress:
     Attributes:
         resource_group: Where gateways and addresses are made.
         gateways: By a key that never changes.
+        clusters: Whose way out they become.
         attach: Whether the gateways are put on their subnets; not before the audit is clear.
         alarms: Whom to tell.
         tags: Tags for everything that is made.
@@ -137,6 +153,7 @@ class Egress:
 
     resource_group: str
     gateways: Mapping[str, Gateway]
+    clusters: tuple[EgressCluster, ...] = ()
     attach: bool = False
     alarms: EgressAlarms = field(default_factory=EgressAlarms)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -157,7 +174,7 @@ def read_egress(config: Mapping[str, Any]) -> Egress:
         for key, fields in _entries(reader, "gateways", config.get("gateways"))
     }
     _twice(reader, gateways)
-    _clusters(reader, config.get("clusters", {}))
+    clusters = _clusters(reader, config.get("clusters", {}), group)
     attach = reader.flag("attach", config.get("attach", False))
     alarms = _alarms(reader, config.get("alarms", {}))
     tags = reader.tags("tags", config.get("tags", {}))
@@ -167,6 +184,7 @@ def read_egress(config: Mapping[str, Any]) -> Egress:
     return Egress(
         resource_group=group,
         gateways=gateways,
+        clusters=clusters,
         attach=attach,
         alarms=alarms,
         tags=tags,
@@ -290,11 +308,12 @@ def _twice(reader: KeyReader, gateways: Mapping[str, Gateway]) -> None:
                 reader.wrong(place, shown(subnet.name), f"is that of {other} too, and a subnet has one gateway.")
 
 
-def _clusters(reader: KeyReader, value: object) -> None:
+def _clusters(reader: KeyReader, value: object, group: str) -> tuple[EgressCluster, ...]:
     """Refuses clusters on which a NAT gateway does nothing or harm."""
     if not isinstance(value, Mapping):
         reader.wrong("clusters", told(value), "is no mapping of clusters.")
-        return
+        return ()
+    found = []
     for name, fields in value.items():
         if not isinstance(fields, Mapping) or any(key not in CLUSTER_FIELDS for key in fields):
             reader.wrong(f"clusters.{name}", told(fields), f"is no mapping of {listed(CLUSTER_FIELDS)}.")
@@ -310,6 +329,72 @@ def _clusters(reader: KeyReader, value: object) -> None:
             )
         elif kind not in ("loadBalancer", "userAssignedNATGateway"):
             reader.wrong(f"clusters.{name}.outboundType", told(kind), "is no outbound type of AKS.")
+        place = f"clusters.{name}.resourceGroup"
+        of = (
+            reader.text(place, fields["resourceGroup"], _GROUP, "a resource group")
+            if "resourceGroup" in fields
+            else group
+        )
+        found.append(EgressCluster(name=str(name), resource_group=of, outbound_type=str(kind)))
+    return tuple(found)
+
+
+def outbound_ids(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """ARM ids of the addresses, or prefixes, that a cluster goes out with by itself, out of what ARM answers."""
+    profile = found.get("networkProfile") or {}
+    return tuple(
+        str(each["id"])
+        for name in ("loadBalancerProfile", "natGatewayProfile")
+        for each in (profile.get(name) or {}).get("effectiveOutboundIPs") or ()
+    )
+
+
+def cluster_problems(
+    cluster: EgressCluster, found: Mapping[str, Any] | None, strangers: Sequence[str], audited: Sequence[str]
+) -> list[Problem]:
+    """Why the audit is not one of this cluster.
+
+    Args:
+        cluster: As the stack file says it.
+        found: What ARM answers; None: it is not there.
+        strangers: Addresses with which it goes out now, and that the audit did not look for.
+        audited: Addresses that the audit looked for.
+    """
+    key = f"headroom:clusters.{cluster.name}"
+    if found is None:
+        return [
+            Problem(
+                rule="audit-of-cluster",
+                key=key,
+                value=cluster.name,
+                reason=f"is not in {cluster.resource_group}, and nobody knows which address it goes out with.",
+                next_step=f"Look at its name, or write {key}.resourceGroup.",
+            )
+        ]
+    kind = str((found.get("networkProfile") or {}).get("outboundType") or "")
+    if kind != cluster.outbound_type:
+        return [
+            Problem(
+                rule="audit-of-cluster",
+                key=f"{key}.outboundType",
+                value=cluster.outbound_type,
+                reason=f"is not how {cluster.name} gets out, which is {kind or 'unknown'}.",
+                next_step=f"Write {kind}." if kind else "",
+            )
+        ]
+    if not strangers:
+        return []
+    return [
+        Problem(
+            rule="audit-of-cluster",
+            key=key,
+            value=listed(sorted(strangers)),
+            reason=f"is what {cluster.name} goes out with now, and the audit looked for {listed(audited)}: whoever "
+            "lets it in would be cut off.",
+            next_step=f"Run `headroom audit-egress --cluster {cluster.name} --resource-group {cluster.resource_group} "
+            "… --record` again, and commit it.",
+        )
+    ]
 
 
 def _alarms(reader: KeyReader, value: object) -> EgressAlarms:

@@ -7,14 +7,14 @@ interrupted goes on where it stopped.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from headroom.facts.values import Fact, Unknown
-from headroom.planning.front_door import WHOLE
-from headroom.planning.traffic import GateRecord, GateSettings, OriginState, Outcome, Traffic
+from headroom.planning.front_door import DEFAULT_PRIORITY, WHOLE
+from headroom.planning.traffic import GateRecord, GateSettings, GroupState, OriginState, Outcome, Traffic
 
 MINUTE: Final = timedelta(minutes=1)
 ERROR_MINUTES: Final = 5
@@ -31,6 +31,8 @@ SILENT_MINUTES: Final = 10
 """Minutes without any row before the log counts as silent; our own choice."""
 DEVIATIONS: Final = 4
 """Standard deviations of chance within which an observed share is the weights' own; our own choice."""
+LEAST_TIMED: Final = 0.95
+"""Share of the requests whose time the log must have: without it a slow cluster would pass; our own choice."""
 PERCENTILE: Final = 95
 
 
@@ -62,11 +64,13 @@ class Observation:
         minutes: Minutes of both clusters from the start of the baseline on; unknown where the answer failed or was
             partial.
         origins: How the origins stand, by name.
+        group: How their group stands.
     """
 
     at: datetime
     minutes: Fact[tuple[Minute, ...]]
     origins: Fact[Mapping[str, OriginState]]
+    group: Fact[GroupState]
 
 
 class Phase(StrEnum):
@@ -109,18 +113,45 @@ def judge(traffic: Traffic, changed: datetime, seen: Observation) -> GateState:
         changed: When the step's weights were applied, in UTC.
         seen: What was read last.
     """
-    drift = _drift(traffic, seen.origins)
-    if drift is not None:
-        return drift
+    if seen.origins is None or isinstance(seen.origins, Unknown):
+        return _undecided(f"The origins of {traffic.origin_group}: {seen.origins or 'there are none'}.", retry=True)
+    if seen.group is None or isinstance(seen.group, Unknown):
+        return _undecided(f"The origin group {traffic.origin_group}: {seen.group or 'it is not there'}.", retry=True)
+    drift = _drift(traffic, seen.origins, seen.group)
+    elsewhere = _stands_at(traffic, seen.origins) if drift else None
+    if drift and elsewhere is None:
+        return _drifted(drift)
     if seen.minutes is None or isinstance(seen.minutes, Unknown):
         return _undecided(f"The requests' log: {seen.minutes or 'no answer'}.", retry=True)
-    settings = traffic.gate
-    until = _floor(seen.at - timedelta(minutes=settings.ingestion_minutes))
+    until = _floor(seen.at - timedelta(minutes=traffic.gate.ingestion_minutes))
     minutes = tuple(m for m in seen.minutes if m.start < until)
+    if elsewhere is not None:
+        return _stands_elsewhere(traffic, drift, elsewhere, [m for m in minutes if m.start >= changed], changed, until)
+    return _watched(traffic, minutes, changed, until)
+
+
+def _stands_elsewhere(  # noqa: PLR0913, PLR0917 - what the sentence says
+    traffic: Traffic,
+    drift: Sequence[str],
+    step: int,
+    after: Sequence[Minute],
+    changed: datetime,
+    until: datetime,
+) -> GateState:
+    """Split as this step once, and not any more: somebody took it back. Never split: it was not applied."""
+    if _settled(traffic, after, changed, until) is not None:
+        return _drifted(drift)
+    return _undecided(f"Front Door stands at step {step}: step {traffic.step} is not applied yet.", retry=False)
+
+
+def _watched(traffic: Traffic, minutes: Sequence[Minute], changed: datetime, until: datetime) -> GateState:
+    """What the log says of a step that stands as the stack says."""
     after = [m for m in minutes if m.start >= changed]
     silence = _silence(after, changed, until)
     if silence is not None:
         return silence
+    if traffic.step == 0:
+        return _way_back(traffic, after, changed, until)
     baseline = _baseline(traffic, [m for m in minutes if m.start < changed], changed)
     if isinstance(baseline, GateState):
         return baseline
@@ -144,10 +175,17 @@ def _compare(
     settled = _settled(traffic, after, changed, until)
     if settled is None:
         return _not_settled(traffic, settings, after, changed, until, figures)
-    if traffic.step == 0:
-        back = f"{traffic.old.name} has all requests again since {settled:%H:%M} UTC."
-        return GateState(phase=Phase.PASSED, because=(back,), figures=figures, settled=settled)
     return _soak(traffic, settings, [m for m in after if m.start >= settled], settled, until, figures)
+
+
+def _way_back(traffic: Traffic, after: Sequence[Minute], changed: datetime, until: datetime) -> GateState:
+    """Step 0 is over when the old cluster has everything: it is compared with nothing, there is nowhere else to go."""
+    figures: dict[str, float] = {"expectedShare": 0.0}
+    settled = _settled(traffic, after, changed, until)
+    if settled is None:
+        return _not_settled(traffic, traffic.gate, after, changed, until, figures)
+    back = f"{traffic.old.name} has all requests again since {settled:%H:%M} UTC."
+    return GateState(phase=Phase.PASSED, because=(back,), figures=figures, settled=settled)
 
 
 def record(stack: str, traffic: Traffic, state: GateState, started: datetime, ended: datetime) -> GateRecord:
@@ -156,6 +194,7 @@ def record(stack: str, traffic: Traffic, state: GateState, started: datetime, en
     return GateRecord(
         stack=stack,
         step=traffic.step,
+        shift=traffic.identity,
         outcome=outcomes.get(state.phase, Outcome.UNDECIDED),
         started=started,
         ended=ended,
@@ -173,51 +212,99 @@ class _Baseline:
     requests_a_minute: float
 
 
-def _drift(traffic: Traffic, origins: Fact[Mapping[str, OriginState]]) -> GateState | None:
-    """Stops where Front Door's weights are not the stack's: another hand was at work."""
-    if origins is None or isinstance(origins, Unknown):
-        return _undecided(f"The origins of {traffic.origin_group}: {origins or 'there are none'}.", retry=True)
+def _drift(traffic: Traffic, origins: Mapping[str, OriginState], group: GroupState) -> list[str]:
+    """How Front Door differs from what the stack says: another hand was at work."""
     wrong = []
+    hosts = {origin.name: origin.host_name for origin in (traffic.old, traffic.new)}
     for name, wanted in traffic.states().items():
         found = origins.get(name)
         if found is None:
             wrong.append(f"{name} is not in {traffic.origin_group}")
-        elif found.enabled != wanted.enabled or (wanted.enabled and found.weight != wanted.weight):
+            continue
+        if found.enabled != wanted.enabled or (wanted.enabled and found.weight != wanted.weight):
             wrong.append(f"{name} stands at {found}, the stack says {wanted}")
+        if wanted.enabled and found.priority != wanted.priority:
+            wrong.append(f"{name} has priority {found.priority}, the stack says {wanted.priority}")
+        if found.host_name and found.host_name.casefold() != hosts[name].casefold():
+            wrong.append(f"{name} sends to {found.host_name}, the stack says {hosts[name]}")
     others = sorted(name for name, found in origins.items() if found.enabled and name not in traffic.states())
     wrong.extend(f"{name} takes traffic too, and the stack does not know it" for name in others)
-    if not wrong:
-        return None
+    if group.session_affinity:
+        wrong.append(f"{traffic.origin_group} keeps sessions on the origin that they began with")
+    if group.latency_milliseconds < traffic.group.latency_milliseconds:
+        wrong.append(
+            f"{traffic.origin_group} has a latency sensitivity of {group.latency_milliseconds} ms, the stack says "
+            f"{traffic.group.latency_milliseconds} ms"
+        )
+    if group.probe_path != traffic.group.probe_path:
+        wrong.append(
+            f"probes of {traffic.origin_group} ask for {group.probe_path or 'nothing'}, the stack says "
+            f"{traffic.group.probe_path}"
+        )
+    return wrong
+
+
+def _drifted(wrong: Sequence[str]) -> GateState:
     return GateState(phase=Phase.STOPPED, because=(f"Front Door is not as the stack says: {'; '.join(wrong)}.",))
 
 
+def _stands_at(traffic: Traffic, origins: Mapping[str, OriginState]) -> int | None:
+    """The lower step at which both origins stand; None where it is none."""
+    for step in (0, *traffic.steps):
+        states = traffic.states(step)
+        if step < traffic.step and all(
+            (found := origins.get(name)) is not None
+            and (found.enabled, found.weight, found.priority) == (wanted.enabled, wanted.weight, DEFAULT_PRIORITY)
+            for name, wanted in states.items()
+        ):
+            return step
+    return None
+
+
 def _silence(after: Sequence[Minute], changed: datetime, until: datetime) -> GateState | None:
-    """Undecided where the log has no row for too long."""
-    last = max((m.start + MINUTE for m in after if m.requests > 0), default=changed)
-    silent = (until - last) // MINUTE
-    if silent < SILENT_MINUTES:
-        return None
-    return _undecided(
-        f"The requests' log has no row of either cluster for {silent} minutes, since {last:%H:%M} UTC.", retry=False
-    )
+    """Undecided where the log has no row for too long, at its end or in between."""
+    last = changed
+    for at in (*sorted({m.start for m in after if m.requests > 0}), until):
+        silent = (at - last) // MINUTE
+        if silent >= SILENT_MINUTES:
+            return _undecided(
+                f"The requests' log has no row of either cluster for {silent} minutes, since {last:%H:%M} UTC.",
+                retry=False,
+            )
+        last = at + MINUTE
+    return None
 
 
 def _baseline(traffic: Traffic, before: Sequence[Minute], changed: datetime) -> "_Baseline | GateState":
     old = [m for m in before if m.label == traffic.old.label and m.requests > 0]
     requests = sum(m.requests for m in old)
-    timed = [m for m in old if m.p95 is not None]
+    timed = [m for m in old if _timed(m)]
     if requests < LEAST_OF_A_WINDOW or not timed:
         return _undecided(
             f"The old cluster answered {requests:.0f} requests in the {traffic.gate.baseline_minutes} minutes before "
-            f"{changed:%H:%M} UTC: no baseline to compare with.",
+            f"{changed:%H:%M} UTC{'' if timed or not requests else ', and the log has no time of any'}: no baseline to "
+            "compare with. Where the step was applied earlier, give that time with --since.",
+            retry=False,
+        )
+    rate, most = sum(m.errors for m in old) / requests, traffic.gate.most_baseline_error_points
+    if rate > most / WHOLE:
+        return _undecided(
+            f"The old cluster failed {rate:.2%} of its requests in the {traffic.gate.baseline_minutes} minutes before "
+            f"{changed:%H:%M} UTC, above {most:g} %: that is trouble, and no baseline to compare with. Where it is "
+            "usual, raise mostBaselineErrorPoints under headroom:gate.",
             retry=False,
         )
     minutes = {m.start for m in before}
     return _Baseline(
-        error_rate=sum(m.errors for m in old) / requests,
+        error_rate=rate,
         p95=_weighted_median([(m.p95 or 0.0, m.requests) for m in timed]),
         requests_a_minute=sum(m.requests for m in before) / len(minutes),
     )
+
+
+def _timed(minute: Minute) -> bool:
+    """Whether the minute's percentile is a time at all: nothing, NaN and 0 are no proof of speed."""
+    return minute.p95 is not None and math.isfinite(minute.p95) and minute.p95 > 0
 
 
 def _weighted_median(values: Iterable[tuple[float, float]]) -> float:
@@ -247,17 +334,17 @@ def _harm(  # noqa: PLR0913, PLR0917 - everything that a trigger compares
     times = _times(changed, until)
     said = []
     most = baseline.error_rate + settings.error_points / WHOLE
-    for window in _windows(times, ERROR_MINUTES):
+    for window in _filled(times, new):
         requests = sum(new[at].requests for at in window if at in new)
         errors = sum(new[at].errors for at in window if at in new)
-        if requests >= LEAST_OF_A_WINDOW and errors / requests > most:
+        if errors / requests > most:
             said.append(
-                f"{errors:.0f} of {requests:.0f} requests to {traffic.new.name} failed in {ERROR_MINUTES} minutes from "
+                f"{errors:.0f} of {requests:.0f} requests to {traffic.new.name} failed in {len(window)} minutes from "
                 f"{window[0]:%H:%M} UTC ({errors / requests:.2%}); the old cluster's baseline is "
                 f"{baseline.error_rate:.2%}, and {settings.error_points:g} points more are too many."
             )
             break
-    slow = settings.latency_factor * baseline.p95
+    slow = _slowest(settings, baseline.p95)
     found = _first(times, LATENCY_MINUTES, lambda at: _slow(new.get(at), slow))
     if found is not None:
         worst = max((new[at].p95 or 0.0) for at in found)
@@ -279,6 +366,12 @@ def _harm(  # noqa: PLR0913, PLR0917 - everything that a trigger compares
     return said
 
 
+def _slowest(settings: GateSettings, baseline: float) -> float:
+    """Milliseconds above which a 95th percentile is too slow."""
+    limit = settings.latency_factor * baseline
+    return min(limit, settings.most_latency_milliseconds) if settings.most_latency_milliseconds else limit
+
+
 def _slow(minute: Minute | None, limit: float) -> bool:
     return (
         minute is not None
@@ -295,6 +388,21 @@ def _times(start: datetime, until: datetime) -> list[datetime]:
 
 def _windows(times: Sequence[datetime], length: int) -> Iterable[Sequence[datetime]]:
     return (times[start : start + length] for start in range(len(times) - length + 1))
+
+
+def _filled(times: Sequence[datetime], minutes: Mapping[datetime, Minute]) -> Iterable[Sequence[datetime]]:
+    """Windows of five minutes, or of as many more as it takes until they say something of a rate."""
+    start, requests = 0, 0.0
+    for end, at in enumerate(times):
+        requests += minutes[at].requests if at in minutes else 0.0
+        # The shortest window that ends here.
+        while end - start >= ERROR_MINUTES:
+            first = minutes[times[start]].requests if times[start] in minutes else 0.0
+            if requests - first < LEAST_OF_A_WINDOW:
+                break
+            start, requests = start + 1, requests - first
+        if end - start + 1 >= ERROR_MINUTES and requests >= LEAST_OF_A_WINDOW:
+            yield times[start : end + 1]
 
 
 def _first(times: Sequence[datetime], length: int, bad: Callable[[datetime], bool]) -> Sequence[datetime] | None:
@@ -394,19 +502,13 @@ def _soak(  # noqa: PLR0913, PLR0917 - what the sentence says
         "share": share,
         "requests": requests,
         "errorRate": errors / requests if requests else math.nan,
-        "p95": _weighted_median([(m.p95 or 0.0, m.requests) for m in new if m.requests > 0]),
+        "p95": _weighted_median([(m.p95 or 0.0, m.requests) for m in new if m.requests > 0 and _timed(m)]),
         "soakMinutes": (until - settled) / MINUTE,
     }
     figures = {name: value for name, value in figures.items() if not math.isnan(value)}
-    recent = [m for m in minutes if m.start >= until - SHARE_MINUTES * MINUTE]
-    if until - settled >= SHARE_MINUTES * MINUTE and _share(traffic, recent)[1] >= LEAST_OF_A_WINDOW:
-        now, count = _share(traffic, recent)
-        if not _as_weighted(traffic, recent):
-            moved = (
-                f"{traffic.new.name} gets {now:.1%} of {count:.0f} requests of the last {SHARE_MINUTES} minutes; the "
-                f"weights say {float(traffic.share()):.1%}. Its probes may fail, or somebody else moves traffic."
-            )
-            return GateState(phase=Phase.STOPPED, because=(moved,), figures=figures, settled=settled)
+    moved = _moved(traffic, minutes, settled, until)
+    if moved is not None:
+        return GateState(phase=Phase.STOPPED, because=(moved,), figures=figures, settled=settled)
     soaked = (until - settled) // MINUTE
     if soaked < settings.soak_minutes:
         because = f"{soaked} of {settings.soak_minutes} minutes, {requests:.0f} requests to {traffic.new.name}."
@@ -417,7 +519,37 @@ def _soak(  # noqa: PLR0913, PLR0917 - what the sentence says
             f"{settings.least_requests} prove nothing."
         )
         return GateState(phase=Phase.UNDECIDED, because=(because,), figures=figures, settled=settled)
-    return _verdict(traffic, settings, figures, settled)
+    timed = sum(m.requests for m in new if _timed(m))
+    if timed < LEAST_TIMED * requests:
+        because = (
+            f"The log has the time of {timed:.0f} of {requests:.0f} requests to {traffic.new.name}, and the others may "
+            "have been slow."
+        )
+        return GateState(phase=Phase.UNDECIDED, because=(because,), figures=figures, settled=settled)
+    state = _verdict(traffic, settings, figures, settled)
+    late = sum(m.requests for m in minutes if m.label == traffic.old.label)
+    if traffic.step < WHOLE or not late:
+        return state
+    # Clients that know the old cluster by its own address are served until it is retired, and not any more then.
+    told = f"{traffic.old.name} still answered {late:.0f} requests, which came by another way than its origin."
+    return replace(state, because=(*state.because, told), figures={**figures, "oldRequests": late})
+
+
+def _moved(traffic: Traffic, minutes: Sequence[Minute], settled: datetime, until: datetime) -> str | None:
+    """When traffic was not split as the weights say although it had been: the soak is of one piece."""
+    by_time: dict[datetime, list[Minute]] = {}
+    for minute in minutes:
+        by_time.setdefault(minute.start, []).append(minute)
+    for window in _windows(_times(settled, until), SHARE_MINUTES):
+        found = [minute for at in window for minute in by_time.get(at, ())]
+        share, count = _share(traffic, found)
+        if count >= LEAST_OF_A_WINDOW and not _as_weighted(traffic, found):
+            return (
+                f"{traffic.new.name} gets {share:.1%} of {count:.0f} requests of {SHARE_MINUTES} minutes from "
+                f"{window[0]:%H:%M} UTC; the weights say {float(traffic.share()):.1%}. Its probes may fail, or "
+                "somebody else moves traffic."
+            )
+    return None
 
 
 def _verdict(traffic: Traffic, settings: GateSettings, figures: dict[str, float], settled: datetime) -> GateState:
@@ -427,10 +559,7 @@ def _verdict(traffic: Traffic, settings: GateSettings, figures: dict[str, float]
         f"{rate:.2%} of {figures['requests']:.0f} requests to {traffic.new.name} failed (baseline {base:.2%}), 95th "
         f"percentile {figures['p95']:.0f} ms (baseline {figures['baselineP95']:.0f} ms), share {figures['share']:.1%}."
     )
-    good = (
-        rate <= base + settings.error_points / WHOLE
-        and figures["p95"] <= settings.latency_factor * figures["baselineP95"]
-    )
+    good = rate <= base + settings.error_points / WHOLE and figures["p95"] <= _slowest(settings, figures["baselineP95"])
     phase = Phase.PASSED if good else Phase.STOPPED
     return GateState(phase=phase, because=(compared,), figures=figures, settled=settled)
 

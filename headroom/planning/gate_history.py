@@ -1,15 +1,24 @@
-"""The gate's history as text: one JSON object a line, in a file beside the stack file that Git keeps."""
+"""The gate's history as text: one JSON object a line, in a file beside the stack file that Git keeps.
 
+Each line has a digest of the line before it, so that a history of which lines were taken out, changed or put in another
+order, or that was merged of two branches, is seen. What cannot be seen is that its last lines are missing: a reviewer
+sees that.
+"""
+
+import hashlib
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.planning.records import UNREADABLE, read_items, read_time, time_text
 from headroom.planning.traffic import GateRecord, Outcome
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Version 1 said neither which shift was watched nor which line came before."""
+
+DIGEST_CHARACTERS: Final = 16
 
 
 def file_name(stack: str) -> str:
@@ -17,16 +26,23 @@ def file_name(stack: str) -> str:
     return f"gate.{stack}.jsonl"
 
 
-def to_line(record: GateRecord) -> str:
-    """A record as one line, without its end."""
+def to_line(record: GateRecord, before: str = "") -> str:
+    """A record as one line, without its end.
+
+    Args:
+        record: The record.
+        before: The history so far, or its last line; empty: there is none.
+    """
     return json.dumps(
         {
             "version": VERSION,
+            "after": _digest(before),
             "stack": record.stack,
+            "shift": record.shift,
             "step": record.step,
             "outcome": record.outcome.value,
-            "started": _text(record.started),
-            "ended": _text(record.ended),
+            "started": time_text(record.started),
+            "ended": time_text(record.ended),
             "because": list(record.because),
             "figures": dict(sorted(record.figures.items())),
         },
@@ -34,27 +50,41 @@ def to_line(record: GateRecord) -> str:
     )
 
 
+def to_text(records: Iterable[GateRecord]) -> str:
+    """A whole history."""
+    text = ""
+    for record in records:
+        text += f"{to_line(record, text)}\n"
+    return text
+
+
 def read_history(text: str, *, stack: str, subject: str) -> tuple[GateRecord, ...]:
     """The records of a file, oldest first.
 
     Raises:
-        ProblemsError: Lines that are no record, are of another stack, or are not in the order of time. A history that
-            somebody mended by hand decides nothing.
+        ProblemsError: Lines that are no record, do not follow the line before them, are of another stack, or are not
+            in the order of time. A history that somebody mended by hand decides nothing.
     """
     records: list[GateRecord] = []
     problems: list[Problem] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    before = ""
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
+        expected, before = _digest(before), line
         try:
-            record = _record(json.loads(line))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+            found = json.loads(line)
+            record, after = _record(found), found["after"]
+        except UNREADABLE:
             problems.append(_wrong(subject, number, line, "is no record of the gate."))
             continue
-        if record.stack != stack:
+        if after != expected:
+            reason = "does not follow the line before it: lines were taken out, changed, moved, or merged."
+            problems.append(_wrong(subject, number, f"step {record.step}: {record.outcome.value}", reason))
+        elif record.stack != stack:
             problems.append(_wrong(subject, number, record.stack, f"is another stack than {shown(stack)}."))
         elif records and record.ended < records[-1].ended:
-            problems.append(_wrong(subject, number, _text(record.ended), "is earlier than the line before it."))
+            problems.append(_wrong(subject, number, time_text(record.ended), "is earlier than the line before it."))
         else:
             records.append(record)
     if problems:
@@ -62,38 +92,28 @@ def read_history(text: str, *, stack: str, subject: str) -> tuple[GateRecord, ..
     return tuple(records)
 
 
+def _digest(before: str) -> str:
+    """What stands for the last line of a history; empty for none."""
+    lines = [line.strip() for line in before.split("\n") if line.strip()]
+    return hashlib.sha256(lines[-1].encode()).hexdigest()[:DIGEST_CHARACTERS] if lines else ""
+
+
 def _record(found: Any) -> GateRecord:
     if found["version"] != VERSION or isinstance(found["step"], bool) or not isinstance(found["step"], int):
         raise ValueError
-    started, ended = _time(found["started"]), _time(found["ended"])
+    started, ended = read_time(found["started"]), read_time(found["ended"])
     if ended < started:
         raise ValueError
     return GateRecord(
         stack=str(found["stack"]),
+        shift=str(found["shift"]),
         step=found["step"],
         outcome=Outcome(found["outcome"]),
         started=started,
         ended=ended,
-        because=tuple(str(item) for item in _items(found.get("because", []))),
+        because=tuple(str(item) for item in read_items(found.get("because", []))),
         figures={str(name): float(value) for name, value in found.get("figures", {}).items()},
     )
-
-
-def _items(found: object) -> Iterable[object]:
-    if not isinstance(found, list):
-        raise TypeError
-    return found
-
-
-def _time(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError
-    return at.astimezone(UTC)
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _wrong(subject: str, number: int, value: str, reason: str) -> Problem:
@@ -102,5 +122,6 @@ def _wrong(subject: str, number: int, value: str, reason: str) -> Problem:
         key=f"{subject}:{number}",
         value=shown(value),
         reason=reason,
-        next_step="Restore the file from Git; only `headroom gate` writes it.",
+        next_step="Restore the file from Git; only `headroom gate` writes it. Going back to headroom:step: 0 asks for "
+        "no history.",
     )

@@ -7,6 +7,7 @@ from typing import Any
 from headroom.addresses.blocks import Block, listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.emergency_keys import near
+from headroom.planning.fill_in import open_problems
 
 
 def told(value: object) -> str:
@@ -34,7 +35,8 @@ class KeyReader:
         )
 
     def known(self, config: Mapping[str, Any], allowed: Sequence[str]) -> None:
-        """Adds a problem for every key that is not known: a misspelt one does nothing."""
+        """Adds a problem for every key that is not known, which does nothing, and for each value still to be filled in."""
+        self.problems += open_problems(config)
         for key in config:
             if key not in allowed:
                 step = near(str(key), tuple(allowed))
@@ -54,7 +56,9 @@ class KeyReader:
         """A text of a form; empty where it has another."""
         if isinstance(value, str) and form.fullmatch(value):
             return value
-        self.wrong(key, told(value), f"is not {what}.", 'Put it in quotes: "1.33".' if isinstance(value, float) else "")
+        # YAML reads a version without quotes as a number.
+        quoted = isinstance(value, float) and form.fullmatch(str(value))
+        self.wrong(key, told(value), f"is not {what}.", 'Put it in quotes: "1.33".' if quoted else "")
         return ""
 
     def choice(self, key: str, value: object, allowed: Sequence[str]) -> str:

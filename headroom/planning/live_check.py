@@ -48,6 +48,8 @@ def check_echo(url: str) -> list[Problem]:
     if usable and not re.search(r"[\s'\"\\`$]", url):
         return []
     step = "Give one of your own that answers with the caller's address alone, such as https://echo.example.com/ip."
+    if not url:
+        return [Problem(rule="echo-url", key="--echo", value="No URL", reason="is given to ask.", next_step=step)]
     return [Problem(rule="echo-url", key="--echo", value=url[:60], reason="is no URL to ask.", next_step=step)]
 
 

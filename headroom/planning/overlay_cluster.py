@@ -1,13 +1,13 @@
 """A cluster with Azure CNI Overlay beside the old one: what its stack file says, and what Azure would refuse of it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from headroom.addresses.azure import AUTHORIZED_RANGES, NODE_LABEL_CHARACTERS, AksRanges
 from headroom.addresses.blocks import Block, listed, shown
-from headroom.addresses.problems import ProblemsError
+from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.overlay import DEFAULT_SURGE, AksPool, ClusterCapacity, Surge, cluster_capacity
 from headroom.planning.keys import KeyReader, told
 
@@ -249,6 +249,91 @@ def read_overlay(config: Mapping[str, Any]) -> OverlaySettings:
         tags=tags,
         capacity=capacity,
     )
+
+
+def changed_problems(settings: OverlaySettings, made: Mapping[str, Any], own: Collection[str]) -> list[Problem]:
+    """What of the stack file the cluster that was made does not have, and this stack does not change.
+
+    The engine is told to ignore those fields, because it would replace the cluster for them. Without a word the file
+    would say one thing and the cluster be another, and the capacity that was judged would be that of the file.
+
+    Args:
+        settings: What the stack file says.
+        made: The cluster's properties in the stack's state; empty: it is not made yet.
+        own: Names of pools that are resources of their own in the stack's state.
+    """
+    if not made:
+        return []
+    where = f"--resource-group {settings.resource_group} --name {settings.name}"
+    profile, problems = made.get("networkProfile") or {}, []
+    for key, field, wanted in _FIXED:
+        value, has = str(getattr(settings, wanted)), profile.get(field)
+        if has is None or str(has).casefold() == value.casefold():
+            continue
+        command = IN_PLACE.get(field)
+        if field == "podCidr" and not Block.parse(value).contains(Block.parse(str(has))):
+            command = None
+        problems.append(
+            _kept(
+                f"aksCluster.{key}",
+                value,
+                f"is not what {settings.name} has, which is {has}, and the provider would delete it for that.",
+                f"Run `{command} {value} {where}`, then `pulumi refresh`, and repeat the command."
+                if command
+                else f"Write {has}: it is never changed, and another one takes another cluster.",
+            )
+        )
+    system = next(pool for pool in settings.pools if pool.mode == MODES[0])
+    pools = {str(pool.get("name")): pool for pool in made.get("agentPoolProfiles") or ()}
+    key = f"pools.{system.name}"
+    if system.name in own or (pools and system.name not in pools):
+        first = listed(sorted(set(pools) - set(own) - {pool.name for pool in settings.pools})) or "that one"
+        reason = f"is the first pool of mode System here, and {settings.name} was made with another one."
+        problems.append(_kept(key, system.name, reason, f"Write {first} first again, and {system.name} behind it."))
+        return problems
+    for key_, field in _FIRST_POOL:
+        wanted_, has = getattr(system, field), pools.get(system.name, {}).get(key_)
+        # The state has numbers as floating-point ones.
+        if has is not None and wanted_ is not None and has != wanted_:
+            had = int(has) if isinstance(has, float) else has
+            command = "update --update-cluster-autoscaler" if key_ in _LIMITS else ""
+            both = f"--min-count {system.minimum} --max-count {system.maximum}"
+            problems.append(
+                _kept(
+                    f"{key}.{key_}",
+                    str(wanted_),
+                    f"is not what pool {system.name} has, which is {had}: it was made with the cluster, and is not "
+                    "changed by this stack.",
+                    f"Run `az aks nodepool {command} --resource-group {settings.resource_group} --cluster-name "
+                    f"{settings.name} --name {system.name} {both}`, then `pulumi refresh`, and repeat the command."
+                    if command
+                    else f"Write {had}, and add another pool of mode System behind it.",
+                )
+            )
+    return problems
+
+
+_FIXED: Final = (
+    ("podCidr", "podCidr", "pod_cidr"),
+    ("serviceCidr", "serviceCidr", "service_cidr"),
+    ("dnsServiceIp", "dnsServiceIP", "dns_service_ip"),
+    ("networkPolicy", "networkPolicy", "network_policy"),
+    ("networkDataplane", "networkDataplane", "network_dataplane"),
+    ("outboundType", "outboundType", "outbound_type"),
+)
+"""Fields of a network profile that are not changed by the stack: key, name in the profile, and in the settings."""
+_LIMITS: Final = ("minCount", "maxCount")
+_FIRST_POOL: Final = (
+    ("vmSize", "vm_size"),
+    ("maxPods", "max_pods"),
+    ("minCount", "minimum"),
+    ("maxCount", "maximum"),
+)
+"""Properties of the first pool that capacity is judged by: name in the profile, and in the settings."""
+
+
+def _kept(key: str, value: str, reason: str, next_step: str) -> Problem:
+    return Problem(rule="not-changed-here", key=f"headroom:{key}", value=value, reason=reason, next_step=next_step)
 
 
 class _Reader(KeyReader):

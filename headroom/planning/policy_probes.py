@@ -132,6 +132,9 @@ class ProbePlan:
         probes: What is tried.
         unprobed: What is not.
         blocks: The policies' blocks that hold no pod, each with what is excepted: a source's address must be in none.
+        cluster: The cluster, as its kubeconfig or snapshot calls it; empty: not known.
+        server: Host of its API server; empty: not known.
+        only: The policies that were asked for; empty: all.
     """
 
     run: str
@@ -140,6 +143,9 @@ class ProbePlan:
     probes: tuple[Probe, ...] = ()
     unprobed: tuple[Unprobed, ...] = ()
     blocks: tuple[str, ...] = ()
+    cluster: str = ""
+    server: str = ""
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +285,7 @@ def plan_probes(cluster: Cluster, *, run: str, only: Sequence[str] = (), idle: I
         probes=_with_controls([probe for probes, _ in made for probe in probes]),
         unprobed=tuple(dict.fromkeys(each for _, unprobed in made for each in unprobed)),
         blocks=_empty_blocks(cluster.world),
+        only=tuple(only),
     )
 
 

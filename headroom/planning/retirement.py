@@ -6,7 +6,7 @@ fails with InUseRouteTableCannotBeDeleted (Azure support, error codes of AKS).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from headroom.addresses.blocks import listed
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.egress import SubnetId
 from headroom.planning.keys import KeyReader, told
-from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS
+from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS, Traffic
 
 REMEDY: Final = "aks-retire"
 KEYS: Final = ("remedy", "oldCluster", "phase", "trafficStack", "rollbackDays")
@@ -95,31 +95,131 @@ def read_retirement(config: Mapping[str, Any]) -> Retirement:
 
 
 _MOST_DAYS: Final = 365
+_ERRORS: Final = "Azure support, error codes of AKS: InUseRouteTableCannotBeDeleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldCluster:
+    """The old cluster as Azure shows it now.
+
+    Attributes:
+        overlay: Whether its pods are in an overlay already, as those of the cluster that takes over are.
+        node_group: The resource group that AKS made for it, and deletes with it.
+        counts: Nodes of every user pool, by its name.
+        systems: Names of its system pools.
+    """
+
+    overlay: bool
+    node_group: str
+    counts: Mapping[str, int]
+    systems: frozenset[str]
+
+
+def read_cluster(found: Mapping[str, Any]) -> OldCluster:
+    """A cluster out of what ARM answers."""
+    profile = found.get("networkProfile") or {}
+    pools = found.get("agentPoolProfiles") or []
+    return OldCluster(
+        overlay=str(profile.get("networkPluginMode") or "").casefold() == "overlay",
+        node_group=str(found.get("nodeResourceGroup") or ""),
+        counts={str(pool["name"]): int(pool.get("count") or 0) for pool in pools if not _is_system(pool)},
+        systems=frozenset(str(pool["name"]) for pool in pools if _is_system(pool)),
+    )
+
+
+def _is_system(pool: Mapping[str, Any]) -> bool:
+    return str(pool.get("mode") or "").casefold() == "system"
+
+
+def made_by_aks(route_table: str, cluster: OldCluster | None) -> bool:
+    """Whether a route table is one that AKS made and deletes with the cluster; another one stays where it is."""
+    group = re.search(r"/resourceGroups/([^/]+)/", route_table, re.IGNORECASE)
+    return cluster is not None and group is not None and group[1].casefold() == cluster.node_group.casefold()
+
+
+def ends_problems(retirement: Retirement, traffic: Traffic, cluster: OldCluster | None) -> list[Problem]:
+    """Whether it is the old cluster at all whose end the stack asks for.
+
+    Args:
+        retirement: What the stack file says.
+        traffic: The shift that moved its traffic away.
+        cluster: The cluster; None: it is not there.
+    """
+    name, problems = retirement.name, []
+
+    def wrong(key: str, value: str, reason: str, next_step: str) -> None:
+        problems.append(
+            Problem(rule="old-cluster", key=f"headroom:{key}", value=value, reason=reason, next_step=next_step)
+        )
+
+    if traffic.new.cluster.casefold() == name.casefold():
+        reason = f"is the cluster behind {traffic.new.name}, which has all requests."
+        wrong("oldCluster.name", name, reason, "Name the cluster that they moved away from.")
+    elif traffic.old.cluster and traffic.old.cluster.casefold() != name.casefold():
+        reason = f"is not the cluster behind {traffic.old.name}, which is {traffic.old.cluster}."
+        wrong("oldCluster.name", name, reason, "Name that one, or the stack that moved this one's traffic.")
+    if cluster is None:
+        if not retirement.reached("delete"):
+            wrong("oldCluster.name", name, "is not there.", "Look at its name, and at its resource group.")
+        return problems
+    if cluster.overlay:
+        reason = "has an overlay: it is one that others move to."
+        wrong("oldCluster.name", name, reason, "Name the cluster that the traffic moved away from.")
+    for pool in sorted(set(cluster.counts) - set(retirement.pools)):
+        reason = f"is a user pool of {name} that is not named, and would end with its nodes in use."
+        wrong("oldCluster.pools", pool, reason, "Add it.")
+    for pool in sorted(set(retirement.pools) & cluster.systems):
+        reason = "is a system pool: AKS keeps a node in one."
+        wrong("oldCluster.pools", pool, reason, "Name it under oldCluster.systemPools; it ends with the cluster.")
+    # A deletion that was cut off has taken some away already.
+    needed = () if retirement.reached("delete") else retirement.pools
+    for pool in sorted(set(needed) - set(cluster.counts) - cluster.systems):
+        wrong("oldCluster.pools", pool, f"is no pool of {name}.", f"Write {listed(sorted(cluster.counts)) or 'none'}.")
+    return problems
 
 
 def phase_problems(
-    retirement: Retirement, *, counts: Mapping[str, int], route_table: str | None, deleted: bool = False
+    retirement: Retirement, cluster: OldCluster | None, *, route_table: str | None, shared_with: Sequence[str] = ()
 ) -> list[Problem]:
     """What keeps the stack's phase from coming, by what Azure shows now.
 
     Args:
         retirement: What the stack file says.
-        counts: Nodes of every user pool.
+        cluster: The cluster; None: it is gone already.
         route_table: The route table of the subnet; None: none.
-        deleted: Whether the cluster is gone already.
+        shared_with: Ids of other subnets that have it too.
     """
-    if deleted:
+    if cluster is None:
         return []
     problems = []
-    running = sorted(name for name, count in counts.items() if count)
+    running = sorted(name for name, count in cluster.counts.items() if count)
     if retirement.reached("detach") and running:
         problems.append(
-            _early("detach", f"pool {listed(running)} still has nodes, whose pods lose their way without it", "zero")
+            _early(
+                retirement.phase,
+                f"pool {listed(running)} still has nodes, whose pods lose their way without it",
+                "zero",
+            )
         )
-    if retirement.reached("delete") and route_table:
-        name = route_table.rpartition("/")[2]
+    if route_table is None or not made_by_aks(route_table, cluster):
+        return problems
+    name = route_table.rpartition("/")[2]
+    if retirement.reached("delete"):
         problems.append(
             _early("delete", f"the subnet still has the route table {name}, and the deletion would fail", "detach")
+        )
+    if retirement.reached("detach") and shared_with:
+        others = listed(sorted(each.rpartition("/")[2] for each in shared_with))
+        problems.append(
+            Problem(
+                rule="retire-in-order",
+                key="headroom:oldCluster.subnet",
+                value=name,
+                reason=f"is on {others} too, and the deletion would fail of it.",
+                next_step=f"See what uses {others}, and take the table off there: az network vnet subnet update "
+                f"--ids {shared_with[0]} --remove routeTable",
+                source=_ERRORS,
+            )
         )
     return problems
 
@@ -131,5 +231,5 @@ def _early(phase: str, because: str, before: str) -> Problem:
         value=phase,
         reason=f"comes too early: {because}.",
         next_step=f"Run `pulumi up` with headroom:phase: {before} first.",
-        source="Azure support, error codes of AKS: InUseRouteTableCannotBeDeleted",
+        source=_ERRORS,
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
+import logging
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -11,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from azure.core.exceptions import ClientAuthenticationError
 from azure.mgmt.cdn import CdnManagementClient
 from click.testing import CliRunner
 
 from headroom.addresses.problems import ProblemsError
-from headroom.cli.gate import gate
+from headroom.cli.gate import gate, read_shift
+from headroom.planning.gate_history import to_text
+from headroom.planning.traffic import GateRecord, Outcome
 from headroom.rehearsal.arm.endpoint import Endpoint, start_arm
 
 if TYPE_CHECKING:
@@ -159,13 +166,29 @@ def test_a_good_step_passes_and_names_the_next_one(world: World) -> None:
     assert record["figures"]["soakMinutes"] >= 45
 
 
+def test_without_a_login_it_says_how_to_sign_in_and_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """azure-identity tells of every way that it tried, a screen for each look."""
+
+    def nobody(*_: Any, **__: Any) -> Any:
+        logging.getLogger("azure.identity").warning("tried everything")
+        raise ClientAuthenticationError("nobody is signed in")
+
+    monkeypatch.setattr("headroom.collect.azure_endpoint.RehearsalCredential.get_token", nobody)
+    code, said = world.gate("--once")
+    assert code == 3
+    assert "no usable credentials: `az login` signs in" in said
+    assert caplog.text == ""
+
+
 def test_errors_stop_it_and_the_way_back_is_one_command(world: World) -> None:
     changed = world.requests(0.1, failing=0.05)
     code, said = world.gate("--since", changed.isoformat(), "--json")
     assert code == 1, said
     found = json.loads(said)
     assert found["phase"] == "stopped"
-    assert found["rollback"] == f"pulumi up --stack {STACK} --config headroom:step=0"
+    assert found["rollback"] == f"pulumi up --refresh --stack {STACK} --config headroom:step=0"
     assert [record["outcome"] for record in world.history()] == ["stopped"]
 
 
@@ -181,6 +204,7 @@ def test_a_partial_answer_keeps_the_gate_closed(world: World) -> None:
     ("operation", "effect"),
     [
         ("LIST Microsoft.Cdn/profiles/originGroups/origins", "deny"),
+        ("GET Microsoft.Cdn/profiles/originGroups", "deny"),
         ("POST logs", "deny"),
         ("POST logs", "throttle"),
         ("POST logs", "cut"),
@@ -202,6 +226,50 @@ def test_a_token_that_expires_in_a_long_soak_is_asked_for_anew(world: World) -> 
     assert code == 0, said
 
 
+def test_a_watch_that_is_interrupted_goes_on_to_the_same_verdict_by_the_command_that_it_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        world.arm.advance(seconds)
+        looks.append(seconds)
+        if len(looks) == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=sleep))
+    changed = world.requests(0.1)
+    code, said = world.gate("--since", changed.isoformat())
+    assert (code, world.history()) == (3, [])
+    _, command, since = said.partition(f"Go on with: headroom gate {world.stack_file} --since ")
+    assert command, said
+    code, said = world.gate("--since", since.strip())
+    assert code == 0, said
+    (record,) = world.history()
+    assert (record["outcome"], datetime.fromisoformat(record["started"])) == ("passed", changed)
+
+
+def test_a_gate_that_is_killed_leaves_no_record_and_no_lock(world: World) -> None:
+    changed = world.requests(0.1)
+    words = ["gate", str(world.stack_file), "--every", "1", "--endpoint-url", world.arm.url]
+    killed = subprocess.Popen(  # noqa: S603 - our own interpreter and our own command
+        [sys.executable, "-u", "-m", "headroom.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert killed.stdout is not None
+    with killed.stdout:
+        first = killed.stdout.readline()
+        killed.kill()
+        killed.wait()
+    assert "propagating: " in first
+    assert world.history() == []
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 0, said
+    assert [record["outcome"] for record in world.history()] == ["passed"]
+
+
 def test_an_empty_log_keeps_the_gate_closed(world: World) -> None:
     world.arm.answer_logs("requests", match=["AppRequests"], columns=COLUMNS, rows=[], time="Minute")
     code, said = world.gate("--since", (world.now() - 20 * MINUTE).isoformat(), "--once")
@@ -218,11 +286,156 @@ def test_another_hand_at_the_weights_stops_it(world: World) -> None:
 
 
 def test_an_origin_that_was_disabled_stops_it(world: World) -> None:
+    world.configure(10)
     changed = world.requests(0.1)
-    world.weights(overlay=(1, "Disabled"))
+    world.weights(overlay=(1, "Disabled"), kubenet=(50, "Enabled"))
     code, said = world.gate("--since", changed.isoformat())
     assert code == 1, said
     assert "overlay stands at disabled, the stack says weight 1" in said
+
+
+def test_a_gate_before_the_up_stays_closed_and_says_so(world: World) -> None:
+    changed = world.requests(0.1)
+    world.weights(overlay=(1, "Disabled"))
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 3, said
+    assert "Front Door stands at step 0: step 10 is not applied yet." in said
+    assert "NEXT  pulumi up --refresh" in said
+
+
+def test_a_log_with_two_rows_of_a_minute_keeps_the_gate_closed(world: World) -> None:
+    rows = [[(world.now() - number * MINUTE).isoformat(), "overlay", 60, 0, 230.0] for number in (5, 5, 6)]
+    world.arm.answer_logs("requests", match=["AppRequests"], columns=COLUMNS, rows=rows, time="Minute")
+    code, said = world.gate("--since", (world.now() - 8 * MINUTE).isoformat(), "--once")
+    assert code == 3, said
+    assert "two rows of one minute and cluster" in said
+
+
+def test_more_errors_than_requests_are_no_answer(world: World) -> None:
+    rows = [[(world.now() - 5 * MINUTE).isoformat(), "overlay", 60, 61, 230.0]]
+    world.arm.answer_logs("requests", match=["AppRequests"], columns=COLUMNS, rows=rows, time="Minute")
+    code, said = world.gate("--since", (world.now() - 8 * MINUTE).isoformat(), "--once")
+    assert code == 3, said
+    assert "the answer has another form" in said
+
+
+def test_a_time_that_has_not_come_is_refused(world: World) -> None:
+    world.requests(0.1)
+    with pytest.raises(ProblemsError, match="has not come yet: Azure says that it is"):
+        world.gate("--since", (world.now() + timedelta(hours=2)).isoformat())
+
+
+def test_a_watch_that_begins_before_the_step_before_it_ended_is_refused(world: World) -> None:
+    assert world.gate("--since", world.requests(0.1).isoformat())[0] == 0
+    (record,) = world.history()
+    world.configure(25)
+    with pytest.raises(ProblemsError, match="is before the gate's record of step 10 ended"):
+        world.gate("--since", record["started"])
+
+
+def test_a_step_that_has_passed_is_not_put_at_risk_by_a_second_gate(world: World) -> None:
+    assert world.gate("--since", world.requests(0.1).isoformat())[0] == 0
+    with pytest.raises(ProblemsError, match="has passed already"):
+        world.gate()
+    code, said = world.gate("--once")
+    assert code == 3, said
+    assert len(world.history()) == 1
+
+
+def test_a_second_gate_of_a_stack_is_refused_while_the_first_one_watches(world: World) -> None:
+    with world.stack_file.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ProblemsError, match="is watched by another `headroom gate` now"):
+            world.gate()
+    assert world.history() == []
+
+
+def test_a_history_that_grew_meanwhile_takes_bad_news_and_no_good_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = world.stack_file.with_name(f"gate.{STACK}.jsonl")
+
+    def sleep_and_pull(seconds: float) -> None:
+        world.arm.advance(seconds)
+        if not file.exists():
+            traffic = read_shift(world.stack_file).traffic
+            at = world.now() - timedelta(hours=3)
+            other = GateRecord(
+                stack=STACK, step=10, outcome=Outcome.UNDECIDED, started=at, ended=at, shift=traffic.identity
+            )
+            file.write_text(to_text([other]), encoding="utf-8")
+
+    monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=sleep_and_pull))
+    code, said = world.gate("--since", world.requests(0.1).isoformat())
+    assert code == 3, said
+    assert f"gate.{STACK}.jsonl has got other lines meanwhile" in said
+    assert [record["outcome"] for record in world.history()] == ["undecided", "undecided"]
+    assert len(read_shift(world.stack_file).history) == 2
+
+
+def test_a_verdict_that_cannot_be_written_is_said_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = world.stack_file.with_name(f"gate.{STACK}.jsonl")
+
+    def sleep_and_break(seconds: float) -> None:
+        world.arm.advance(seconds)
+        file.write_text("<<<<<<< ours\n", encoding="utf-8")
+
+    monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=sleep_and_break))
+    changed = world.requests(0.1, failing=0.05)
+    arguments = [str(world.stack_file), "--every", "300", "--endpoint-url", world.arm.url, "--since"]
+    run = CliRunner().invoke(gate, [*arguments, changed.isoformat()])
+    assert isinstance(run.exception, ProblemsError)
+    assert "STOPPED  step 10" in run.output
+    assert "pulumi up --refresh" in run.output
+
+
+def test_a_gate_that_is_interrupted_says_how_it_goes_on_and_writes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = world.requests(0.1)
+    looks = iter([None, None])
+
+    def sleep(seconds: float) -> None:
+        world.arm.advance(seconds)
+        if next(looks, KeyboardInterrupt) is KeyboardInterrupt:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=sleep))
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 3, said
+    since = changed.isoformat().replace("+00:00", "Z")
+    assert f"Go on with: headroom gate {world.stack_file} --since {since}" in said
+    assert world.history() == []
+    monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=world.arm.advance))
+    code, said = world.gate("--since", since)
+    assert code == 0, said
+    assert [record["started"] for record in world.history()] == [since]
+
+
+def test_two_answers_that_fail_in_the_middle_of_a_soak_do_not_end_it(world: World) -> None:
+    changed = world.requests(0.1)
+    world.arm.order("POST logs", "deny", skip=3, count=2)
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 0, said
+    assert "undecided: The requests' log: " in said
+
+
+def test_the_watch_begins_by_azures_clock_although_its_first_answer_failed(world: World) -> None:
+    changed = world.requests(0.1)
+    world.arm.order("LIST Microsoft.Cdn/profiles/originGroups/origins", "deny", count=1)
+    code, said = world.gate()
+    assert code == 0, said
+    (record,) = world.history()
+    started = datetime.fromisoformat(record["started"])
+    assert timedelta() <= started - changed <= 15 * MINUTE
+    assert abs(datetime.now(UTC) - started) > timedelta(days=1)
+
+
+def test_two_stacks_that_move_one_origin_group_are_refused(world: World) -> None:
+    twin = world.stack_file.with_name("Pulumi.another-traffic.yaml")
+    twin.write_text(world.stack_file.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(ProblemsError, match="moves the origin group checkout too"):
+        world.gate()
 
 
 def test_a_step_that_was_skipped_is_refused_before_anything_is_read(world: World) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +21,7 @@ from headroom.cli.probes import probes
 from headroom.collect.bundle import read_bundle
 from headroom.collect.permissions import permissions
 from headroom.facts.document import dump
+from headroom.planning.probe_record import ProbeRecord, first_step_problems, read_record
 from headroom.rehearsal.kube import Kube, kube_from
 from headroom.rehearsal.policy_engine import run_probe_jobs
 
@@ -81,9 +84,10 @@ class Api:
 
 
 def picked(item: Object, namespace: str, query: dict[str, str]) -> bool:
-    key, _, value = query.get("labelSelector", "").partition("=")
+    key, equals, value = query.get("labelSelector", "").partition("=")
     labels = item["metadata"].get("labels") or {}
-    return (not namespace or item["metadata"]["namespace"] == namespace) and (not key or labels.get(key) == value)
+    selected = labels.get(key) == value if equals else not key or key in labels
+    return selected and (not namespace or item["metadata"]["namespace"] == namespace)
 
 
 def pod_of(job: Object) -> Object:
@@ -257,6 +261,8 @@ def test_where_nothing_is_enforced_every_denied_probe_gets_through(kubelet: Kube
     assert found.exit_code == 1
     assert "NOT ENFORCED  prod/default-deny-all" in found.stdout
     assert "✗ denied, connected  default (no labels) -> prod/checkout-1:8080" in found.stdout
+    again = "NEXT  mend what is red above, then headroom probes --context overlay --run"
+    assert found.stdout.splitlines()[-1] == again
 
 
 @pytest.mark.usefixtures("kubelet")
@@ -284,6 +290,41 @@ def test_jobs_that_could_not_be_deleted_are_told_with_the_command(api: Api) -> N
     assert found.exit_code == 0
     assert "Jobs were left in default, ingress-nginx, prod." in found.stderr
     assert "kubectl delete jobs --all-namespaces --selector headroom-probes=" in found.stderr
+
+
+@pytest.mark.usefixtures("kubelet")
+def test_what_a_killed_run_left_behind_is_deleted_by_the_next_and_changes_no_verdict(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, began = importlib.import_module("headroom.cli.probes"), datetime.now(UTC)
+    with monkeypatch.context() as killed:
+        killed.setattr(running.ProbeCluster, "clean", lambda *_: ())
+        killed.setattr(command, "_now", lambda: began - timedelta(hours=1))
+        assert run("--context", "overlay", "--run").exit_code == 0
+        killed.setattr(command, "_now", lambda: began)
+        assert run("--context", "overlay", "--run").exit_code == 0
+    jobs = len(api.objects["Job"])
+    monkeypatch.setattr(command, "_now", lambda: began + timedelta(minutes=1))
+    found = run("--context", "overlay", "--run", "--json")
+    assert found.exit_code == 0, found.output
+    assert verdicts(found) == {"prod/allow-checkout-from-ingress": "enforced", "prod/default-deny-all": "enforced"}
+    assert f"Deleted the Jobs that the run of {began - timedelta(hours=1):%Y-%m-%d %H:%M} UTC left" in found.stderr
+    assert len(api.objects["Job"]) == jobs / 2, "a run of a minute ago may still be going on"
+
+
+def test_a_run_that_is_interrupted_deletes_its_jobs_and_says_nothing_of_policies(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "sources_of", interrupt)
+    found = run("--context", "overlay", "--run")
+    assert found.exit_code == 3
+    assert "Interrupted: deleting the Jobs." in found.stderr
+    assert "prod/" not in found.stdout
+    assert api.objects["Job"] == []
+    assert ("POST", "/apis/batch/v1/namespaces/prod/jobs") in api.calls
 
 
 def test_pods_that_never_end_decide_nothing_when_patience_is_out(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,3 +435,74 @@ def test_results_without_their_plan_are_refused(tmp_path: Path) -> None:
     found = run("--results", str(tmp_path / "results.json"))
     assert isinstance(found.exception, ProblemsError)
     assert "probes.json" in str(found.exception)
+
+
+# The record that the stack of the traffic reads
+
+
+def recorded(path: Path) -> ProbeRecord:
+    return read_record(path.read_text(encoding="utf-8"), subject=path.name)
+
+
+@pytest.mark.usefixtures("kubelet")
+def test_a_run_is_recorded_with_its_cluster_for_the_first_step(api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "probes.prod-traffic.json"
+    found = run("--context", "overlay", "--run", "--record", str(path))
+    assert found.exit_code == 0, found.output
+    assert "Recorded as clear of c: " in found.stderr
+    record = recorded(path)
+    assert (record.cluster, record.server, record.verdict) == ("c", api.host.removeprefix("http://"), "clear")
+    assert [each.what for each in record.policies] == ["prod/allow-checkout-from-ingress", "prod/default-deny-all"]
+    assert first_step_problems(record, "c", "x", without=None, now=datetime.now(UTC)) == ()
+
+
+def test_a_run_that_is_not_clear_is_recorded_as_such_and_replaces_one_that_was(
+    api: Api, kubelet: Kubelet, tmp_path: Path
+) -> None:
+    path = tmp_path / "record.json"
+    run("--context", "overlay", "--run", "--record", str(path))
+    kubelet.engine_on = False
+    assert run("--context", "overlay", "--run", "--record", str(path)).exit_code == 1
+    assert recorded(path).verdict == "wrong"
+    api.refused.add(("GET", "NetworkPolicy"))
+    assert run("--context", "overlay", "--run", "--record", str(path)).exit_code == 3
+    assert recorded(path).verdict == "undecided"
+    assert recorded(path).unread[0] == "network policies: denied (the API server answered 403 Forbidden)"
+
+
+def test_a_cluster_without_policies_is_clear_and_says_so(api: Api, tmp_path: Path) -> None:
+    api.objects["NetworkPolicy"] = []
+    path = tmp_path / "record.json"
+    assert run("--context", "overlay", "--run", "--record", str(path)).exit_code == 0
+    assert recorded(path) == ProbeRecord(
+        probed=recorded(path).probed, cluster="c", server=api.host.removeprefix("http://")
+    )
+
+
+def test_a_run_by_hand_is_recorded_with_the_time_at_which_it_was_planned(api: Api, tmp_path: Path) -> None:
+    folder, path = tmp_path / "probes", tmp_path / "record.json"
+    run("--context", "overlay", "--write", str(folder))
+    results = folder / "results.json"
+    results.write_text(json.dumps({"kind": "List", "items": api.objects["Pod"]}), encoding="utf-8")
+    assert run("--results", str(results), "--record", str(path)).exit_code == 3
+    plan = json.loads((folder / "probes.json").read_text(encoding="utf-8"))
+    record = recorded(path)
+    assert (record.cluster, f"{record.probed:%Y%m%d-%H%M%S}") == ("c", plan["run"])
+    for change in ({"cluster": ""}, {"only": ["prod/default-deny-all"]}, {"run": "yesterday"}):
+        (folder / "probes.json").write_text(json.dumps({**plan, **change}), encoding="utf-8")
+        refused = run("--results", str(results), "--record", str(path))
+        assert isinstance(refused.exception, ProblemsError), change
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--context", "overlay", "--record", "r"],
+        ["--context", "overlay", "--run", "--record", "r", "--policy", "prod/default-deny-all"],
+        ["--context", "overlay", "--run", "--record", "/nowhere/r.json"],
+    ],
+    ids=["nothing ran", "a part", "no folder"],
+)
+@pytest.mark.usefixtures("kubelet")
+def test_what_would_be_no_record_of_the_cluster_is_refused(words: list[str]) -> None:
+    assert isinstance(run(*words).exception, ProblemsError)

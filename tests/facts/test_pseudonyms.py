@@ -37,6 +37,7 @@ from headroom.facts.kubernetes import (
     CniPod,
     Event,
     Kubernetes,
+    Lease,
     Node,
     Pod,
     Service,
@@ -289,6 +290,29 @@ def test_the_same_thing_has_the_same_name_everywhere(renamed: Snapshot) -> None:
     issue = items(items(aws.node_groups)[0].issues)[0]
     assert issue.message == f"Could not launch in {own.subnet_id}: no free addresses."
     assert issue.resource_ids[1] == own.subnet_id
+
+
+def test_a_leader_is_called_as_its_pod_is_and_its_own_id_keeps_its_form() -> None:
+    unique = "0f6f2a1e-0000-4000-8000-00000000beef"
+    pod_name = "queue-7f9c4bcd5-x2k9p"
+    holders = (f"{pod_name}_{unique}", f"elsewhere-alice_{unique}", NODE, "me@alice.example", f"{pod_name}-alice")
+    kubernetes = Kubernetes(
+        pods=(Pod(namespace="billing", name=pod_name, owner="Deployment/queue"),),
+        workloads=(Workload(kind="Deployment", namespace="billing", name="queue"),),
+        nodes=(Node(name=NODE),),
+        leases=tuple(Lease(namespace="billing", name="queue-leader", holder=each) for each in holders),
+    )
+    renamed = pseudonymised(Snapshot(cloud="aws", kubernetes=kubernetes), KEY)
+    assert isinstance(renamed.kubernetes, Kubernetes)
+    pod, *_ = items(renamed.kubernetes.pods)
+    node, *_ = items(renamed.kubernetes.nodes)
+    found = [str(each.holder) for each in items(renamed.kubernetes.leases)]
+    assert found[0].partition("_")[0] == pod.name
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", found[0].partition("_")[2])
+    assert found[2] == node.name
+    assert found[4].startswith(f"{pod.name}-")
+    for said in ("queue", "alice", "elsewhere", "beef", "10-68-204", "billing"):
+        assert said not in dump(renamed), said
 
 
 def test_ids_keep_their_form_and_their_order(renamed: Snapshot) -> None:

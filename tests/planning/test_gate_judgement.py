@@ -1,6 +1,7 @@
 """The gate of a traffic step: open only where it is proven, closed on everything else."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from headroom.facts.values import Reason, Unknown
 from headroom.planning.gate import GateState, Minute, Observation, Phase, judge
-from headroom.planning.traffic import OriginState, Traffic, read_traffic
+from headroom.planning.traffic import GroupState, OriginState, Traffic, read_traffic
 
 CHANGED = datetime(2026, 3, 7, 14, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+GROUP = GroupState(session_affinity=False, latency_milliseconds=1000, probe_path="/healthz")
 RATE = 600.0
 """Requests of both clusters a minute."""
 
@@ -65,12 +67,15 @@ def log(
     return rows
 
 
-def look(traffic: Traffic, rows: Iterable[Minute], minutes: int, origins: Any = None) -> GateState:
+def look(
+    traffic: Traffic, rows: Iterable[Minute], minutes: int, origins: Any = None, group: GroupState = GROUP
+) -> GateState:
     """The gate, so many minutes after the change."""
     seen = Observation(
         at=CHANGED + (minutes + traffic.gate.ingestion_minutes) * MINUTE,
         minutes=tuple(rows),
         origins=traffic.states() if origins is None else origins,
+        group=group,
     )
     return judge(traffic, CHANGED, seen)
 
@@ -182,7 +187,25 @@ def test_traffic_that_moves_back_during_the_soak_stops_it() -> None:
 
     state = look(traffic, log(traffic, 40, shape=back), 40)
     assert state.phase is Phase.STOPPED
-    assert "overlay gets 10.0% of 3000 requests" in state.because[0]
+    assert "overlay gets 42.0% of 3000 requests of 5 minutes from 14:26 UTC; the weights say 50.0%" in state.because[0]
+
+
+def test_a_soak_that_was_broken_off_is_not_pieced_together_when_it_is_looked_at_again() -> None:
+    traffic = shift(step=50)
+
+    def away(number: int, label: str, minute: Minute) -> Minute | None:
+        part = 0.9 if label == "kubenet" else 0.1
+        return changed(minute, requests=RATE * part, errors=0) if 15 <= number < 50 else minute
+
+    state = look(traffic, log(traffic, 70, shape=away), 70)
+    assert (state.phase, state.because[0][:20]) == (Phase.STOPPED, "overlay gets 42.0% o")
+
+    def silent(number: int, _: str, minute: Minute) -> Minute | None:
+        return None if 15 <= number < 50 else minute
+
+    state = look(traffic, log(traffic, 70, shape=silent), 70)
+    assert state.phase is Phase.UNDECIDED
+    assert state.because == ("The requests' log has no row of either cluster for 35 minutes, since 14:15 UTC.",)
 
 
 def test_no_rows_close_the_gate() -> None:
@@ -215,8 +238,13 @@ def test_too_few_requests_close_the_gate() -> None:
 @pytest.mark.parametrize("reason", list(Reason))
 def test_an_answer_that_failed_is_asked_for_again_and_never_passes(reason: Reason) -> None:
     traffic = shift()
-    for minutes, origins in ((Unknown(reason), traffic.states()), ((), Unknown(reason))):
-        state = judge(traffic, CHANGED, Observation(at=CHANGED + 60 * MINUTE, minutes=minutes, origins=origins))
+    for minutes, origins, group in (
+        (Unknown(reason), traffic.states(), GROUP),
+        ((), Unknown(reason), GROUP),
+        ((), traffic.states(), Unknown(reason)),
+    ):
+        seen = Observation(at=CHANGED + 60 * MINUTE, minutes=minutes, origins=origins, group=group)
+        state = judge(traffic, CHANGED, seen)
         assert (state.phase, state.retry) == (Phase.UNDECIDED, True)
 
 
@@ -247,6 +275,129 @@ def test_weights_that_somebody_changed_meanwhile_stop_it(origins: Any, said: str
     state = look(traffic, log(traffic, 60), 60, origins)
     assert state.phase is Phase.STOPPED
     assert said in state.because[0]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (OriginState(enabled=True, weight=3, priority=2), "overlay has priority 2, the stack says 1"),
+        (
+            OriginState(enabled=True, weight=3, host_name="other.example.com"),
+            "overlay sends to other.example.com, the stack says new.example.com",
+        ),
+    ],
+)
+def test_an_origin_that_leads_elsewhere_or_ranks_lower_stops_it(state: OriginState, said: str) -> None:
+    traffic = shift()
+    origins = {**traffic.states(), "overlay": state}
+    found = look(traffic, log(traffic, 60), 60, origins)
+    assert found.phase is Phase.STOPPED
+    assert said in found.because[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"session_affinity": True}, "checkout keeps sessions on the origin that they began with"),
+        ({"latency_milliseconds": 0}, "checkout has a latency sensitivity of 0 ms, the stack says 1000 ms"),
+        ({"probe_path": ""}, "probes of checkout ask for nothing, the stack says /healthz"),
+    ],
+)
+def test_a_group_that_somebody_changed_meanwhile_stops_it(fields: dict[str, Any], said: str) -> None:
+    traffic = shift()
+    found = look(traffic, log(traffic, 60), 60, group=replace(GROUP, **fields))
+    assert found.phase is Phase.STOPPED
+    assert said in found.because[0]
+
+
+def test_a_gate_before_the_step_was_applied_closes_and_one_that_was_taken_back_stops() -> None:
+    traffic = shift(25)
+    before = traffic.states(10)
+    state = look(traffic, log(traffic, 6), 6, before)
+    assert (state.phase, state.retry) == (Phase.UNDECIDED, False)
+    assert state.because == ("Front Door stands at step 10: step 25 is not applied yet.",)
+    state = look(traffic, log(traffic, 30), 30, before)
+    assert state.phase is Phase.STOPPED
+    assert "overlay stands at weight 1, the stack says weight 3" in state.because[0]
+
+
+def test_an_old_cluster_in_trouble_is_no_baseline() -> None:
+    def failing(number: int, label: str, minute: Minute) -> Minute:
+        bad = number < 0 and label == "kubenet"
+        return changed(minute, errors=(0.3 if bad else 0.29) * minute.requests)
+
+    traffic = shift()
+    state = look(traffic, log(traffic, 60, shape=failing), 60)
+    assert state.phase is Phase.UNDECIDED
+    assert "failed 30.00% of its requests" in state.because[0]
+    raised = shift(mostBaselineErrorPoints=40)
+    assert look(raised, log(raised, 60, shape=failing), 60).phase is Phase.PASSED
+
+
+def test_an_objective_holds_however_slow_the_old_cluster_is() -> None:
+    def slow(_: int, label: str, minute: Minute) -> Minute:
+        return changed(minute, p95=4000.0 if label == "kubenet" else 3000.0)
+
+    traffic = shift()
+    assert look(traffic, log(traffic, 60, shape=slow), 60).phase is Phase.PASSED
+    bound = shift(mostLatencyMilliseconds=1500)
+    assert look(bound, log(bound, 60, shape=slow), 60).phase is Phase.STOPPED
+
+
+@pytest.mark.parametrize("p95", [None, 0.0, -1.0])
+def test_requests_without_a_time_are_no_proof_of_speed(p95: float | None) -> None:
+    def timeless(number: int, label: str, minute: Minute) -> Minute:
+        return changed(minute, p95=p95) if label == "overlay" and number % 3 else minute
+
+    traffic = shift()
+    state = look(traffic, log(traffic, 60, shape=timeless), 60)
+    assert state.phase is Phase.UNDECIDED
+    assert "of 7800 requests to overlay, and the others may have been slow" in state.because[0]
+
+    def before(number: int, _: str, minute: Minute) -> Minute:
+        return changed(minute, p95=p95) if number < 0 else minute
+
+    state = look(traffic, log(traffic, 60, shape=before), 60)
+    assert state.phase is Phase.UNDECIDED
+    assert "the log has no time of any: no baseline" in state.because[0]
+
+
+def test_a_small_shop_is_stopped_as_soon_as_its_errors_say_something() -> None:
+    traffic = shift(10)
+
+    def small(number: int, label: str, minute: Minute) -> Minute:
+        part = minute.requests / RATE
+        failing = label == "overlay" and number >= 12
+        return changed(minute, requests=50 * part, errors=(0.5 if failing else 0.0) * 50 * part)
+
+    state = look(traffic, log(traffic, 40, shape=small), 40)
+    assert state.phase is Phase.STOPPED
+    assert "of 100 requests to overlay failed in 20 minutes" in state.because[0]
+
+
+def test_a_way_back_from_everything_needs_no_baseline_of_the_old_cluster() -> None:
+    traffic = shift(0)
+
+    def had_nothing(number: int, label: str, minute: Minute) -> Minute | None:
+        if number >= 8:
+            return minute
+        return changed(minute, requests=RATE) if label == "overlay" else None
+
+    state = look(traffic, log(traffic, 20, shape=had_nothing), 20)
+    assert state.phase is Phase.PASSED
+
+
+def test_whoever_comes_by_another_way_than_front_door_is_named_before_the_old_cluster_ends() -> None:
+    traffic = shift(100)
+
+    rows = log(traffic, 60)
+    rows += [
+        Minute(start=CHANGED + number * MINUTE, label="kubenet", requests=6, errors=0, p95=200.0)
+        for number in range(8, 60)
+    ]
+    state = look(traffic, rows, 60)
+    assert state.phase is Phase.PASSED
+    assert state.because[-1] == "kubenet still answered 312 requests, which came by another way than its origin."
 
 
 def test_a_step_of_100_expects_all_of_the_traffic() -> None:

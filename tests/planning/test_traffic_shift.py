@@ -1,5 +1,6 @@
 """A traffic shift: what its stack file says, its weights, and one step after the other."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 
 from headroom.addresses.problems import ProblemsError
 from headroom.planning.front_door import WEIGHTS, kept_weight, weight_of
-from headroom.planning.gate_history import read_history, to_line
+from headroom.planning.gate_history import read_history, to_line, to_text
 from headroom.planning.traffic import (
     GateRecord,
     OriginState,
     Outcome,
     highest_step,
+    moved_problems,
     order_problems,
     read_traffic,
     retirement_problems,
@@ -49,7 +51,10 @@ def config(**changes: Any) -> dict[str, Any]:
 
 def recorded(step: int, outcome: Outcome, ended: datetime = NOON) -> GateRecord:
     """A record of the gate."""
-    return GateRecord(stack="s", step=step, outcome=outcome, started=ended - timedelta(hours=1), ended=ended)
+    identity = read_traffic(config()).identity
+    return GateRecord(
+        stack="s", step=step, outcome=outcome, started=ended - timedelta(hours=1), ended=ended, shift=identity
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,6 +139,12 @@ def test_everything_that_is_wrong_with_the_file_is_said_at_once() -> None:
         {"steps": [10, 50]},
         {"steps": [1, 33, 99, 100]},
         {"step": 30},
+        {
+            "origins": {
+                "old": {"name": "a", "hostName": "a.test", "cluster": "aks"},
+                "new": {"name": "b", "hostName": "b.test", "cluster": "aks"},
+            }
+        },
         {"frontDoor": None},
         {"origins": {"old": {"name": "a", "hostName": "a", "label": 'x" or 1'}, "new": {"name": "b", "hostName": "b"}}},
     ],
@@ -176,6 +187,8 @@ def test_the_old_cluster_is_kept_until_the_window_is_over() -> None:
     assert [p.rule for p in retirement_problems(traffic, [], later, 9)] == ["gate-passed"]
     stopped = [*history, recorded(100, Outcome.STOPPED, NOON + timedelta(days=3))]
     assert [p.rule for p in retirement_problems(traffic, stopped, later, 9)] == ["gate-passed"]
+    back = read_traffic(config(step=50))
+    assert [p.rule for p in retirement_problems(back, history, later, 9)] == ["traffic-moved"]
 
 
 def test_a_history_is_read_as_it_was_written() -> None:
@@ -183,8 +196,108 @@ def test_a_history_is_read_as_it_was_written() -> None:
         replace(recorded(10, Outcome.PASSED), because=("0.1 % failed",), figures={"share": 0.1}),
         recorded(25, Outcome.STOPPED, NOON + timedelta(hours=1)),
     )
-    text = "".join(f"{to_line(record)}\n" for record in records)
-    assert read_history(text, stack="s", subject="gate.s.jsonl") == records
+    assert read_history(to_text(records), stack="s", subject="gate.s.jsonl") == records
+
+
+HISTORY = to_text(
+    [
+        recorded(10, Outcome.PASSED),
+        recorded(25, Outcome.STOPPED, NOON + timedelta(hours=2)),
+        recorded(10, Outcome.PASSED, NOON + timedelta(hours=4)),
+        recorded(25, Outcome.PASSED, NOON + timedelta(hours=6)),
+    ]
+).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("order", "line"),
+    [
+        ((1, 2, 3), 1),
+        ((0, 2, 3), 2),
+        ((0, 1, 3), 3),
+        ((0, 3), 2),
+        ((0, 2, 1, 3), 2),
+        ((0, 1, 1, 2, 3), 3),
+    ],
+)
+def test_a_history_with_lines_taken_out_moved_or_doubled_is_refused(order: tuple[int, ...], line: int) -> None:
+    text = "\n".join(HISTORY[number] for number in order)
+    with pytest.raises(ProblemsError) as refused:
+        read_history(text, stack="s", subject="gate.s.jsonl")
+    assert refused.value.problems[0].key == f"gate.s.jsonl:{line}"
+    assert "lines were taken out, changed, moved, or merged" in refused.value.problems[0].reason
+
+
+def test_a_history_in_which_a_line_was_changed_is_refused_at_the_next_one() -> None:
+    text = "\n".join([*HISTORY, ""]).replace('"stopped"', '"passed"')
+    with pytest.raises(ProblemsError) as refused:
+        read_history(text, stack="s", subject="gate.s.jsonl")
+    assert [problem.key for problem in refused.value.problems] == ["gate.s.jsonl:3"]
+
+
+def test_a_history_of_two_branches_that_git_merged_is_refused() -> None:
+    first = [recorded(10, Outcome.PASSED)]
+    text = to_text(first)
+    ours = to_line(recorded(25, Outcome.STOPPED, NOON + timedelta(hours=1)), text)
+    theirs = to_line(recorded(25, Outcome.PASSED, NOON + timedelta(hours=2)), text)
+    for merged in (f"{text}{ours}\n{theirs}\n", f"{text}<<<<<<< ours\n{ours}\n=======\n{theirs}\n>>>>>>> theirs\n"):
+        with pytest.raises(ProblemsError):
+            read_history(merged, stack="s", subject="gate.s.jsonl")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"origins": {"old": {"name": "aks-kubenet", "hostName": "old.example.com"}, "new": NEWER}}
+        for NEWER in (
+            {"name": "aks-overlay", "hostName": "newer.example.com"},
+            {"name": "aks-other", "hostName": "new.example.com"},
+        )
+    ]
+    + [
+        {
+            "frontDoor": {
+                "subscriptionId": "11111111-2222-3333-4444-555555555555",
+                "resourceGroup": "rg-prod-weu",
+                "profile": "fd-checkout-prod",
+                "originGroup": "checkout",
+            }
+        }
+    ],
+)
+def test_the_history_of_another_shift_opens_nothing_but_the_way_back(changes: Mapping[str, Any]) -> None:
+    history = [recorded(step, Outcome.PASSED) for step in (10, 25, 50, 100)]
+    other = read_traffic(config(step=100, **changes))
+    assert [problem.rule for problem in order_problems(other, history)] == ["gate-history"]
+    assert [p.rule for p in retirement_problems(other, history, NOON + timedelta(days=30), 9)] == ["gate-history"]
+    assert order_problems(read_traffic(config(step=0, **changes)), history) == []
+
+
+def test_a_shift_that_begins_with_everything_is_none() -> None:
+    for steps in ([100], [60, 100]):
+        with pytest.raises(ProblemsError, match="at once is no shift"):
+            read_traffic(config(steps=steps))
+
+
+OLD, NEW = "aks-kubenet", "aks-overlay"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        (OriginState(enabled=False, weight=9), OriginState(enabled=True, weight=9), []),
+        (None, OriginState(enabled=True, weight=9), []),
+        (OriginState(enabled=True, weight=1), OriginState(enabled=True, weight=1000), ["traffic-moved"]),
+        (OriginState(enabled=True, weight=9), OriginState(enabled=False, weight=9), ["traffic-moved"]),
+        (OriginState(enabled=False, weight=9), OriginState(enabled=False, weight=9), ["traffic-moved"]),
+        (OriginState(enabled=False, weight=9), None, ["traffic-moved"]),
+    ],
+)
+def test_a_cluster_that_front_door_still_sends_requests_to_is_kept(
+    old: OriginState | None, new: OriginState | None, rules: list[str]
+) -> None:
+    found = moved_problems(read_traffic(config(step=100)), {OLD: old, NEW: new})
+    assert [problem.rule for problem in found] == rules
 
 
 @pytest.mark.parametrize(
@@ -201,7 +314,11 @@ def test_a_history_is_read_as_it_was_written() -> None:
     ],
 )
 def test_a_history_that_was_mended_by_hand_is_refused(line: str) -> None:
-    text = f"{to_line(recorded(10, Outcome.PASSED))}\n{line}\n"
+    first = to_line(recorded(10, Outcome.PASSED))
+    # The lines follow the one before them as they must, so that nothing but what is wrong with them is.
+    follows = json.dumps({"after": json.loads(to_line(recorded(10, Outcome.PASSED), first))["after"]})[1:-1]
+    second = line.replace('"after": ""', follows)
+    text = f"{first}\n{second}\n"
     with pytest.raises(ProblemsError) as refused:
         read_history(text, stack="s", subject="gate.s.jsonl")
     assert refused.value.problems[0].key == "gate.s.jsonl:2"
