@@ -76,7 +76,7 @@ def collect(  # noqa: PLR0913 - one argument for each option
 
     \b
     headroom collect --cluster prod-use1 -o prod-use1.json
-    headroom collect --cloud aks --resource-group rg-prod --cluster aks-prod
+    headroom collect --cloud aks --subscription ID --resource-group rg-prod --cluster aks-prod
 
     Exit code 0: all that a diagnosis needs was read; 2: bad input; 3: something essential could not be read.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
@@ -138,6 +138,8 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
     """
     if cloud == "aks" and not resource_group:
         raise ProblemsError([_no_group(cluster)], subject="headroom collect")
+    if cloud != "aks" and (resource_group or subscription):
+        raise ProblemsError([_no_cloud(cluster, resource_group)], subject="headroom collect")
     from rich.console import Console  # noqa: PLC0415 - not for --help
 
     console = Console(stderr=True, quiet=quiet, highlight=False, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
@@ -323,6 +325,16 @@ def _no_group(cluster: str) -> Problem:
         reason=f"is given for {cluster}.",
         next_step="Give --resource-group: `az aks list --output table` shows each cluster's.",
         key="--resource-group",
+    )
+
+
+def _no_cloud(cluster: str, resource_group: str) -> Problem:
+    return Problem(
+        rule="cloud-named",
+        value="--resource-group" if resource_group else "--subscription",
+        reason=f"is of AKS, and {cluster} is looked for in EKS.",
+        next_step="Give --cloud aks too, or leave it out.",
+        key="--cloud",
     )
 
 

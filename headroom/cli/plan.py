@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from textwrap import fill
 from typing import Any, Final
 
@@ -21,7 +22,8 @@ from headroom.facts.snapshot import Snapshot
 from headroom.planning.aks_choices import read_choices
 from headroom.planning.aks_plan import is_aks
 from headroom.planning.plan import Plan, PlannedFile, Step, plan_from_json, plan_to_json
-from headroom.planning.planner import make_plan, recheck
+from headroom.planning.planner import make_plan
+from headroom.planning.recheck import Recheck, recheck
 
 CHANGED: Final = 1
 UNDECIDED: Final = 3
@@ -70,10 +72,10 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
     headroom plan --cloud aks --cluster aks-prod --node-price 0.27 --set way=blue-green
 
     Nothing is applied but by `pulumi up`. Exit code 0: planned, or the plan still holds; 1: the facts have changed
-    since; 2: bad input, or nothing to plan; 3: undecided.
+    since, beyond the plan's margins; 2: bad input, or nothing to plan; 3: undecided, or not read any more.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
     if again is not None:
-        _recheck(again, read_facts(source))
+        _recheck(again, read_facts(source), as_json=as_json)
         return
     choices = read_choices(chosen, node_price)
     growth = _growth(history) if history is not None else {}
@@ -151,7 +153,7 @@ def read_plan(path: Path) -> Plan:
         ProblemsError: It cannot be read, or is no plan.
     """
     try:
-        return plan_from_json(json.loads(read_text(path)))
+        return plan_from_json(json.loads(read_text(path, wrote="headroom plan")))
     except ValueError as error:
         if isinstance(error, ProblemsError):
             raise
@@ -164,15 +166,35 @@ def read_plan(path: Path) -> Plan:
         raise ProblemsError([problem], subject="plan") from None
 
 
-def _recheck(path: Path, snapshot: Any) -> None:
+def _recheck(path: Path, snapshot: Snapshot, *, as_json: bool) -> None:
     made = read_plan(path)
-    problems = recheck(made, snapshot, diagnosed(snapshot) if made.verdict == Verdict.FOUND else None)
-    if not problems:
-        click.echo(f"{path} still holds: everything that it rests on is as it was.")
+    found = recheck(made, snapshot, diagnosed(snapshot) if made.verdict in (Verdict.FOUND, Verdict.HEALTHY) else None)
+    if as_json:
+        told = {name: [problem.message for problem in getattr(found, name)] for name in ("changed", "unread")}
+        click.echo(json.dumps({"holds": not found.problems, **told, "within": found.within}, indent=1))
+    else:
+        _print_recheck(path, made, found)
+    if found.problems:
+        sys.exit(CHANGED if found.changed else UNDECIDED)
+
+
+def _print_recheck(path: Path, made: Plan, found: Recheck) -> None:
+    """One fact a line, what decides last."""
+    for heading, texts in (
+        ("within", found.within),
+        ("unread", [problem.message for problem in found.unread]),
+        ("changed", [problem.message for problem in found.changed]),
+    ):
+        for text in texts:
+            click.echo(f"{heading} {text}")
+    if found.problems:
         return
-    for problem in problems:
-        click.echo(f"changed {problem.message}")
-    sys.exit(CHANGED)
+    because = "what changed is within its margins" if found.within else "everything that it rests on is as it was"
+    click.echo(f"{path} still holds: {because}.")
+    commands = [step.command for step in made.steps if step.command]
+    following = next((command for command in commands if command.startswith("pulumi ")), next(iter(commands), ""))
+    if following:
+        click.echo(f"next: {following}")
 
 
 def _undecided(diagnosis: Diagnosis) -> str:
@@ -272,7 +294,7 @@ def _print(made: Plan, differences: list[str], written: list[str]) -> None:
     console = Console(highlight=False)
     plain = not sys.stdout.isatty()
     for heading, lines in (
-        (f"PLAN   {made.cluster}: {', '.join(made.causes)}", [*_kept(made), *_facts_at(made)]),
+        (f"PLAN   {made.cluster}: {', '.join(made.causes) or made.verdict}", [*_kept(made), *_facts_at(made)]),
         # What was weighed comes first: the end of it all is what stays on the screen, and that is what to do.
         ("NOT TAKEN", _rejected(made)),
         ("DIFF", [(text, _DIFF_STYLES.get(text[:1], "")) for part in differences for text in part.splitlines()]),
@@ -323,11 +345,13 @@ def _facts_at(made: Plan) -> list[tuple[str, str]]:
         return []
     old = age(made.facts_at, datetime.now(UTC))
     told = f"Facts of {made.facts_at}{f', {old}' if old else ''}."
-    if made.foundations.get("cloud") == "azure":
-        return [(told, "dim")]
-    region = made.foundations.get("region")
-    again = f"  headroom plan --recheck {plan_path(made)} --cluster {made.cluster}"
-    again += f" --region {region}" if region else ""
+    again = f"  headroom plan --recheck {plan_path(made)} --cluster {quote(made.cluster)}"
+    known_by = ("--subscription", "subscription"), ("--resource-group", "resource group")
+    of_azure = made.foundations.get("cloud") == "azure"
+    for option, name in known_by if of_azure else (("--region", "region"),):
+        if value := made.foundations.get(name):
+            again += f" {option} {quote(value)}"
+    again += " --cloud aks" if of_azure else ""
     return [(f"{told} To see that they still hold, before it is applied:", "dim"), (again, _COMMAND)]
 
 

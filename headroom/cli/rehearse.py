@@ -35,6 +35,8 @@ SCENARIOS = (
     EXHAUSTED,
     "eks-fragmented",
     "eks-eni-limit",
+    "eks-two-causes",
+    "eks-own-space",
     "eks-cooldown",
     "eks-warm-pool",
     "eks-leaked-enis",
@@ -221,7 +223,7 @@ def _play_all(console: Console, place: Path, tools: Tools, save: Path | None, *,
     for name in SCENARIOS:
         folder = place / name
         folder.mkdir()
-        with (folder / "story.txt").open("w", encoding="utf-8") as file:
+        with _announced(console, name), (folder / "story.txt").open("w", encoding="utf-8") as file:
             narrator = Narrator(Console(file=file, highlight=False, width=PLAIN_WIDTH))
             try:
                 with _playing(name, folder, tools, narrator, save) as (_, result):
@@ -247,6 +249,18 @@ def _play_all(console: Console, place: Path, tools: Tools, save: Path | None, *,
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     return any("failed" in row for row in rows)
+
+
+@contextmanager
+def _announced(console: Console, name: str) -> Iterator[None]:
+    """Tells what is being played: a spinner at a terminal, elsewhere a line, at once."""
+    if console.is_terminal:
+        with console.status(name):
+            yield
+        return
+    console.print(f"playing {name}", markup=False, soft_wrap=True)
+    console.file.flush()
+    yield
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -332,6 +346,7 @@ def _stay(console: Console, world: "World | AksWorld") -> None:
     console.print(f"  cd {world.engine.project} && pulumi stack", markup=False, soft_wrap=True)
     for kubeconfig in world.kubeconfigs().values():
         console.print(f"  kubectl --kubeconfig {kubeconfig} get pods -A", markup=False, soft_wrap=True)
-    console.print(f"  {world.look}", markup=False, soft_wrap=True)
+    for look in world.looks:
+        console.print(f"  {look}", markup=False, soft_wrap=True)
     console.print("Ctrl-C ends it.")
     signal.pause()

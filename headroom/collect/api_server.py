@@ -5,17 +5,20 @@ A page of 500 pods takes 0.06 s this way, and 0.8 s as models that are made plai
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import urllib3
 from kubernetes.client import ApiClient
 
-from headroom.collect.failures import ApiServerError
+from headroom.collect.failures import EXPECTED, ApiServerError, unknown_of
+from headroom.collect.identity import server_of
 from headroom.collect.readings import count_call
+from headroom.facts.values import Unknown
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 PAGE: Final = 500
 """Objects a request, as kubectl asks for them."""
@@ -40,6 +43,7 @@ class ApiServer:
             deadline: When the last request must be over, by the monotonic clock.
         """
         self._configuration = client.configuration
+        self.server = server_of(client.configuration)
         self._pool: Any = client.rest_client.pool_manager
         self._headers: Mapping[str, str] = client.default_headers
         self._deadline = deadline
@@ -120,6 +124,14 @@ class ApiServer:
         """The headers that say who asks; a plugin's token is renewed by the client's own hook."""
         settings: Mapping[str, Mapping[str, str]] = self._configuration.auth_settings()
         return {each["key"]: each["value"] for each in settings.values() if each["in"] == "header" and each["value"]}
+
+
+def tried(read: Callable[[ApiServer], T], api: ApiServer) -> T | Unknown:
+    """What a reader makes of an API server; unknown with the reason where that fails as expected."""
+    try:
+        return read(api)
+    except EXPECTED as error:
+        return unknown_of(error)
 
 
 def is_not_found(error: ApiServerError) -> bool:

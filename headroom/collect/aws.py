@@ -85,7 +85,7 @@ QUOTAS_A_CALL: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EksCluster:
-    """What DescribeCluster says, as far as it is of use."""
+    """What DescribeCluster says, as far as it is of use; `authority` is PEM in base64."""
 
     vpc_id: str
     account: str
@@ -96,6 +96,8 @@ class EksCluster:
     issues: tuple[HealthIssue, ...]
     auto_mode: bool
     version: str
+    endpoint: str = ""
+    authority: str = ""
 
 
 Client = Callable[[str], Any]
@@ -236,6 +238,9 @@ def read_cluster(eks: "EKSClient", name: str) -> EksCluster:
         # A cluster that never had Auto Mode has no computeConfig at all.
         auto_mode=bool((item.get("computeConfig") or {}).get("enabled", False)),
         version=item["version"],
+        # Neither is there while the cluster is being made.
+        endpoint=item.get("endpoint") or "",
+        authority=(item.get("certificateAuthority") or {}).get("data") or "",
     )
 
 

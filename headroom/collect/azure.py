@@ -92,12 +92,17 @@ _NEIGHBOURS: Final = (
 )
 
 
+_HOSTS: Final = ("fqdn", "privateFQDN", "azurePortalFQDN")
+"""Names of the API server (Azure REST API reference, ManagedClusterProperties)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterRead:
-    """The cluster and its pools."""
+    """The cluster, its pools, and the names of its API server."""
 
     cluster: ManagedCluster
     pools: tuple[AgentPool, ...]
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +212,13 @@ def read_cluster(clients: AzureClients, group: str, cluster: str) -> ClusterRead
         item = clients.containers.managed_clusters.get(group, cluster).as_dict()
     except ResourceNotFoundError:
         raise ProblemsError([_no_cluster(clients, group, cluster)], subject=SUBJECT) from None
-    profiles = facts.properties_of(item).get("agentPoolProfiles") or ()
-    return ClusterRead(cluster=facts.managed_cluster(item), pools=tuple(facts.agent_pool(each) for each in profiles))
+    properties = facts.properties_of(item)
+    profiles = properties.get("agentPoolProfiles") or ()
+    return ClusterRead(
+        cluster=facts.managed_cluster(item),
+        pools=tuple(facts.agent_pool(each) for each in profiles),
+        hosts=tuple(str(properties[name]) for name in _HOSTS if properties.get(name)),
+    )
 
 
 def _read_pools(clients: AzureClients, group: str, cluster: str) -> tuple[AgentPool, ...]:
@@ -256,7 +266,11 @@ def _read_vnets(
     def read_one(vnet_id: str) -> VirtualNetwork:
         of, name = facts.resource_group_of(vnet_id), vnet_id.rpartition("/")[2]
         item = clients.network.virtual_networks.get(of, name).as_dict()
-        usages = [each.as_dict() for each in clients.network.virtual_networks.list_usage(of, name)]
+        usages: list[Object] | Unknown
+        try:
+            usages = [each.as_dict() for each in clients.network.virtual_networks.list_usage(of, name)]
+        except AzureError as error:  # the counts alone are unknown then
+            usages = unknown_of(error)
         return facts.virtual_network(item, usages)
 
     return tuple(side_by_side(asks_azure(read_one), tuple(vnet_ids.values()), workers=WORKERS))

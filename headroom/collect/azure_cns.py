@@ -57,7 +57,8 @@ def cns_reading(node: str, metrics: str) -> CnsReading:
     """What the metrics of azure-cns say (Prometheus text format).
 
     Raises:
-        ValueError: The text has none of its gauges.
+        ValueError: The text has none of its gauges, or is cut short: its last line does not end (Prometheus,
+            exposition formats), and a number in it would be another one.
     """
     numbers: dict[str, Fact[int]] = {}
     exhausted: Fact[bool] = NOT_COLLECTED
@@ -72,6 +73,9 @@ def cns_reading(node: str, metrics: str) -> CnsReading:
             exhausted = value > 0
     if not numbers:
         message = "none of azure-cns's metrics"
+        raise ValueError(message)
+    if not metrics.endswith("\n"):
+        message = "azure-cns's metrics are cut short"
         raise ValueError(message)
     return CnsReading(
         node=node,

@@ -38,7 +38,7 @@ from headroom.facts.azure import (
     VmSize,
     VnetPeering,
 )
-from headroom.facts.values import NOT_COLLECTED, Fact
+from headroom.facts.values import NOT_COLLECTED, Fact, Unknown
 
 Object = Mapping[str, Any]
 
@@ -222,15 +222,17 @@ def neighbour(item: Object) -> Neighbour:
 # The network.
 
 
-def virtual_network(item: Object, usages: Iterable[Object] | None = None) -> VirtualNetwork:
+def virtual_network(item: Object, usages: Iterable[Object] | Unknown | None = None) -> VirtualNetwork:
     """A VNet with its subnets.
 
     Args:
         item: The VNet.
-        usages: What `virtualNetworks/usages` answers; ``None``: not read, and the counts are not known.
+        usages: What `virtualNetworks/usages` answers; ``None``: not asked for; unknown: then the counts are.
     """
     read = properties_of(item)
-    counted = None if usages is None else {str(each["id"]).lower(): each for each in usages}
+    counted: Mapping[str, Object] | Unknown | None = None
+    if usages is not None:
+        counted = usages if isinstance(usages, Unknown) else {str(each["id"]).lower(): each for each in usages}
     return VirtualNetwork(
         vnet_id=item["id"],
         name=item["name"],
@@ -257,16 +259,19 @@ def _peering(item: Object) -> VnetPeering:
     )
 
 
-def subnet(item: Object, usages: Mapping[str, Object] | None = None) -> AzureSubnet:
+def subnet(item: Object, usages: Mapping[str, Object] | Unknown | None = None) -> AzureSubnet:
     """A subnet.
 
     Args:
         item: The subnet.
-        usages: What `virtualNetworks/usages` answers, by id in small letters; ``None``: not read.
+        usages: What `virtualNetworks/usages` answers, by id in small letters; ``None``: not asked for.
     """
     read = properties_of(item)
     configurations = read.get("ipConfigurations") or ()
-    count = NOT_COLLECTED if usages is None else usages.get(str(item["id"]).lower(), NOT_COLLECTED)
+    if isinstance(usages, Unknown):
+        count: Object | Unknown = usages
+    else:
+        count = (usages or {}).get(str(item["id"]).lower(), NOT_COLLECTED)
     return AzureSubnet(
         subnet_id=item["id"],
         name=item["name"],
@@ -287,7 +292,7 @@ def subnet(item: Object, usages: Mapping[str, Object] | None = None) -> AzureSub
 
 def _counted(usage: Any, name: str) -> Fact[int]:
     if not isinstance(usage, Mapping):
-        return NOT_COLLECTED
+        return usage if isinstance(usage, Unknown) else NOT_COLLECTED
     value = int(usage[name])
     return None if value <= COUNTS_NOTHING else value
 

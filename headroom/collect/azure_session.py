@@ -293,7 +293,7 @@ def unknown_of(error: AzureError) -> Unknown:
             return Unknown(Reason.DENIED, detail)
         return Unknown(Reason.THROTTLED if error.status_code == THROTTLED else Reason.UNREACHABLE, detail)
     if isinstance(error, ClientAuthenticationError):
-        return Unknown(Reason.DENIED, f"no usable credentials: {type(error).__name__}")
+        return Unknown(Reason.DENIED, "no usable credentials: `az login` signs in")
     if isinstance(error, DecodeError):
         return Unknown(Reason.UNPARSEABLE, "the answer makes no sense")
     if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):

@@ -1,5 +1,6 @@
 """Reads an AKS cluster, Azure and the API server side by side, into a snapshot; what cannot be read is unknown."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ from headroom.collect.azure import ClusterRead, start_azure
 from headroom.collect.azure_cns import SYSTEM_NAMESPACE, read_cns
 from headroom.collect.azure_session import AzureClients, azure_clients
 from headroom.collect.failures import ApiServerError, NotReadError
+from headroom.collect.identity import aks_identity, judged
 from headroom.collect.ipamd import nodes_to_ask
 from headroom.collect.kubernetes import KubernetesReadings, read_custom, read_groups, start_kubernetes
 from headroom.collect.kubernetes_objects import cni_pod
@@ -23,7 +25,7 @@ from headroom.collect.times import utc
 from headroom.facts.azure import CnsReading, IpMasqAgent, NodeNetworkConfig
 from headroom.facts.document import sound
 from headroom.facts.kubernetes import CniPod, Kubernetes
-from headroom.facts.snapshot import Snapshot
+from headroom.facts.snapshot import Snapshot, Source
 from headroom.facts.values import Unknown, items, known
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ SECONDS: Final = 60.0
 
 CNS_SELECTOR: Final = "k8s-app=azure-cns"
 """Where azure-cns runs, and how its pods are labelled (azure-container-networking, cns/azure-cns.yaml)."""
+MACHINES_ASKED: Final = 5
+"""Nodes whose machines are looked at."""
 NODE_NETWORK_CONFIGS: Final = ("acn.azure.com", "nodenetworkconfigs")
 """The CRD of NodeNetworkConfigs (azure-container-networking, crd/nodenetworkconfig)."""
 
@@ -112,10 +116,12 @@ def collect_aks_from(  # noqa: PLR0913 - the parts that are injected, by keyword
         configs = readings.start("kubernetes nodenetworkconfigs", lambda: read_configs(server()))
         cns_pods = readings.start("kubernetes azure-cns", lambda: read_cns_pods(server()))
         masquerade = readings.start("kubernetes ip-masq-agent", lambda: read_ip_masq(server()))
+        machines = readings.start("kubernetes machines", lambda: _read_machines(server()), quiet=True)
         cns = readings.start("kubernetes azure-cns metrics", lambda: _read_cns(server(), kubernetes, configs, cns_pods))
         described = azure.cluster.fact()  # a cluster that does not exist ends the run here
         azure_facts, kubernetes_facts = azure.fact(), kubernetes.fact()
         _check_that_it_is_one_cluster(described, kubernetes_facts, context)
+        proven = _proven(connection, described, machines.fact(), kubernetes_facts, clients.subscription, context)
         found = Snapshot(
             cloud="azure",
             cluster=cluster,
@@ -131,7 +137,7 @@ def collect_aks_from(  # noqa: PLR0913 - the parts that are injected, by keyword
             kubernetes=kubernetes_facts,
             pools=None,
             lines=(),
-            sources=readings.sources(round(time.monotonic() - started, 3)),
+            sources=(*readings.sources(round(time.monotonic() - started, 3)), *proven),
         )
         return sound(found)
     finally:
@@ -149,6 +155,43 @@ def _read_cns(
     if not any(known(each.assignment_mode) == "dynamic" for each in containers):
         return None
     return read_cns(api, nodes_to_ask(kubernetes.pods.needed().pods, cns_pods.needed() or ()))
+
+
+def _read_machines(api: ApiServer) -> tuple[str, ...]:
+    """spec.providerID of a few nodes: those of one cluster are in one resource group."""
+    found = json.loads(api.get("/api/v1/nodes", {"limit": MACHINES_ASKED})).get("items") or ()
+    return tuple(str((each.get("spec") or {}).get("providerID") or "") for each in found)
+
+
+def _proven(  # noqa: PLR0913, PLR0917 - what the evidence is taken from
+    connection: Pending[ApiServer],
+    read: ClusterRead | Unknown,
+    machines: tuple[str, ...] | Unknown,
+    kubernetes: Kubernetes,
+    subscription: str,
+    context: KubeContext,
+) -> tuple[Source, ...]:
+    """How it was proven that the context is the cluster; nothing where one of the two was not read anyway.
+
+    Raises:
+        ProblemsError: It is proven to be another cluster's.
+    """
+    api = connection.fact()
+    if isinstance(api, Unknown) or isinstance(read, Unknown):
+        return ()
+    name = read.cluster.name
+    identity = aks_identity(
+        name,
+        hosts=read.hosts,
+        subscription=subscription,
+        node_group=known(read.cluster.node_resource_group),
+        server=api.server,
+        provider_ids=() if isinstance(machines, Unknown) else machines,
+    )
+    if identity.same is None and isinstance(kubernetes.nodes, Unknown) and isinstance(kubernetes.pods, Unknown):
+        return ()
+    again = f"az aks get-credentials --name {name} --resource-group GROUP"
+    return (judged(identity, name, context, again=again, calls=1),)
 
 
 def _connected(connection: Pending[ApiServer]) -> ApiServer:

@@ -112,6 +112,11 @@ def _address(manager: Manager, address_id: str, name: str = "ipAddress") -> str:
 def _read(manager: Manager, resource_id: str, api_version: str) -> Object:
     found = manager.get(resource_id, api_version)
     check_credentials(found)
+    if found is None and "/managedclusters/" in resource_id.casefold():
+        step = (
+            "`az aks list --output table` lists those that there are; where it is gone, give its addresses with --old."
+        )
+        raise _refused(resource_id, "is no AKS cluster.", step)
     if found is None or isinstance(found, Unknown):
         raise _refused(resource_id, f"could not be read: {found or 'there is none'}.")
     return found
@@ -122,8 +127,10 @@ def _properties(item: Object) -> Object:
     return found if isinstance(found, Mapping) else {}
 
 
-def _refused(value: str, reason: str) -> ProblemsError:
-    step = "Give the addresses with --old: an echo service shows them (--live-check)."
+_BY_HAND: Final = "Give the addresses with --old: an echo service shows them (--live-check)."
+
+
+def _refused(value: str, reason: str, step: str = _BY_HAND) -> ProblemsError:
     return ProblemsError(
         [Problem(rule="old-addresses", key="--cluster", value=value, reason=reason, next_step=step)], subject=SUBJECT
     )

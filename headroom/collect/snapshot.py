@@ -13,6 +13,7 @@ from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.api_server import ApiServer
 from headroom.collect.aws import Client, EksCluster, start_aws
 from headroom.collect.failures import NotReadError
+from headroom.collect.identity import eks_identity, judged
 from headroom.collect.ipamd import nodes_to_ask, read_lines, read_pools
 from headroom.collect.kubernetes import KubernetesReadings, start_kubernetes
 from headroom.collect.readings import Pending, Progress, Readings
@@ -21,7 +22,7 @@ from headroom.collect.times import utc
 from headroom.facts.aws import Aws
 from headroom.facts.document import sound
 from headroom.facts.kubernetes import Kubernetes
-from headroom.facts.snapshot import Line, PoolReading, Snapshot
+from headroom.facts.snapshot import Line, PoolReading, Snapshot, Source
 from headroom.facts.values import NOT_COLLECTED, Unknown, items, known
 
 SECONDS: Final = 60.0
@@ -109,6 +110,7 @@ def collect_from(  # noqa: PLR0913 - the parts that are injected, by keyword
             described.fact()  # a cluster that does not exist ends the run here
             aws, kubernetes_facts = aws_fact(region), kubernetes.fact()
             _check_that_it_is_one_cluster(aws, kubernetes_facts, cluster, context)
+            proven = _proven(connection, described.fact(), aws, kubernetes_facts, cluster, context)
             found = Snapshot(
                 cloud="aws",
                 cluster=cluster,
@@ -117,7 +119,7 @@ def collect_from(  # noqa: PLR0913 - the parts that are injected, by keyword
                 kubernetes=_with_version(kubernetes_facts, described.fact()),
                 pools=pools.fact(),
                 lines=lines.fact(),
-                sources=readings.sources(round(time.monotonic() - started, 3)),
+                sources=(*readings.sources(round(time.monotonic() - started, 3)), *proven),
             )
             return sound(found)
     finally:
@@ -165,6 +167,28 @@ def _with_version(kubernetes: Kubernetes, described: EksCluster | Unknown) -> Ku
     if isinstance(kubernetes.version, Unknown) and not isinstance(described, Unknown):
         return replace(kubernetes, version=described.version)
     return kubernetes
+
+
+def _proven(  # noqa: PLR0913, PLR0917 - what the evidence is taken from
+    connection: Pending[ApiServer],
+    described: EksCluster | Unknown,
+    aws: Aws,
+    kubernetes: Kubernetes,
+    cluster: str,
+    context: KubeContext,
+) -> tuple[Source, ...]:
+    """How it was proven that the context is the cluster; nothing where the context was of no use anyway.
+
+    Raises:
+        ProblemsError: It is proven to be another cluster's.
+    """
+    api = connection.fact()
+    if isinstance(api, Unknown):
+        return ()
+    identity = eks_identity(cluster, described, api.server, kubernetes.nodes, aws.interfaces)
+    if identity.same is None and isinstance(kubernetes.nodes, Unknown) and isinstance(kubernetes.pods, Unknown):
+        return ()
+    return (judged(identity, cluster, context, again=f"aws eks update-kubeconfig --name {cluster}"),)
 
 
 def _check_that_it_is_one_cluster(aws: Aws, kubernetes: Kubernetes, cluster: str, context: KubeContext) -> None:

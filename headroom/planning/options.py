@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from headroom.addresses.problems import Problem
-from headroom.capacity.cni_version import check_cni_version
+from headroom.capacity.cni_version import SUBNET_DISCOVERY, SUBNET_ROLE_TAG, check_cni_version
 from headroom.capacity.fleet import TargetAdvice, best_warm_targets, plan_fleet
 from headroom.capacity.limits import max_pods
 from headroom.capacity.settings import DEFAULT_IP_COOLDOWN_SECONDS, CniSettings
@@ -105,6 +106,7 @@ def weigh(
     else:
         why_none = "Addresses of subnets are not what is short."
     room = next((place for place in (own, further) if place is not None and place.blocks), None)
+    options.append(_tag_option(situation, hit, growth_per_day))
     options.extend(
         _subnet_options(own, further, room, wants_subnets=wants_subnets, why_none=why_none, growth=growth_per_day)
     )
@@ -262,6 +264,58 @@ def days_bought(addresses: Mapping[str, int], growth: Mapping[str, float]) -> di
         for zone, count in addresses.items()
         if growth.get(zone, 0) > 0
     }
+
+
+def tag_command(subnet_ids: Iterable[str]) -> str:
+    """The command that gives subnets to pods."""
+    return f"aws ec2 create-tags --resources {' '.join(subnet_ids)} --tags Key={SUBNET_ROLE_TAG},Value=1"
+
+
+def untagged_subnets(situation: Situation) -> tuple[dict[str, int], str]:
+    """Subnets that may have been made for pods and that nobody tagged, with their free addresses, and why, or why not.
+
+    They have the nodes' route table and no interface of anybody else; what they are meant for only their owner knows.
+    """
+    settings, version = situation.settings, situation.cni_version
+    if settings.custom_networking:
+        return {}, "Custom networking is on: the ENIConfigs name the subnets, and tags count for nothing."
+    if not settings.subnet_discovery or version is None or version < SUBNET_DISCOVERY:
+        return {}, f"The VPC CNI ({version or 'of an unknown version'}) does not look for tagged subnets here."
+    found = {name: free for zone in situation.zones.values() for name, free in zone.untagged.items() if free}
+    if not found:
+        return {}, "No subnet without that tag has the nodes' route table and nothing of anybody else in it."
+    told = ", ".join(f"{subnet} ({free:,} free)" for subnet, free in found.items())
+    return found, (
+        f"{told}: the nodes' route table and no interface of anybody else. Whether they are meant for pods only their "
+        f"owner knows; if so, this is all it takes: `{tag_command(found)}`."
+    )
+
+
+TAG_TITLE: Final = "Tag subnets that are there already for pods"
+
+
+def untagged_by_zone(situation: Situation) -> dict[str, int]:
+    """Their free addresses by zone."""
+    found, _ = untagged_subnets(situation)
+    by_zone = {zone.name: sum(zone.untagged.values()) for zone in situation.zones.values() if found}
+    return {zone: free for zone, free in by_zone.items() if free}
+
+
+def _tag_option(situation: Situation, hit: Iterable[Zone], growth: Mapping[str, float]) -> Option:
+    found, reason = untagged_subnets(situation)
+    lacking = [zone.name for zone in hit if sum(zone.untagged.values()) < max(1, zone.short)]
+    if found and lacking:
+        reason += f" Not enough in {', '.join(lacking)}."
+    addresses = untagged_by_zone(situation)
+    return Option(
+        name="tag-existing-subnets",
+        title=TAG_TITLE,
+        kept=False,
+        reason=reason,
+        addresses=addresses,
+        days=days_bought(addresses, growth),
+        source=f"{_CNI}, ENABLE_SUBNET_DISCOVERY",
+    )
 
 
 def _subnet_options(  # noqa: PLR0913 - what the two have in common

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from headroom.capacity.fleet import plan_fleet
 from headroom.capacity.settings import CniSettings
-from headroom.planning.options import advice_for, days_bought
+from headroom.planning.options import TAG_TITLE, advice_for, days_bought, untagged_by_zone, untagged_subnets
 from headroom.planning.plan import Option
 from headroom.planning.room import Room, further_space, needs, own_space
 from headroom.planning.situation import Situation
@@ -31,6 +31,7 @@ def outlook(situation: Situation, growth_per_day: Mapping[str, float]) -> tuple[
     found = [
         ("delete-leaked-interfaces", "Delete the CNI's interfaces that hang on nothing", leaked, why),
         ("retune-warm-targets", "Retune the warm targets of aws-node", *_retuned(situation)),
+        ("tag-existing-subnets", TAG_TITLE, untagged_by_zone(situation), untagged_subnets(situation)[1]),
         ("subnets-in-own-space", "Add pod subnets in the VPC's own free space", *_of_room(own, unread)),
         ("secondary-cidr", "Associate a secondary CIDR and add pod subnets in it", *_of_room(further, unread)),
     ]

@@ -120,6 +120,25 @@ class Postcondition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """A quantity that a plan was made from, and how far it may move before the plan no longer fits.
+
+    Attributes:
+        name: What was counted: `nodes in us-east-1a`.
+        value: How many there were; ``None``: that was not known.
+        least: How many there must be at least; ``None``: fewer do not matter to the plan.
+        most: How many there may be at most; ``None``: more do not matter to the plan.
+        margin: Where the limits come from, or why there is none, in words.
+    """
+
+    name: str
+    value: int | None = None
+    least: int | None = None
+    most: int | None = None
+    margin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The plan of one cluster.
 
@@ -131,6 +150,7 @@ class Plan:
         facts_at: When the facts were read.
         fingerprint: Digest of the facts that the plan rests on; `recheck` compares it.
         foundations: Those facts, by name, so that a difference can be told.
+        measures: Quantities that it was made from, each with its margin; empty in a plan of an older Headroom.
         options: Every option, in the order in which they were weighed.
         files: What it writes.
         steps: What a person does, in order.
@@ -147,6 +167,7 @@ class Plan:
     facts_at: str = ""
     fingerprint: str = ""
     foundations: Mapping[str, str] = field(default_factory=dict)
+    measures: tuple[Measure, ...] = ()
     options: tuple[Option, ...] = ()
     files: tuple[PlannedFile, ...] = ()
     steps: tuple[Step, ...] = ()

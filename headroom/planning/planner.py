@@ -11,7 +11,6 @@ from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.cni_version import (
     FULL_SUBNET_FIXED,
     PRIMARY_ADDRESS_FIXED,
-    SUBNET_DISCOVERY,
     SUBNET_ROLE_TAG,
     CniVersion,
 )
@@ -24,10 +23,11 @@ from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import known_or
 from headroom.planning.addon import ADDON_NAME, addon_import
 from headroom.planning.aks_choices import Choices
-from headroom.planning.aks_plan import aks_foundations, is_aks, make_aks_plan
+from headroom.planning.aks_plan import is_aks, make_aks_plan
 from headroom.planning.condition_state import LISTED
 from headroom.planning.hand_steps import hand_work, leaked_file, leaked_step
-from headroom.planning.options import Weighed, weigh
+from headroom.planning.measures import measures
+from headroom.planning.options import Weighed, tag_command, untagged_subnets, weigh
 from headroom.planning.plan import Check, Plan, PlannedFile, Postcondition, Step, digest
 from headroom.planning.room import Room
 from headroom.planning.situation import Situation, read_situation
@@ -95,15 +95,22 @@ def make_plan(  # noqa: PLR0913 - what a person can ask for, by keyword
         raise ProblemsError(situation.problems, subject="plan: the facts do not suffice")
     remedy = "emergency" if weighed.room is not None else "density" if weighed.settings else ""
     stack = (stack or f"{situation.cluster}-{remedy}") if remedy else ""
-    foundations = _foundations(situation)
+    rests_on = foundations(situation)
     return Plan(
         cluster=situation.cluster,
         stack=stack,
         verdict=verdict.value,
         causes=tuple(cause.name for cause in diagnosis.causes),
         facts_at=known_or(snapshot.collected_at, ""),
-        fingerprint=digest(foundations),
-        foundations=foundations,
+        fingerprint=digest(rests_on),
+        foundations=rests_on,
+        measures=measures(
+            snapshot,
+            situation,
+            weighed,
+            more_nodes=any(map(weighed.keeps, _ROLLS_NODES)) or any(map(_is_at_limit, diagnosis.causes)),
+            waits_for=_rounds(situation) * _per_request(situation),
+        ),
         options=weighed.options,
         files=tuple(_files(situation, weighed, stack, snapshot, diagnosis)),
         steps=tuple(_steps(situation, weighed, diagnosis, stack, snapshot)),
@@ -146,59 +153,12 @@ def check_names(cluster: str, stack: str) -> None:
         raise ProblemsError(problems, subject="plan")
 
 
-def recheck(plan: Plan, snapshot: Snapshot, diagnosis: Diagnosis | None = None) -> tuple[Problem, ...]:
-    """What the plan rests on and is no longer so: empty where it may be applied as it is.
-
-    A fact that is unknown now counts as changed: a gate without data is closed.
-
-    Args:
-        plan: The plan.
-        snapshot: The facts of now.
-        diagnosis: What they come to; ``None``: only the facts are compared.
-    """
-    aks = is_aks(snapshot) or plan.foundations.get("cloud") == "azure"
-    now = aks_foundations(snapshot) if aks else _foundations(read_situation(snapshot))
-    changed = (
-        Problem(
-            rule="facts-changed",
-            value=name,
-            reason=f"was {plan.foundations.get(name) or 'not there'} when the plan was made, and is "
-            f"{now.get(name) or 'not there'} now.",
-            next_step="Make the plan again: `headroom plan`.",
-        )
-        for name in sorted({*plan.foundations, *now})
-        if plan.foundations.get(name, "") != now.get(name, "")
-    )
-    return (*(_changed_causes(plan, diagnosis) if diagnosis is not None else ()), *changed)
-
-
-def _changed_causes(plan: Plan, diagnosis: Diagnosis) -> Iterator[Problem]:
-    """Causes that the plan cures and that are no more, and such as it does not know and that no other made."""
-    if plan.verdict != Verdict.FOUND:
-        return
-    now = {cause.name: cause for cause in diagnosis.causes}
-    for name in plan.causes:
-        if name not in now:
-            yield Problem(
-                rule="cause-gone",
-                value=f"cause {name}",
-                reason=f"was found when the plan was made, and is not now (verdict {diagnosis.verdict.value}).",
-                next_step="See what `headroom diagnose` says now.",
-            )
-    for name, cause in now.items():
-        if name not in plan.causes and cause.made_by is None:
-            yield Problem(
-                rule="cause-new",
-                value=f"cause {name}",
-                reason="was not there when the plan was made, and is now.",
-                next_step="Make the plan again: `headroom plan`.",
-            )
-
-
 def _nothing_to_plan(diagnosis: Diagnosis) -> Problem:
     steps = {
-        Verdict.HEALTHY: "Nothing is wrong with addresses; `headroom forecast` says for how long, and --ahead plans "
-        "more room all the same.",
+        Verdict.HEALTHY: "Nothing is wrong with addresses; --ahead plans the way off kubenet all the same."
+        if diagnosis.cloud == "azure"
+        else "Nothing is wrong with addresses; `headroom forecast` says for how long, and --ahead plans more room all "
+        "the same.",
         Verdict.NOT_IP: "What is wrong is not addresses; the diagnosis names it.",
         Verdict.UNDECIDED: "Read what the diagnosis still needs, then plan again.",
     }
@@ -210,7 +170,7 @@ def _nothing_to_plan(diagnosis: Diagnosis) -> Problem:
     )
 
 
-def _foundations(situation: Situation) -> dict[str, str]:
+def foundations(situation: Situation) -> dict[str, str]:
     """The facts that a plan rests on, as texts."""
     found = {
         "cluster": situation.cluster,
@@ -499,6 +459,10 @@ _MORE_NODES: Final = Step(
 )
 
 
+_ROLLS_NODES: Final = ("custom-networking", "raise-max-pods")
+"""Options that take effect on nodes that are made anew."""
+
+
 def _is_at_limit(cause: Cause) -> bool:
     return cause.root_cause is RootCause.ENI_LIMIT and cause.detail is None
 
@@ -690,11 +654,15 @@ def _rounds(situation: Situation) -> int:
 
     Existing interfaces in the full subnet are tried before new ones each time, so that each may wait for the pause.
     """
-    per_request = PREFIX_ADDRESSES
-    if not situation.settings.prefix_delegation:
-        limits = [node.limits.secondary_per_eni for zone in situation.zones.values() for node in zone.nodes]
-        per_request = max(1, min(limits, default=1))
-    return max(1, -(-situation.most_stuck // per_request))
+    return max(1, -(-situation.most_stuck // _per_request(situation)))
+
+
+def _per_request(situation: Situation) -> int:
+    """Addresses that one of them brings."""
+    if situation.settings.prefix_delegation:
+        return PREFIX_ADDRESSES
+    limits = [node.limits.secondary_per_eni for zone in situation.zones.values() for node in zone.nodes]
+    return max(1, min(limits, default=1))
 
 
 def _decisions(situation: Situation, weighed: Weighed, diagnosis: Diagnosis) -> Iterator[str]:
@@ -731,22 +699,19 @@ def _decision_on_nodes(situation: Situation, diagnosis: Diagnosis) -> Iterator[s
 
 def _decision_on_untagged(situation: Situation) -> Iterator[str]:
     """Subnets that may have been made for pods, and that the CNI does not use because nobody tagged them."""
-    settings, version = situation.settings, situation.cni_version
-    if settings.custom_networking or not settings.subnet_discovery or version is None or version < SUBNET_DISCOVERY:
-        return
+    candidates, _ = untagged_subnets(situation)
     enough = {
         subnet: free
         for zone in situation.zones.values()
         if zone.stuck
         for subnet, free in zone.untagged.items()
-        if free >= max(1, zone.short)
+        if subnet in candidates and free >= max(1, zone.short)
     }
     if enough:
         told = ", ".join(f"{subnet} ({free:,} free)" for subnet, free in enough.items())
         yield (
             f"{told}: no tag {SUBNET_ROLE_TAG}, so the CNI uses none of it. Are they meant for pods? Then tagging them "
-            "is the smaller change, and this stack is not needed: `aws ec2 create-tags --resources "
-            f"{' '.join(enough)} --tags Key={SUBNET_ROLE_TAG},Value=1`"
+            f"is the smaller change, and this stack is not needed: `{tag_command(enough)}`"
         )
 
 
@@ -763,6 +728,12 @@ def _decisions_on_room(situation: Situation, room: Room) -> Iterator[str]:
                 f"{zone.name} has nodes in several subnets; the pod subnet takes the route table of "
                 f"{zone.node_subnets[0]}, which has most of them (others: {others})."
             )
+    if room.shadowed:
+        yield (
+            f"{room.secondary} lies in {', '.join(map(str, room.shadowed))}, where a route leads: what takes that "
+            "route to these addresses today would stay in the VPC. Does nobody need it? Else name another CIDR in the "
+            "file."
+        )
     if room.secondary is not None:
         yield (
             "Security groups, network ACLs and allow-lists that name the VPC's CIDRs do not learn the new one: add "

@@ -25,12 +25,14 @@ class Room:
         secondary: The CIDR to associate; ``None``: none is needed.
         reason: Why it fits, or why not, with figures.
         warnings: What to know of it first.
+        shadowed: Destinations of routes that contain the CIDR to associate.
     """
 
     blocks: Mapping[str, Block]
     secondary: Block | None = None
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    shadowed: tuple[Block, ...] = ()
 
     @property
     def addresses(self) -> dict[str, int]:
@@ -73,13 +75,8 @@ def own_space(situation: Situation, need: Mapping[str, int]) -> Room:
 def further_space(situation: Situation, need: Mapping[str, int]) -> Room:
     """Room for pod subnets in a CIDR that may be associated with the VPC."""
     quota = situation.cidr_quota or CIDR_QUOTA
-    candidate = suggest_secondary_cidr(
-        situation.vpc_blocks,
-        routes=situation.routes,
-        peers=situation.peers,
-        service_cidr=situation.service_cidr,
-        quota=quota,
-    )
+    # AWS takes a block that a wider route covers; what goes by that route to these addresses would stay in the VPC.
+    candidate = _suggested(situation, quota, avoid=situation.routes) or _suggested(situation, quota)
     if candidate is None:
         verdict = check_association(
             situation.vpc_blocks,
@@ -107,11 +104,27 @@ def further_space(situation: Situation, need: Mapping[str, int]) -> Room:
         service_cidr=situation.service_cidr,
         quota=quota,
     )
+    shadowed = tuple(route for route in situation.routes if route.contains(candidate))
     return Room(
         blocks=blocks,
         secondary=candidate,
-        reason=f"{candidate} may be associated with {situation.vpc_id}: it overlaps nothing that was read.",
+        shadowed=shadowed,
+        reason=f"{candidate} may be associated with {situation.vpc_id}, but a route leads to {_listed(shadowed)}, "
+        "which contains it."
+        if shadowed
+        else f"{candidate} may be associated with {situation.vpc_id}: it overlaps nothing that was read.",
         warnings=tuple(warning.message for warning in verdict.warnings),
+    )
+
+
+def _suggested(situation: Situation, quota: int, avoid: Sequence[Block] = ()) -> Block | None:
+    return suggest_secondary_cidr(
+        situation.vpc_blocks,
+        routes=situation.routes,
+        peers=situation.peers,
+        service_cidr=situation.service_cidr,
+        quota=quota,
+        avoid=avoid,
     )
 
 

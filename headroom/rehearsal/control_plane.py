@@ -85,6 +85,11 @@ class ControlPlane:
         return kube_from(self.kubeconfig, user_agent=user_agent)
 
     @property
+    def authority(self) -> bytes:
+        """The certificate authority of its API server, in PEM."""
+        return (self.folder / "server.pem").read_bytes()
+
+    @property
     def process_ids(self) -> dict[str, int]:
         """The processes by name, for measuring them."""
         return {name: process.pid for name, process in self._processes.items()}

@@ -103,6 +103,8 @@ EVENTS = Resource(group_version="v1", plural="events", kind="Event")
 CONFIG_MAPS = Resource(group_version="v1", plural="configmaps", kind="ConfigMap")
 SERVICES = Resource(group_version="v1", plural="services", kind="Service")
 DEPLOYMENTS = Resource(group_version="apps/v1", plural="deployments", kind="Deployment")
+CRON_JOBS = Resource(group_version="batch/v1", plural="cronjobs", kind="CronJob")
+LEASES = Resource(group_version="coordination.k8s.io/v1", plural="leases", kind="Lease")
 REPLICA_SETS = Resource(group_version="apps/v1", plural="replicasets", kind="ReplicaSet")
 DAEMON_SETS = Resource(group_version="apps/v1", plural="daemonsets", kind="DaemonSet")
 

@@ -77,7 +77,7 @@ class World:
         client: EKSClient = self.client("eks")
         return client
 
-    look: ClassVar[str] = "aws ec2 describe-subnets"
+    looks: ClassVar[tuple[str, ...]] = ("aws ec2 describe-subnets",)
     """What somebody may type to look around."""
 
     def process_ids(self) -> Iterator[int]:
@@ -147,6 +147,8 @@ def start_world(  # noqa: PLR0913 - the parts of a world, by keyword
         plane = closing.enter_context(plane_future.result()) if plane_future is not None else None
         if endpoint is None:
             raise failure or RuntimeError("the simulated AWS did not start")
+        if plane is not None:
+            endpoint.serve_clusters_at(plane.server, plane.authority)
         names = ["aws", *(["kubernetes"] if plane is not None else [])]
         arguments = {"aws": ["--endpoint", endpoint.url], "kubernetes": []}
         started = [

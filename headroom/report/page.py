@@ -4,6 +4,7 @@ The page needs no network and no script; a content security policy in it forbids
 become one. Everything from a snapshot is escaped by Jinja's autoescape after `text.clean`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -162,7 +163,9 @@ def _template() -> Any:
         commas=_commas,
         counted=counted,
         of_whole=of_whole,
+        behind=_behind,
         prose=_prose,
+        whole=_whole,
         few=first_and_more,
         sign=lambda owner: Markup(sign(owner)),  # noqa: S704 - made of the legend's own words only
         picture=lambda drawn: Markup(drawn.svg),  # noqa: S704 - made of numbers only, see `pictures`
@@ -176,8 +179,41 @@ def _prose(text: object, limit: int = 900) -> Markup:
     plain, code = Markup("<bdi>{}</bdi>"), Markup("<code>{}</code>")
     parts = clean(text, limit).split("`")
     if len(parts) % 2 == 0:
-        return plain.format("`".join(parts))
-    return Markup("").join((code if index % 2 else plain).format(part) for index, part in enumerate(parts))
+        return plain.format(_unbroken("`".join(parts)))
+    return Markup("").join((code if index % 2 else plain).format(_unbroken(part)) for index, part in enumerate(parts))
+
+
+def _whole(text: object, limit: int = 300) -> Markup:
+    """Text of a snapshot, escaped, whose names are not broken at their hyphens."""
+    return _unbroken(clean(text, limit))
+
+
+_LONGEST_UNBROKEN: Final = 64
+"""Letters of a name up to which it goes to the next line as a whole; a longer one breaks where it must."""
+_LONG_PATH: Final = 28
+"""Letters of a word with slashes from which on it may break behind them."""
+_BLANKS: Final = re.compile(r"(\s+)")
+_HYPHENS: Final = re.compile(r"\S-\S|^-")
+
+
+def _unbroken(text: str) -> Markup:
+    """Each word with a hyphen in a box of its own: `us-east-1a` in two lines is no name any more.
+
+    A long word without one, such as the name of a cause, may break behind its slashes.
+    """
+    box, slash = Markup('<span class="w">{}</span>'), Markup("/<wbr>")
+    words: list[str] = []
+    for word in _BLANKS.split(text):
+        if len(word) <= _LONGEST_UNBROKEN and _HYPHENS.search(word):
+            words.append(box.format(word))
+        else:
+            words.append(slash.join(word.split("/")) if len(word) >= _LONG_PATH else word)
+    return Markup("").join(words)
+
+
+def _behind(services: int) -> str:
+    """Behind how many Services the workloads are."""
+    return f"behind {counted(services, 'Service')}" if services else "behind no Service"
 
 
 def _commas(number: int | None) -> str:
@@ -192,8 +228,7 @@ def _tiles(diagnosis: Diagnosis) -> list[_Tile]:
         tiles.append(
             _Tile(
                 figure=f"{len(impact.workloads):,}",
-                words=f"{'workload' if len(impact.workloads) == 1 else 'workloads'} hit, "
-                f"behind {counted(impact.services, 'Service')}",
+                words=f"{'workload' if len(impact.workloads) == 1 else 'workloads'} hit, {_behind(impact.services)}",
                 bad=bool(impact.workloads),
             )
         )
@@ -269,7 +304,7 @@ def _hit_words(impact: Impact) -> str:
         return ""
     first = impact.workloads[0]
     return (
-        f"{counted(len(impact.workloads), 'workload')} behind {counted(impact.services, 'Service')}; "
+        f"{counted(len(impact.workloads), 'workload')} {_behind(impact.services)}; "
         f"first to restore: {clean(first.namespace, 80)}/{clean(first.name, 80)} "
         f"({of_whole(first.ready, first.desired)} ready)."
     )

@@ -64,7 +64,7 @@ _PITCH: Final = 5
 _BLOCK: Final = 4 * _PITCH + 3
 """Width of a /28: four by four addresses and a gap."""
 _CELL: Final = 6
-_LABEL: Final = 66
+_LABEL: Final = 54
 """Room for the address at which a row begins."""
 _NUMBER: Final = re.compile(r"[0-9.]+")
 

@@ -12,6 +12,11 @@ What the rules need of the scrape:
 - kube-state-metrics with its own labels kept (`honorLabels`), and the zone among its node labels:
   `--metric-labels-allowlist=nodes=[topology.kubernetes.io/zone]`.
 
+Pods come by day and go by night, so alerts remember. What is low stays on for a day while it is near the threshold, as
+the watch stack's alarms do: that is read from recorded history, so it survives a restart of Prometheus and is over at
+once where there is room again, which no `keep_firing_for` does (prometheus #13957). What comes and goes within minutes
+has that field, which older versions of Prometheus refuse.
+
 Names of ipamd's metrics: amazon-vpc-cni-k8s, utils/prometheusmetrics. Those of kube-state-metrics: its docs/metrics.
 """
 
@@ -22,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.capacity.thresholds import HORIZON_DAYS, PACE_HOURS, PACE_PERIODS, SurgeDemand, Thresholds
+from headroom.capacity.thresholds import HOLD_HOURS, HORIZON_DAYS, PACE_HOURS, PACE_MINUTES, SurgeDemand, Thresholds
 from headroom.capacity.watch import SCHEDULE_MINUTES
 from headroom.facts.names import CLUSTER_NAME_RULE, is_cluster_name
 
@@ -37,6 +42,12 @@ FORECAST_WAIT: Final = "12h"
 
 SCRAPE_WAIT: Final = "15m"
 """A node that starts is not scraped at once."""
+
+SYMPTOM_HOLD: Final = "30m"
+"""For so long nothing may be seen of what comes and goes, before it is over: pods are tried again, calls are too."""
+
+LEAST_VERSION: Final = "2.42"
+"""Of Prometheus: the first that knows `keep_firing_for` (Prometheus changelog, 2.42.0, #11827)."""
 
 LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 """Prometheus documentation, data model."""
@@ -141,13 +152,15 @@ def heading(monitored: Monitored) -> list[str]:
     """The lines of comment above the rules: where the numbers come from."""
     lines = [
         f"Free addresses of {monitored.cluster}, estimated from ipamd's metrics; written by `headroom watch-files`.",
+        f"For Prometheus {LEAST_VERSION} or newer (keep_firing_for).",
         f"In an upgrade {monitored.surge.text}: below that it is critical.",
     ]
     for zone, each in monitored.zones.items():
         others = "unknown, taken for 0" if each.others is None else f"{each.others:,}"
         lines.append(
             f"{zone}: {each.usable:,} addresses for pods, held by others {others}; critical below "
-            f"{each.thresholds.critical:,}, warning below {each.thresholds.warning:,}."
+            f"{each.thresholds.critical:,}, warning below {each.thresholds.warning:,}; either is remembered for "
+            f"{HOLD_HOURS} hours while fewer than {_near(each):,} are free."
         )
     return [
         *lines,
@@ -165,6 +178,7 @@ def _recorded(monitored: Monitored) -> list[dict[str, Any]]:
             ("other", each.others or 0),
             ("critical", each.thresholds.critical),
             ("warning", each.thresholds.warning),
+            ("near", _near(each)),
         ):
             found.append(
                 {"record": f"headroom:zone_{name}_addresses", "expr": f"vector({value})", "labels": {"zone": zone}}
@@ -208,6 +222,9 @@ def _recorded(monitored: Monitored) -> list[dict[str, Any]]:
         f"group_left (zone) (max by (namespace, pod, node) ({placed}) * on (node) group_left (zone) {node_zone}))",
         "headroom:zone_unscraped_nodes": f"count by (zone) ({_of(monitored, 'headroom:aws_node_zone')} "
         f"unless on (namespace, pod) {_of(monitored, 'awscni_total_ip_addresses')})",
+        # What was never more for so long: one figure that is wrong is not remembered.
+        _LEVEL: f"max_over_time({_of(monitored, _FREE)}[{WAIT}]) and on (cluster, zone) "
+        f"{_of(monitored, _FREE)} offset {WAIT}",
         # A day's lowest, so that a daily pattern is no trend; of less than a day it would be one.
         "headroom:zone_free_addresses:min1d": f"min_over_time({_of(monitored, _FREE)}[1d]) and on (cluster, zone) "
         f"{_of(monitored, _FREE)} offset 1d",
@@ -216,6 +233,11 @@ def _recorded(monitored: Monitored) -> list[dict[str, Any]]:
 
 
 _FREE: Final = "headroom:zone_free_addresses"
+_LEVEL: Final = f"{_FREE}:max{WAIT}"
+
+
+def _near(zone: MonitoredZone) -> int:
+    return min(zone.thresholds.near, zone.usable)
 
 
 def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
@@ -224,13 +246,18 @@ def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
 
     cluster, surge = monitored.cluster, monitored.surge
     free = of(_FREE)
-    low = f"{free} < on (cluster, zone) {of('headroom:zone_critical_addresses')}"
+    critical, warning = (of(f"headroom:zone_{each}_addresses") for each in ("critical", "warning"))
+    low = f"{free} < on (cluster, zone) {critical}"
+    least = f"min_over_time({of(_LEVEL)}[{HOLD_HOURS}h])"
+    near = f"{free} < on (cluster, zone) {of('headroom:zone_near_addresses')}"
+    held = f"and on (cluster, zone) {least} < on (cluster, zone)"
+    lately = f"or were within the last {HOLD_HOURS} hours"
     symptom = f"({of('headroom:zone_refused_addresses')} > 0 or {of('headroom:zone_waiting_pods')} > 0)"
     seconds = monitored.horizon_days * 86_400
     lowest = of("headroom:zone_free_addresses:min1d")
     ahead = f"(predict_linear({lowest}[7d], {seconds}) <= 0) and on (cluster, zone) {lowest} offset 1d"
     week = f"min_over_time({free}[6d] offset 1d)"
-    pace = f"predict_linear({free}[{PACE_PERIODS[1] * SCHEDULE_MINUTES}m], {PACE_HOURS * 3600}) <= 0"
+    pace = f"predict_linear({free}[{PACE_MINUTES}m], {PACE_HOURS * 3600}) <= 0"
     # A deploy falls once; what runs away goes on falling.
     drop = (
         f"{free} < on (cluster, zone) ({week} - {surge.addresses}) and on (cluster, zone) ({pace}) "
@@ -259,23 +286,26 @@ def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
             f"About {value} addresses are free in {_ZONE}, fewer than an upgrade takes, and pods wait for one or were "
             f"refused one. In an upgrade {surge.text}.",
             diagnose,
+            keep=SYMPTOM_HOLD,
         ),
         _alert(
             "HeadroomFreeAddressesCritical",
-            low,
+            f"({low}) or ({near} {held} {critical})",
             WAIT,
             "warning",
             f"{cluster}: an upgrade no longer fits {_ZONE}",
-            f"About {value} addresses are free in {_ZONE}. In an upgrade {surge.text}; no pod has failed yet.",
+            f"About {value} addresses are free in {_ZONE}. They are too few for an upgrade, {lately}, and still near "
+            f"it. In an upgrade {surge.text}; no pod has failed yet.",
             diagnose,
         ),
         _alert(
             "HeadroomFreeAddressesLow",
-            f"{free} < on (cluster, zone) {of('headroom:zone_warning_addresses')}",
+            f"({free} < on (cluster, zone) {warning}) or ({near} {held} {warning})",
             WAIT,
             "warning",
             f"{cluster}: {_ZONE} runs low on addresses",
-            f"About {value} addresses are free in {_ZONE}; soon an upgrade no longer fits, in which {surge.text}.",
+            f"About {value} addresses are free in {_ZONE}. They are few, {lately}, and still nearly so: soon an "
+            f"upgrade no longer fits, in which {surge.text}.",
             forecast,
         ),
         _alert(
@@ -286,6 +316,7 @@ def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
             f"{cluster}: {_ZONE} is empty in fewer than {monitored.horizon_days} days",
             f"Going on as in the last week, {_ZONE} has no free address in {monitored.horizon_days} days.",
             forecast,
+            keep=FORECAST_WAIT,
         ),
         _alert(
             "HeadroomAddressesDrop",
@@ -297,6 +328,7 @@ def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
             f"explains, and none in {PACE_HOURS} hours if it goes on like this: a deploy storm, or an autoscaler that "
             "runs away.",
             diagnose,
+            keep=SYMPTOM_HOLD,
         ),
         _alert(
             "HeadroomNodeAtInterfaceLimit",
@@ -307,6 +339,7 @@ def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
             f"The node in {_ZONE} turns pods away: it has as many interfaces as its type allows and every address on "
             "them is a pod's. However many addresses the subnet has, further pods on it wait.",
             diagnose,
+            keep=SYMPTOM_HOLD,
         ),
         _alert(
             "HeadroomEc2Throttled",
@@ -317,6 +350,7 @@ def _alerts(monitored: Monitored) -> list[dict[str, Any]]:
             f"EC2 refuses {{{{ $value | humanize }}}} calls a second of {cluster}'s nodes: addresses arrive late, also "
             "where there are enough. Nodes in a full subnet that ask again and again are the usual reason.",
             diagnose,
+            keep=SYMPTOM_HOLD,
         ),
         _alert(
             "HeadroomNodesNotScraped",
@@ -344,12 +378,21 @@ _ZONE: Final = "{{ $labels.zone }}"
 
 
 def _alert(  # noqa: PLR0913, PLR0917 - the fields of an alert
-    name: str, expression: str, wait: str, severity: str, summary: str, description: str, command: str
+    name: str,
+    expression: str,
+    wait: str,
+    severity: str,
+    summary: str,
+    description: str,
+    command: str,
+    *,
+    keep: str = "",
 ) -> dict[str, Any]:
     return {
         "alert": name,
         "expr": expression,
         "for": wait,
+        **({"keep_firing_for": keep} if keep else {}),
         "labels": {"severity": severity},
         "annotations": {"summary": summary, "description": description, "next": command},
     }

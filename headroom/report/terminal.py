@@ -59,7 +59,7 @@ def remedy(diagnosis: Diagnosis) -> str:
         return ""
     advice = mitigation(diagnosis)
     at_once = advice.immediate.removeprefix("Operator: ")
-    return f"{at_once[:1].upper()}{at_once[1:]} For good: {advice.long_term}"
+    return f"{at_once[:1].upper()}{at_once[1:]} For good: {advice.long_term[:1].lower()}{advice.long_term[1:]}"
 
 
 def facts_of(diagnosis: Diagnosis, now: datetime | None) -> str:

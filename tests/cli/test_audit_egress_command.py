@@ -145,6 +145,27 @@ def test_a_database_with_both_addresses_is_clear_and_the_record_says_so(world: W
     assert {each.type: each.found for each in record.coverage if each.found} == {"Microsoft.Sql/servers": 1}
 
 
+def test_an_audit_that_is_interrupted_writes_nothing_and_the_next_one_says_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.database(OLD, NEW)
+    path = world.folder / f"audit.{STACK}.json"
+    assert world.audit("--record", str(path))[0] == 0
+    before = path.read_text(encoding="utf-8")
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr("headroom.collect.egress_audit.read_lists", interrupt)
+        code, said = world.audit("--record", str(path))
+    assert (code, path.read_text(encoding="utf-8")) == (3, before)
+    assert "Interrupted: nothing was written." in said
+    code, said = world.audit("--record", str(path))
+    assert code == 0, said
+    assert read_record(path.read_text(encoding="utf-8"), subject=path.name).verdict == "clear"
+
+
 def test_the_billing_database_is_found_before_the_address_changes_and_the_plan_mends_it(world: World) -> None:
     """The near-miss of a billing job whose database had the old cluster's address alone."""
     world.database(OLD)
@@ -316,6 +337,27 @@ def test_without_an_inventory_nothing_is_clear_and_one_is_written_out(world: Wor
     assert "kind: saas-partner, owner: somebody@example.com, confirmed: no" in said
 
 
+def test_an_inventory_that_is_not_there_is_told_where_one_comes_from(world: World) -> None:
+    with pytest.raises(ProblemsError, match=r"No such file or directory\. Leave --inventory out once"):
+        world.audit("--inventory", str(world.folder / "none.yaml"), confirmed=False)
+
+
+def test_lists_that_are_not_shown_are_counted_and_shown_on_request(world: World) -> None:
+    world.database(OLD, NEW)
+    world.database("20.9.9.9", name="other")
+    _, said = world.audit()
+    assert "lists: 1 both, 1 neither; --all shows 1 more" in said
+    _, said = world.audit("--all")
+    assert "lists: 1 both, 1 neither\n" in said
+
+
+def test_what_is_left_undecided_is_named_as_accept_unread_takes_it(world: World) -> None:
+    world.database(OLD, NEW)
+    code, said = world.audit(old="20.7.7.7")
+    assert code == 3
+    assert "or answer for it with --accept-unread oldAddresses, and run this again" in said
+
+
 def test_the_wrong_old_address_is_not_clear(world: World) -> None:
     world.database(OLD, NEW)
     code, found = world.found(old="20.7.7.7")
@@ -380,7 +422,7 @@ def test_an_account_of_the_clusters_own_region_is_explained(world: World) -> Non
 
 
 def test_a_cluster_that_is_not_there_is_refused_with_the_way_on(world: World) -> None:
-    with pytest.raises(ProblemsError, match="Give the addresses with --old"):
+    with pytest.raises(ProblemsError, match=r"is no AKS cluster\. `az aks list --output table` lists"):
         world.audit("--cluster", world.id_of("Microsoft.ContainerService/managedClusters", "none"), old="")
 
 
@@ -431,6 +473,8 @@ def test_the_live_check_writes_a_job_and_compares_its_logs(tmp_path: Path) -> No
     )
     assert run.exit_code == 0, run.output
     assert yaml.safe_load(job.read_text(encoding="utf-8"))["kind"] == "Job"
+    with pytest.raises(ProblemsError, match="No URL is given to ask"):
+        audit_egress.main(["--live-check", str(job)], standalone_mode=False)
     for address, code in ((NEW, 0), (OLD, 0), ("20.9.9.9", 1), ("", 3)):
         (tmp_path / "x.log").write_text(f"source-address {address}\n", encoding="utf-8")
         run = CliRunner().invoke(audit_egress, ["--old", OLD, "--new", NEW, "--seen", str(tmp_path / "x.log")])

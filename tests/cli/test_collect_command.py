@@ -248,6 +248,16 @@ def test_an_aks_cluster_needs_its_resource_group() -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["--resource-group", "--subscription"])
+def test_an_option_of_aks_without_its_cloud_is_not_answered_with_a_region_of_aws(option: str) -> None:
+    run = collect(option, "s", "--cluster", "aks-prod", "-o", "-")
+    assert (run.code, run.out) == (2, "")
+    assert run.err == (
+        f"headroom collect: 1 problem\n  - --cloud: {option} is of AKS, and aks-prod is looked for in EKS. "
+        "Give --cloud aks too, or leave it out.\n"
+    )
+
+
 def test_the_options_of_aks_reach_its_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
 

@@ -106,6 +106,26 @@ def test_logs_stand_alone_or_beside_a_case(tmp_path: Path) -> None:
     assert {each["what"] for each in beside.data["causes"][0]["evidence"]} > {"free addresses of the subnet"}
 
 
+def test_what_a_node_of_kubenet_keeps_of_addresses_stands_beside_a_snapshot(tmp_path: Path) -> None:
+    """The files of host-local, as the command prints them that a diagnosis names."""
+    source = Path(__file__).parents[1] / "incidents" / "aks-kubenet-exhausted" / "facts.json"
+    document = json.loads(source.read_text(encoding="utf-8"))
+    node = document["azure"].pop("hostLocal")[0]["node"]
+    facts, files = tmp_path / "facts.json", tmp_path / "node.txt"
+    facts.write_text(json.dumps(document), encoding="utf-8")
+    held = [f"./kubenet/10.244.0.{number}:{number:064x}" for number in range(2, 255)]
+    text = [f"# host-local of {node}", *held, "# ready sandboxes", *(f"{number:064x}" for number in range(2, 100))]
+    files.write_text("\n".join(text), encoding="utf-8")
+
+    def said(*more: str) -> str:
+        found = diagnosed("--facts", str(facts), *more, "--json").data
+        assert [each["detail"] for each in found["causes"]] == ["host_local_leak"]
+        return str(found["causes"][0])
+
+    assert "253 reserved" not in said()
+    assert "253 reserved" in said("--log", str(files))
+
+
 def test_several_logs_may_follow_one_option(tmp_path: Path) -> None:
     names = []
     for number, text in enumerate((BARE, REFUSED, "0/3 nodes are available: 3 Too many pods.")):

@@ -24,7 +24,8 @@ from headroom.facts.document import dump, from_json, load
 from headroom.facts.snapshot import Snapshot
 from headroom.planning.conditions import evaluate
 from headroom.planning.plan import Plan
-from headroom.planning.planner import make_plan, recheck
+from headroom.planning.planner import make_plan
+from headroom.planning.recheck import recheck
 from headroom.report.markdown import to_markdown
 from headroom.report.terminal import plain_lines
 from tests.cli.conftest import Run
@@ -196,6 +197,20 @@ ANSWERS: dict[str, tuple[str, Any]] = {
             "metadata": {"name": "r", "namespace": "d"},
             "spec": {"schedule": "@daily", "jobTemplate": {"spec": {"parallelism": 2}}},
             "status": {"lastScheduleTime": "2026-03-03T20:00:00Z", "active": [{"name": "r-1"}]},
+        },
+    ),
+    "leases.json": (
+        "Lease",
+        {
+            "metadata": {"name": "l", "namespace": "d"},
+            "spec": {"holderIdentity": "h", "leaseDurationSeconds": 15, "renewTime": "2026-03-03T20:00:00.000001Z"},
+        },
+    ),
+    "scaledobjects.json": (
+        "ScaledObject",
+        {
+            "metadata": {"name": "s", "namespace": "d", "annotations": {"autoscaling.keda.sh/paused-replicas": "0"}},
+            "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "triggers": [{"type": "cpu"}]},
         },
     ),
     "cninodes.json": (

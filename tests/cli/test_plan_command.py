@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,11 +14,12 @@ from headroom.cli.facts import FactsFrom
 from headroom.cli.plan import plan
 from headroom.cli.verify import verify
 from headroom.collect import pod_logs
+from headroom.facts.azure import Azure, ManagedCluster, NetworkProfile
 from headroom.facts.document import dump
 from headroom.facts.kubernetes import Kubernetes, Pod
 from headroom.facts.pod_logs import LogAccess
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import Reason, Unknown
+from headroom.facts.values import Reason, Unknown, items
 from headroom.planning.plan import Check, Plan, Postcondition, plan_to_json
 from headroom.rehearsal import made
 
@@ -90,8 +92,39 @@ def test_a_plan_is_rechecked_against_facts_of_now(facts: Path, tmp_path: Path, e
     changed = tmp_path / "changed.json"
     changed.write_text(dump(replace(exhausted, aws=Unknown(Reason.DENIED, "DescribeVpcs"))), encoding="utf-8")
     result = call("--facts", changed, "--recheck", tmp_path / PLAN)
-    assert result.exit_code == 1
-    assert "changed vpc CIDRs was 10.68.192.0/18" in result.output
+    assert result.exit_code == 3
+    assert "unread vpc CIDRs was 10.68.192.0/18" in result.output
+
+
+def test_a_recheck_tells_what_is_within_the_margins_and_what_to_do_next(
+    facts: Path, tmp_path: Path, exhausted: Snapshot
+) -> None:
+    call("--facts", facts, "--folder", tmp_path)
+    now = tmp_path / "now.json"
+
+    def rechecked(*options: str, **nodes: Any) -> Result:
+        assert isinstance(exhausted.kubernetes, Kubernetes)
+        kubernetes = replace(exhausted.kubernetes, **nodes)
+        now.write_text(dump(replace(exhausted, kubernetes=kubernetes)), encoding="utf-8")
+        return call("--facts", now, "--recheck", tmp_path / PLAN, *options)
+
+    assert isinstance(exhausted.kubernetes, Kubernetes)
+    nodes = items(exhausted.kubernetes.nodes)
+    more = tuple(replace(nodes[0], name=f"new-{number}", instance_id=f"i-new{number}") for number in range(40))
+    within = rechecked(nodes=(*nodes, more[0]))
+    assert within.exit_code == 0, within.output
+    first, *_, still, following = within.output.splitlines()
+    assert first.startswith("within nodes in us-east-1")
+    assert still.endswith("still holds: what changed is within its margins.")
+    assert following.startswith("next: pulumi stack select --create prod-use1-emergency")
+    beyond = rechecked(nodes=(*nodes, *more))
+    assert beyond.exit_code == 1
+    assert beyond.output.splitlines()[-1].startswith("changed addresses that nodes in us-east-1")
+    unread = rechecked("--json", nodes=Unknown(Reason.DENIED, "nodes"))
+    assert unread.exit_code == 3
+    document = json.loads(unread.output)
+    assert (document["holds"], document["changed"]) == (False, [])
+    assert any(told.startswith("nodes in us-east-1a were 11") for told in document["unread"])
 
 
 def test_a_history_tells_how_long_it_lasts(facts: Path, tmp_path: Path) -> None:
@@ -230,6 +263,45 @@ def test_verify_ends_with_the_condition_that_does_not_hold_and_the_next_command(
     ]
 
 
+def verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, check: Check, pods: tuple[Pod, ...]) -> str:
+    """The last line of `headroom verify --once` on AKS, by a plan of a cluster that was not there yet."""
+    made_plan = Plan(
+        cluster="aks-new",
+        stack="aks-new",
+        verdict="planned",
+        postconditions=(
+            Postcondition(check=check, title="It is so", expected={"networkPlugin": "azure"}, patience_seconds=900),
+            Postcondition(check=Check.STUCK_PODS_RUNNING, title="Pods run", patience_seconds=900),
+        ),
+    )
+    path = tmp_path / "verify.json"
+    path.write_text(json.dumps(plan_to_json(made_plan)), encoding="utf-8")
+    network = NetworkProfile(network_plugin="azure", network_plugin_mode="overlay", pod_cidr="100.64.0.0/16")
+    managed = ManagedCluster(cluster_id="aks-new", name="aks-new", network=network, provisioning_state="Succeeded")
+    azure = Azure(cluster=managed)
+    snapshot = Snapshot(cloud="azure", cluster="aks-new", kubernetes=Kubernetes(pods=pods), azure=azure)
+    monkeypatch.setattr(verifying, "read_facts", lambda _: snapshot)
+    words = ["--cloud", "aks", "--subscription", "1", "--resource-group", "rg", "--cluster", "aks-new", "--once"]
+    return CliRunner().invoke(verify, [*words, "--plan", str(path)]).output.splitlines()[-1]
+
+
+def test_verify_on_aks_ends_with_what_can_be_asked_of_azure_and_with_the_policies_of_a_new_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = verified(monkeypatch, tmp_path, Check.OVERLAY_MODE, (RUNS,))
+    assert said == "next: headroom probes --context aks-new --run"
+    diagnose = "next: headroom diagnose --cloud aks --subscription 1 --resource-group rg --cluster aks-new"
+    assert verified(monkeypatch, tmp_path, Check.OVERLAY_MODE, (RUNS, WAITS)) == diagnose
+    assert verified(monkeypatch, tmp_path, Check.NO_NEW_FAILURES, (RUNS,)) == diagnose
+
+
+def test_a_plan_that_is_not_there_is_one_that_headroom_plan_writes(facts: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(verify, ["--facts", str(facts), "--plan", str(tmp_path / "none.json")])
+    assert isinstance(result.exception, ProblemsError)
+    (problem,) = result.exception.problems
+    assert problem.next_step == "Name a file that `headroom plan` wrote."
+
+
 def test_logs_that_may_not_be_read_leave_verify_undecided_once_nothing_else_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,12 +336,30 @@ def test_a_plan_of_aks_writes_its_stacks_and_is_rechecked(tmp_path: Path) -> Non
     written = {path.name for path in tmp_path.glob("stacks/*")}
     assert {f"Pulumi.aks-prod-eus2-{name}.yaml" for name in ("egress", "overlay", "traffic", "retire")} <= written
     assert "pods in 10.250.0.0/16" in result.output
+    again = next(line for line in result.output.splitlines() if "headroom plan --recheck" in line)
+    assert again.split()[-6:] == [
+        "--subscription",
+        "3c1f0a52-9b7e-4c33-8f63-2a6f8f3a7b10",
+        "--resource-group",
+        "rg-prod-eus2",
+        "--cloud",
+        "aks",
+    ]
     assert "$684 by list prices" in result.output
     plan_file = tmp_path / "stacks/plan.aks-prod-eus2-overlay.json"
     assert call("--facts", facts, "--recheck", plan_file).exit_code == 0
     before = {path: path.read_bytes() for path in tmp_path.glob("stacks/*")}
     call("--facts", facts, "--folder", tmp_path, "--node-price", "0.3", "--set", "podCidr=10.250.0.0/16")
     assert before == {path: path.read_bytes() for path in tmp_path.glob("stacks/*")}
+
+
+def test_a_healthy_cluster_of_aks_is_told_of_what_there_is_for_it_and_a_plan_ahead_says_so(tmp_path: Path) -> None:
+    source = Path(__file__).parents[1] / "incidents" / "aks-healthy" / "facts.json"
+    said = problems(call("--facts", source, "--folder", tmp_path))
+    assert "--ahead plans the way off kubenet all the same" in said
+    assert "forecast" not in said
+    ahead = call("--facts", source, "--folder", tmp_path, "--ahead", "--dry-run").output
+    assert ahead.splitlines()[0] == "PLAN   aks-prod-eus2: healthy"
 
 
 def test_options_of_one_cloud_are_refused_for_the_other(facts: Path, tmp_path: Path) -> None:

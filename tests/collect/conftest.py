@@ -136,6 +136,7 @@ def api() -> Iterator[ApiServerStub]:
                 "/apis/apps/v1/daemonsets",
                 "/apis/batch/v1/cronjobs",
                 "/apis/batch/v1/jobs",
+                "/apis/coordination.k8s.io/v1/leases",
                 "/apis/autoscaling/v2/horizontalpodautoscalers",
                 "/apis/discovery.k8s.io/v1/endpointslices",
                 "/apis/networking.k8s.io/v1/networkpolicies",

@@ -24,6 +24,7 @@ from headroom.facts.kubernetes import (
     CronJob,
     Event,
     Kubernetes,
+    Lease,
     Pod,
     Service,
     Workload,
@@ -357,6 +358,7 @@ def test_the_rbac_roles_allow_what_is_read_and_nothing_else(read: Read, cluster:
     install(cluster, "crd.k8s.amazonaws.com", "v1alpha1", eniconfigs=[])
     install(cluster, "vpcresources.k8s.aws", "v1alpha1", cninodes=[])
     install(cluster, "eks.amazonaws.com", "v1", nodeclasses=[])
+    install(cluster, "keda.sh", "v1alpha1", scaledobjects=[], scaledjobs=[])
     read(interesting=bool)
     asked = {request for path in cluster.paths() if (request := resource_of(path)) is not None}
     documents = {
@@ -467,12 +469,17 @@ FORBIDDEN = (403, "Forbidden", Reason.DENIED)
         ("/api/v1/services", {"services"}, FORBIDDEN),
         ("/apis/apps/v1/daemonsets", {"cni_daemon_set", "kube_proxy_ready"}, FORBIDDEN),
         ("/apis/batch/v1/cronjobs", {"cron_jobs"}, FORBIDDEN),
+        ("/apis/coordination.k8s.io/v1/leases", {"leases"}, FORBIDDEN),
         ("/api/v1/namespaces", {"namespaces"}, FORBIDDEN),
         ("/apis/networking.k8s.io/v1/networkpolicies", {"network_policies", "pod_sets"}, FORBIDDEN),
         ("/apis/autoscaling/v2/horizontalpodautoscalers", {"autoscalers"}, FORBIDDEN),
         ("/apis/policy/v1/poddisruptionbudgets", {"disruption_budgets"}, FORBIDDEN),
         ("/apis/scheduling.k8s.io/v1/priorityclasses", {"priority_classes"}, FORBIDDEN),
-        ("/apis", {"eni_configs", "cni_nodes", "node_pools", "node_classes", "node_claims"}, FORBIDDEN),
+        (
+            "/apis",
+            {"eni_configs", "cni_nodes", "node_pools", "node_classes", "node_claims", "keda_scalers"},
+            FORBIDDEN,
+        ),
     ],
 )
 def test_a_read_that_the_api_server_refuses_makes_its_own_values_unknown(
@@ -572,6 +579,74 @@ def test_cronjobs_their_runs_and_cninodes_are_read(read: Read, cluster: ApiServe
             branch_interfaces=("eni-2",),
         ),
     )
+
+
+def lease_object(namespace: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace, "name": name}, "spec": spec}
+
+
+def test_leases_of_workloads_are_read_and_those_of_nodes_and_of_the_control_plane_are_not(
+    read: Read, cluster: ApiServerStub
+) -> None:
+    path = "/apis/coordination.k8s.io/v1/leases"
+    held = {"holderIdentity": "queue-7f9c4-abcde_0f6f2a1e-0000-4000-8000-000000000000", "leaseDurationSeconds": 15}
+    cluster.lists[path] = [
+        lease_object("kube-node-lease", "node-a", holderIdentity="node-a"),
+        lease_object("kube-system", "kube-scheduler", holderIdentity="master_1"),
+        lease_object("kube-system", "kube-controller-manager", holderIdentity="master_1"),
+        lease_object("kube-system", "cloud-controller-manager", holderIdentity="master_1"),
+        lease_object("kube-system", "apiserver-c4vwjftbvpc5os2vvzle4qg27a", holderIdentity="apiserver-c4_1"),
+        lease_object("shop", "kube-scheduler", **held, renewTime="2026-03-03T20:45:59.123456Z"),
+        lease_object("kube-system", "cert-manager-controller", holderIdentity=""),
+        {"metadata": {"namespace": "shop", "name": "never-taken"}},
+    ]
+    found = kubernetes_of(read())
+    assert found.leases == (
+        Lease(
+            namespace="shop",
+            name="kube-scheduler",
+            holder="queue-7f9c4-abcde_0f6f2a1e-0000-4000-8000-000000000000",
+            duration_seconds=15,
+            renewed_at="2026-03-03T20:45:59Z",
+        ),
+        Lease(namespace="kube-system", name="cert-manager-controller"),
+        Lease(namespace="shop", name="never-taken"),
+    )
+    asked = [query for asked, query in cluster.asked if asked == path]
+    assert [query["fieldSelector"] for query in asked] == ["metadata.namespace!=kube-node-lease"]
+    assert found.keda_scalers is None, "KEDA is not installed, and that is an answer"
+
+
+def test_scalers_of_keda_are_read_with_what_pauses_them(read: Read, cluster: ApiServerStub) -> None:
+    queue = [{"type": "azure-servicebus", "metadata": {"queueName": "orders"}}]
+
+    def scaled(name: str, target: dict[str, Any] | None = None, **annotations: str) -> dict[str, Any]:
+        marks = {f"autoscaling.keda.sh/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        spec = {"triggers": queue, **({"scaleTargetRef": target} if target else {})}
+        return {"metadata": {"namespace": "shop", "name": name, "annotations": marks}, "spec": spec}
+
+    install(
+        cluster,
+        "keda.sh",
+        "v1alpha1",
+        scaledobjects=[
+            scaled("a", {"name": "worker"}),
+            scaled("b", {"name": "worker", "kind": "StatefulSet"}, paused_replicas="0"),
+            scaled("c", {"name": "worker"}, paused="true"),
+            scaled("d", {"name": "worker"}, paused="false"),
+        ],
+        scaledjobs=[scaled("e", paused="yes")],
+    )
+    assert [
+        (each.kind, each.name, each.target, each.triggers, each.paused, each.paused_replicas)
+        for each in items(kubernetes_of(read()).keda_scalers)
+    ] == [
+        ("ScaledObject", "a", "Deployment/worker", ("azure-servicebus",), False, None),
+        ("ScaledObject", "b", "StatefulSet/worker", ("azure-servicebus",), True, 0),
+        ("ScaledObject", "c", "Deployment/worker", ("azure-servicebus",), True, None),
+        ("ScaledObject", "d", "Deployment/worker", ("azure-servicebus",), False, None),
+        ("ScaledJob", "e", None, ("azure-servicebus",), True, None),
+    ]
 
 
 def test_an_instance_type_that_ec2_does_not_describe_leaves_the_others_known(

@@ -55,6 +55,7 @@ POOL = AgentPool(
 )
 WINDOWS = replace(POOL, name="win", os_type="Windows")
 NODES = AzureSubnet(subnet_id=SUBNET, name="nodes", prefixes=("10.20.4.0/22",), route_table_id=TABLE)
+LONG = f"{VNET}/subnets/{'n' * 64}"
 
 
 def azure(
@@ -107,6 +108,18 @@ def test_a_plain_kubenet_cluster_may_go_and_keeps_its_range() -> None:
         ({"network_policy": "calico"}, "network-policy", Answer.FORBIDS),
         ({"network_plugin": "azure", "network_policy": "azure"}, "network-policy", Answer.FIRST),
         ({"network_policy": DENIED}, "network-policy", Answer.UNKNOWN),
+        (
+            {"network_plugin": "azure", "network_policy": "cilium", "network_dataplane": "cilium"},
+            "network-policy",
+            Answer.UNKNOWN,
+        ),
+        ({"network_plugin": "azure", "network_policy": "calico"}, "network-policy", Answer.FIRST),
+        ({"network_policy": "none"}, "network-policy", Answer.ALLOWS),
+        ({"cluster": replace(CLUSTER, current_kubernetes_version="1.27.0")}, "version", Answer.ALLOWS),
+        ({"network_dataplane": "cilium", "pools": (POOL, WINDOWS)}, "windows", Answer.FORBIDS),
+        ({"pools": (POOL, replace(WINDOWS, node_image_version="AKSWindows-20348.1668.1"))}, "windows", Answer.ALLOWS),
+        ({"pools": (POOL, replace(WINDOWS, node_image_version=None))}, "windows", Answer.UNKNOWN),
+        ({"network_dataplane": DENIED}, "dataplane", Answer.UNKNOWN),
         ({"cluster": replace(CLUSTER, identity_type="SystemAssigned")}, "identity", Answer.FIRST),
         ({"cluster": replace(CLUSTER, identity_type=None)}, "identity", Answer.FIRST),
         ({"cluster": replace(CLUSTER, identity_type=DENIED)}, "identity", Answer.UNKNOWN),
@@ -146,6 +159,14 @@ def test_a_plain_kubenet_cluster_may_go_and_keeps_its_range() -> None:
         ({"pools": (replace(POOL, pool_type="AvailabilitySet"),)}, "scale-sets", Answer.FORBIDS),
         ({"pools": (replace(POOL, vm_size="Standard_DC4s_v2"),)}, "vm-size", Answer.FORBIDS),
         ({"pools": (replace(POOL, maximum=240),)}, "pod-cidr-full", Answer.FIRST),
+        ({"pools": (replace(POOL, max_surge="many"),)}, "pod-cidr", Answer.UNKNOWN),
+        ({"service_cidr": DENIED}, "pod-cidr", Answer.UNKNOWN),
+        ({"subnets": (replace(NODES, prefixes=DENIED),)}, "pod-cidr", Answer.UNKNOWN),
+        (
+            {"pools": (replace(POOL, node_subnet_id=LONG),), "subnets": (replace(NODES, subnet_id=LONG),)},
+            "names",
+            Answer.FORBIDS,
+        ),
         ({"pools": (replace(POOL, maximum=DENIED),)}, "pod-cidr", Answer.UNKNOWN),
     ],
 )
@@ -161,6 +182,19 @@ def test_a_policy_engine_below_1_30_needs_an_upgrade_before_it_can_go() -> None:
     (condition,) = [each for each in found.conditions if each.rule == "network-policy"]
     assert condition.next_step.startswith("Upgrade to Kubernetes 1.30")
     assert POLICY_GAP in found.consequences
+
+
+def test_azure_npm_ends_earlier_for_windows() -> None:
+    """AKS documentation, use-network-policies."""
+    for pools, told in (
+        ((POOL,), "retired: on 2028-09-30 for Linux."),
+        ((POOL, WINDOWS), "2028-09-30 for Linux and 2026-09-30 for Windows."),
+    ):
+        found = in_place(
+            azure(pools=pools, network_plugin="azure", network_policy="azure"), Block.parse("100.64.0.0/16")
+        )
+        [condition] = [each for each in found.conditions if each.rule == "network-policy"]
+        assert told in condition.because.replace(", ", " and "), condition.because
 
 
 def test_addresses_of_the_vnet_need_a_range_first_and_identity_is_no_matter() -> None:
@@ -194,6 +228,44 @@ def test_where_page_and_release_notes_differ_the_stricter_holds_until_overridden
     found = in_place(case, cidr, allow=("custom-ip-masq", "pod-cidr-in-vnet"))
     assert found.answer is Answer.ALLOWS
     assert all("but was overridden" in each.because for each in found.conditions if each.rule == "custom-ip-masq")
+
+
+@pytest.mark.parametrize("plugin", ["kubenet", "azure"])
+def test_a_range_in_a_subnet_of_somebody_else_is_refused_whatever_is_allowed(plugin: str) -> None:
+    """The release notes let a range be in the VNet, and in none of its subnets."""
+    other = replace(
+        NODES, subnet_id=f"{VNET}/subnets/data", name="data", prefixes=("10.20.200.0/24",), route_table_id=None
+    )
+    found = in_place(
+        azure(subnets=(NODES, other), network_plugin=plugin), Block.parse("10.20.128.0/17"), allow=("pod-cidr-in-vnet",)
+    )
+    assert found.answer is Answer.FIRST
+    assert [each.rule for each in found.of(Answer.FIRST)] == ["subnet-overlap"]
+    assert "NetworkProfileCIDROverlapVNET" in found.of(Answer.FIRST)[0].because
+
+
+def test_pools_with_subnets_of_their_own_are_held_to_each_of_them() -> None:
+    other = replace(NODES, subnet_id=f"{VNET}/subnets/jobs", name="jobs", prefixes=("10.20.8.0/28",))
+    jobs = replace(POOL, name="jobs", node_subnet_id=other.subnet_id, maximum=10, max_surge="1")
+    assert in_place(azure(pools=(POOL, jobs), subnets=(NODES, other)), None).answer is Answer.ALLOWS
+    crowded = in_place(azure(pools=(POOL, replace(jobs, maximum=11)), subnets=(NODES, other)), None)
+    assert [each.rule for each in crowded.of(Answer.FIRST)] == ["node-subnet-full"]
+    assert "10.20.8.0/28" in crowded.of(Answer.FIRST)[0].because
+
+
+@pytest.mark.parametrize(("version", "answer"), [("1.31.9", Answer.ALLOWS), ("1.32.0", Answer.FIRST)])
+def test_the_surge_of_the_clusters_version_counts_where_a_pool_names_none(version: str, answer: Answer) -> None:
+    pool = replace(POOL, maximum=240, max_surge=None)
+    found = in_place(azure(cluster=replace(CLUSTER, current_kubernetes_version=version), pools=(pool,)), None)
+    assert found.answer is answer, "256 /24s hold 241 nodes, and not 264"
+
+
+@pytest.mark.parametrize("what", ["prefixes", "subnets", "peerings"])
+def test_a_part_of_the_vnet_that_was_not_read_is_no_yes(what: str) -> None:
+    vnet = VirtualNetwork(vnet_id=VNET, name="spoke", prefixes=("10.20.0.0/16",), subnets=(NODES,), peerings=())
+    unread: dict[str, Any] = {what: DENIED}
+    case = replace(azure(network_plugin="azure"), vnets=(replace(vnet, **unread),))
+    assert answers(in_place(case, Block.parse("100.64.0.0/16")), "pod-cidr") == [Answer.UNKNOWN]
 
 
 def test_a_cluster_that_could_not_be_read_is_no_yes() -> None:

@@ -17,17 +17,22 @@ from headroom.cli.check import check
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import RootCause
 from headroom.facts.azure import (
+    AzureRoute,
     AzureSubnet,
     IpMasqAgent,
     LoadBalancerProfile,
     ManagedCluster,
+    NatGateway,
+    NetworkProfile,
     NetworkSecurityGroup,
+    PublicAddress,
+    PublicPrefix,
     SecurityRule,
     VnetPeering,
 )
 from headroom.facts.document import load
-from headroom.facts.kubernetes import CronJob
-from headroom.facts.values import Reason, Unknown, items
+from headroom.facts.kubernetes import CronJob, KedaScaler, Lease, Pod, Workload
+from headroom.facts.values import Reason, Unknown, items, known
 from headroom.planning.aks_choices import Choices, read_choices
 from headroom.planning.aks_eligibility import Answer, in_place
 from headroom.planning.aks_plan import is_aks
@@ -35,7 +40,8 @@ from headroom.planning.aks_situation import read_aks_situation
 from headroom.planning.egress import read_egress
 from headroom.planning.overlay_cluster import read_overlay
 from headroom.planning.plan import Plan, plan_from_json, plan_to_json
-from headroom.planning.planner import make_plan, recheck
+from headroom.planning.planner import make_plan
+from headroom.planning.recheck import Recheck, recheck
 from headroom.planning.retirement import read_retirement
 from headroom.planning.traffic import read_traffic
 from headroom.rehearsal.spoiled import Fault, spoiled
@@ -129,7 +135,7 @@ def test_an_incident_has_its_plan_and_the_same_facts_give_the_same_bytes(name: s
     document = json.dumps(plan_to_json(plan))
     assert document == json.dumps(plan_to_json(make_plan(facts, diagnosis)))
     assert plan_from_json(json.loads(document)) == plan
-    assert recheck(plan, facts) == ()
+    assert recheck(plan, facts) == Recheck()
 
 
 def test_every_incident_with_a_cause_is_here() -> None:
@@ -171,22 +177,176 @@ def test_a_named_origin_and_workspace_leave_the_host_names_alone_to_be_filled_in
     assert [line.split(":")[0].strip() for line in text.splitlines() if "fill-in" in line] == ["hostName", "hostName"]
 
 
-@pytest.mark.parametrize(("name", "stacks"), [("aks-kubenet-exhausted", 3), ("aks-snat", 1)])
-def test_the_policies_find_nothing_wrong_with_the_files(name: str, stacks: int, tmp_path: Path) -> None:
-    plan = planned(facts_of(name))
+def written(plan: Plan, folder: Path) -> Path:
+    """A checkout with the plan's files in it."""
     for part in ("Pulumi.yaml", "__main__.py"):
-        (tmp_path / part).write_bytes((CHECKOUT / part).read_bytes())
-    (tmp_path / "stacks").mkdir()
+        (folder / part).write_bytes((CHECKOUT / part).read_bytes())
+    (folder / "stacks").mkdir()
     for file in plan.files:
-        (tmp_path / file.path).write_text(file.text, encoding="utf-8")
-    # The old cluster is what the policies refuse: its end changes nothing of it, and is judged by the gate's history.
-    checked = sorted(path for path in tmp_path.glob("stacks/Pulumi.*.yaml") if "retire" not in path.name)
-    assert len(checked) == stacks
-    for path in checked:
-        policy = tmp_path / "stacks" / f"policy.{path.stem.removeprefix('Pulumi.')}.json"
+        (folder / file.path).write_text(file.text, encoding="utf-8")
+    return folder
+
+
+def checked(folder: Path) -> dict[str, tuple[int, str]]:
+    """Every stack file, run through its program and judged by the policies: exit code and last line, by stack."""
+    found = {}
+    for path in sorted(folder.glob("stacks/Pulumi.*.yaml")):
+        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+        policy = folder / "stacks" / f"policy.{stack}.json"
         more = ["--policy-config", str(policy)] if policy.exists() else []
         result = CliRunner().invoke(check, [str(path), *more])
-        assert (result.exit_code, result.output.splitlines()[-1].split(":")[0]) == (0, "clean"), result.output
+        found[stack] = (result.exit_code, result.output)
+    return found
+
+
+RESOURCES = {
+    "aks-prod-eus2-egress": 5,
+    "aks-prod-eus2-overlay": 5,
+    "aks-prod-eus2-retire": 3,
+    "aks-prod-eus2-traffic": 4,
+}
+"""What the program of each stack of the way beside it registers."""
+
+
+@pytest.mark.parametrize(
+    ("name", "stacks"), [("aks-kubenet-exhausted", set(RESOURCES)), ("aks-snat", {"aks-prod-eus2-egress"})]
+)
+def test_the_policies_find_nothing_wrong_with_the_files(name: str, stacks: set[str], tmp_path: Path) -> None:
+    found = checked(written(planned(facts_of(name)), tmp_path))
+    assert found.keys() == stacks
+    for stack, (code, output) in found.items():
+        assert (code, output.splitlines()[-1].split(":")[0]) == (0, "clean"), f"{stack}: {output}"
+        assert "(program)" in output, "judged by what the program registers, not by its text"
+        if name == "aks-kubenet-exhausted":
+            assert f"; {RESOURCES[stack]} resources" in output
+
+
+FILLED = {
+    "fill-in-resource-group": "rg-edge",
+    "fill-in-profile": "fd-checkout",
+    "fill-in-origin-group": "checkout",
+    "fill-in-old-origin": "aks-kubenet",
+    "fill-in.old.example.com": "old.shop.example",
+    "fill-in.new.example.com": "new.shop.example",
+    "00000000-0000-0000-0000-000000000000": "11111111-2222-3333-4444-555555555555",
+    "fill-in: an address that the stack aks-prod-eus2-egress has made": "20.97.1.2/32",
+}
+"""What only a person can know of the published story, and what one fills in."""
+
+
+def with_authorized_ranges(facts: Snapshot, **more: Any) -> Snapshot:
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    return made.with_azure(
+        facts, cluster=replace(managed, authorized_ranges=("198.51.100.0/24", "203.0.113.9"), **more)
+    )
+
+
+def test_every_stack_file_passes_once_what_only_a_person_knows_is_filled_in(tmp_path: Path) -> None:
+    plan = planned(with_authorized_ranges(facts_of("aks-kubenet-exhausted")))
+    folder = written(plan, tmp_path)
+    before = checked(folder)
+    assert {stack for stack, (code, _) in before.items() if code} == {"aks-prod-eus2-overlay"}
+    assert "egressAddresses[1]: fill-in: an address that the stack" in before["aks-prod-eus2-overlay"][1]
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("stacks/*"))}
+    told = " ".join((*(step.what for step in plan.steps), *plan.decisions))
+    for place in (
+        "authorizedRanges of stacks/",
+        "egressAddresses of stacks/",
+        "Front Door's profile",
+        "workspace",
+        "host names",
+    ):
+        assert place in told, f"{place} is left to a person, and is said"
+    for path, text in texts.items():
+        for open_, value in FILLED.items():
+            text = text.replace(open_, value)  # noqa: PLW2901 - the text as it is filled in
+        if path.name == "Pulumi.aks-prod-eus2-overlay.yaml":
+            old = '      - "20.62.10.20/32"\n'
+            assert old in text
+            text = text.replace(old, f'{old}      - "20.97.1.2/32"\n')  # noqa: PLW2901 - the same
+        assert "fill-in" not in "".join(line for line in text.splitlines() if not line.lstrip().startswith("#")), path
+        path.write_text(text, encoding="utf-8")
+    for stack, (code, output) in checked(folder).items():
+        assert (code, output.splitlines()[-1].split(":")[0]) == (0, "clean"), f"{stack}: {output}"
+        assert f"; {RESOURCES[stack]} resources" in output
+
+
+def policy_of(plan: Plan) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(next(file.text for file in plan.files if file.path.startswith("stacks/policy.")))
+    return found
+
+
+def test_the_policies_are_told_both_addresses_or_which_of_them_nobody_knows() -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    assert "authorized-ranges-include-egress" not in policy_of(planned(facts)), "everybody may reach its API server"
+    listed = with_authorized_ranges(facts)
+    both = policy_of(planned(listed))["authorized-ranges-include-egress"]["egressAddresses"]
+    assert both == ["20.62.10.20/32", "fill-in: an address that the stack aks-prod-eus2-egress has made"]
+    unread = policy_of(planned(made.with_azure(listed, public_addresses=DENIED)))["authorized-ranges-include-egress"]
+    assert unread["egressAddresses"] == [
+        "fill-in: the address that aks-prod-eus2 is seen with",
+        "fill-in: the address a1b2c3",
+        "fill-in: an address that the stack aks-prod-eus2-egress has made",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "beside it everywhere"),
+        ({"public_addresses": DENIED}, "beside it everywhere (not read: a1b2c3: add --old)"),
+        ({"cluster": "without a load balancer"}, "beside it everywhere (the old one was not read: add --old)"),
+    ],
+)
+def test_an_old_address_that_was_not_read_is_asked_for_in_the_audit(changes: dict[str, Any], said: str) -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    if "cluster" in changes:
+        managed = made.azure_of(facts).cluster
+        assert isinstance(managed, ManagedCluster)
+        changes = {"cluster": replace(managed, network=replace(made.KUBENET, load_balancer=DENIED))}
+    steps = planned(made.with_azure(facts, **changes)).steps
+    [audit] = [step for step in steps if step.command.startswith("headroom audit-egress")]
+    assert audit.what.endswith(said)
+    assert ("--old 20.62.10.20" in audit.command) == (not changes)
+
+
+def test_a_gateway_that_both_clusters_share_has_addresses_that_are_known_and_none_is_asked_for() -> None:
+    gateway, address, prefix = (
+        f"{made.GROUP}/Microsoft.Network/{kind}"
+        for kind in ("natGateways/nat-shared", "publicIPAddresses/pip-shared", "publicIPPrefixes/prefix-shared")
+    )
+    network = replace(made.KUBENET, outbound_type="userAssignedNATGateway", load_balancer=None)
+    facts = with_subnet(
+        with_authorized_ranges(made.kubenet_exhausted(), network=network),
+        nat_gateway_id=gateway,
+    )
+    shared = NatGateway(gateway_id=gateway, name="nat-shared", public_ip_ids=(address,), public_prefix_ids=(prefix,))
+    plan = planned(
+        made.with_azure(
+            facts,
+            nat_gateways=(shared,),
+            public_addresses=(PublicAddress(address_id=address, name="pip-shared", address="20.97.1.2"),),
+            public_prefixes=(PublicPrefix(prefix_id=prefix, name="prefix-shared", prefix="20.97.1.16/30"),),
+        )
+    )
+    addresses = policy_of(plan)["authorized-ranges-include-egress"]["egressAddresses"]
+    assert addresses == ["20.97.1.16/30", "20.97.1.2/32"]
+    unread = policy_of(planned(made.with_azure(facts, nat_gateways=(shared,), public_addresses=DENIED)))
+    assert unread["authorized-ranges-include-egress"]["egressAddresses"] == [
+        "fill-in: the address that aks-prod-eus2 is seen with",
+        "fill-in: the address pip-shared",
+        "fill-in: the address prefix-shared",
+        "fill-in: an address of the NAT gateway nat-shared",
+    ]
+    prefixes = (PublicPrefix(prefix_id=prefix, name="prefix-shared", prefix="20.97.1.16/30"),)
+    in_part = made.with_azure(facts, nat_gateways=(shared,), public_addresses=DENIED, public_prefixes=prefixes)
+    assert policy_of(planned(in_part))["authorized-ranges-include-egress"]["egressAddresses"] == [
+        "20.97.1.16/30",
+        "fill-in: the address pip-shared",
+    ]
+    ranges = read_overlay(config_of(plan, "aks-prod-eus2-overlay")).authorized_ranges
+    assert ranges == ("198.51.100.0/24", "203.0.113.9/32", "20.97.1.16/30", "20.97.1.2/32")
 
 
 def test_the_steps_prove_each_before_the_next() -> None:
@@ -201,13 +361,17 @@ def test_the_steps_prove_each_before_the_next() -> None:
         "headroom:attach true",
         "pulumi stack select --create aks-prod-eus2-overlay",
         "--plan stacks/verify.aks-prod-eus2-overlay.json",
-        '"suspend": true',
+        "--stop aks-prod-eus2-overlay",
+        "--expect old",
         "headroom probes --context aks-prod-eus2-overlay --run",
         "pulumi import --stack aks-prod-eus2-traffic",
         "headroom:step 10 ",
         "headroom:step 25 ",
         "headroom:step 50 ",
-        '"suspend": false',
+        "--stop aks-prod-eus2 |",
+        "--expect neither",
+        "--start aks-prod-eus2-overlay",
+        "--expect new",
         "headroom:step 100 ",
         "pulumi import --stack aks-prod-eus2-retire",
         "headroom:phase zero",
@@ -226,18 +390,54 @@ def test_the_window_has_a_price_once_a_node_has_one() -> None:
     assert "$684 by list prices, 9 nodes included" in reason(planned(facts, price=0.3), "overlay-blue-green")
 
 
+def one_side_of(plan: Plan) -> list[str]:
+    return next(file.text for file in plan.files if "one-side" in file.path).splitlines()
+
+
 def test_cron_jobs_are_listed_and_suspended_on_one_side_and_unread_ones_are_said() -> None:
     facts = facts_of("aks-kubenet-exhausted")
     jobs = (
         CronJob(namespace="billing", name="close", schedule="0 2 * * *", concurrency_policy="Forbid"),
         CronJob(namespace="prod", name="old", schedule="@daily", suspended=True),
     )
-    text = next(f.text for f in planned(made.with_kubernetes(facts, cron_jobs=jobs)).files if "one-side" in f.path)
-    assert "billing close 0 2 * * * Forbid" in text.splitlines()
-    assert "# suspended: prod old @daily Allow" in text.splitlines()
-    unread = planned(made.with_kubernetes(facts, cron_jobs=DENIED))
-    assert "CronJobs were not read (denied" in next(file.text for file in unread.files if "one-side" in file.path)
-    assert any("Leases were not read" in step.what for step in unread.steps)
+    lines = one_side_of(planned(made.with_kubernetes(facts, cron_jobs=jobs)))
+    assert "billing cronjob/close - 0 2 * * * Forbid" in lines
+    assert "# prod cronjob/old - @daily Allow, suspended" in lines
+    unread = planned(made.with_kubernetes(facts, cron_jobs=DENIED, leases=DENIED))
+    for what in ("CronJobs were not read (denied", "leader-elected consumers, were not read (denied"):
+        assert any(what in line for line in one_side_of(unread)), what
+        assert any(what in step.what for step in unread.steps), what
+
+
+def test_a_leader_elected_consumer_is_asked_for_with_its_workload_and_what_keda_starts_too() -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    pod = Pod(namespace="billing", name="queue-7f9c4bcd5-x2k9p", phase="Running", owner="Deployment/queue")
+    lease = Lease(
+        namespace="billing",
+        name="queue-leader",
+        holder=f"{pod.name}_0f6f2a1e-0000-4000-8000-000000000000",
+        duration_seconds=15,
+        renewed_at=known(facts.collected_at),
+    )
+    scaler = KedaScaler(
+        kind="ScaledObject", namespace="billing", name="mail", target="Deployment/mail", triggers=("azure-servicebus",)
+    )
+    workload = Workload(kind="Deployment", namespace="billing", name="queue", desired=3, ready=3)
+    plan = planned(
+        made.with_kubernetes(
+            facts,
+            cron_jobs=(),
+            leases=(lease,),
+            keda_scalers=(scaler,),
+            pods=(*items(made.kubernetes_of(facts).pods), pod),
+            workloads=(workload,),
+        )
+    )
+    lines = one_side_of(plan)
+    assert "? billing deployment/queue 3 Lease queue-leader: held by queue-7f9c4bcd5-x2k9p" in lines
+    assert "? billing scaledobject.keda.sh/mail - starts pods for Deployment/mail by azure-servicebus" in lines
+    assert any("1 scaler of KEDA and 1 leader in aks-prod-eus2." in step.what for step in plan.steps)
+    assert "queue-leader" in json.dumps(plan_to_json(plan))
 
 
 # In place or beside it: the rules, at plan level.
@@ -402,7 +602,7 @@ def test_authorized_ranges_are_carried_over_and_the_new_address_is_asked_for() -
         made.with_azure(facts, cluster=replace(managed, authorized_ranges=("198.51.100.0/24", "203.0.113.9")))
     )
     overlay = read_overlay(config_of(plan, "aks-prod-eus2-overlay"))
-    assert overlay.authorized_ranges == ("198.51.100.0/24", "203.0.113.9/32")
+    assert overlay.authorized_ranges == ("198.51.100.0/24", "203.0.113.9/32", "20.62.10.20/32")
     assert any("the new address comes first" in decision for decision in plan.decisions)
 
 
@@ -419,6 +619,98 @@ def test_a_cluster_that_leaves_by_a_gateway_shares_it_and_needs_no_further_one()
     assert "audit-egress" not in commands(plan)
 
 
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (
+            "nodeSubnet=10.20.4.0/24",
+            "overlaps 10.20.4.0/22, a subnet that is there: Azure answers NetcfgSubnetRangesOverlap",
+        ),
+        (
+            "podCidr=10.20.0.0/16",
+            "overlaps 10.20.4.0/22, a subnet of the VNet: AKS answers NetworkProfileCIDROverlapVNET",
+        ),
+        ("podCidr=10.99.0.0/16", "overlaps 10.99.0.0/16 of a connected network"),
+        ("podCidr=172.16.0.0/12", "contains 172.30.0.0/16 and 172.31.0.0/16"),
+    ],
+)
+def test_a_range_that_somebody_chose_is_held_to_what_is_there(choice: str, said: str) -> None:
+    facts = made.kubenet_exhausted()
+    [vnet] = items(made.azure_of(facts).vnets)
+    peering = VnetPeering(name="hub", remote_prefixes=("10.99.0.0/16",))
+    plan = planned(made.with_azure(facts, vnets=(replace(vnet, peerings=(peering,)),)), "way=blue-green", choice)
+    assert "overlay-blue-green" not in kept(plan)
+    assert said in reason(plan, "overlay-blue-green").replace(", 172.31", " and 172.31")
+
+
+def with_default_route(facts: Snapshot) -> Snapshot:
+    """Everything that leaves the VNet goes to a firewall in the hub."""
+    [table] = items(made.azure_of(facts).route_tables)
+    route = AzureRoute(name="all", prefix="0.0.0.0/0", next_hop_type="VirtualAppliance", next_hop="10.99.0.4")
+    return made.with_azure(facts, route_tables=(replace(table, routes=(*items(table.routes), route)),))
+
+
+def test_a_default_route_wins_over_a_gateway_so_that_none_is_proposed() -> None:
+    """Azure NAT Gateway documentation, nat-overview: routes come first, then the gateway, then the load balancer."""
+    beside = planned(with_default_route(made.kubenet_exhausted()))
+    assert "overlay-blue-green" not in kept(beside)
+    assert "the default route aks-agentpool-rt/all, which wins" in reason(beside, "overlay-blue-green")
+    table = items(made.azure_of(made.kubenet_exhausted()).route_tables)
+    facts = with_subnet(made.with_azure(facts_of("aks-snat"), route_tables=table), route_table_id=made.ROUTE_TABLE)
+    assert "nat-gateway" in kept(planned(facts)), "a table without such a route is none"
+    ports_short = planned(with_default_route(facts))
+    assert "nat-gateway" not in kept(ports_short)
+    assert "wins over a NAT gateway" in reason(ports_short, "nat-gateway")
+
+
+def test_names_that_a_node_label_cannot_hold_are_told_before_anything_is_made() -> None:
+    facts = made.kubenet_exhausted()
+    [vnet] = items(made.azure_of(facts).vnets)
+    plan = planned(made.with_azure(facts, vnets=(replace(vnet, name="v" * 64),)))
+    assert "overlay-blue-green" not in kept(plan)
+    assert "has more than 63 characters" in reason(plan, "overlay-blue-green")
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("eastus2", "StandardV2 stands in all zones. It needs addresses of the sku StandardV2"),
+        ("Canada East", "the region has no StandardV2"),
+    ],
+)
+def test_the_region_and_the_zones_decide_the_gateway_and_what_the_stack_makes_is_said(location: str, said: str) -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    plan = planned(made.with_azure(facts, cluster=replace(managed, location=location)))
+    text = next(file.text for file in plan.files if file.path.endswith("egress.yaml"))
+    told = " ".join(line.strip("# ") for line in text.splitlines())
+    assert said in told
+    assert ("The stack makes Standard in one zone" in told) == (location == "eastus2")
+    assert any(said in decision for decision in plan.decisions)
+
+
+def test_a_pool_that_scales_by_itself_is_not_scaled_back_by_hand() -> None:
+    def undo(facts: Snapshot) -> str:
+        return next(step.undo for step in planned(facts).steps if "delete-machines" in step.command)
+
+    facts = facts_of("aks-kubenet-exhausted")
+    assert undo(facts).endswith("--node-count 9")
+    assert undo(with_pool(facts, autoscaling=True, minimum=3, maximum=20)) == ""
+    assert undo(with_pool(facts, autoscaling=DENIED)) == ""
+
+
+def test_a_machine_is_deleted_with_the_options_that_the_cli_has() -> None:
+    """AKS documentation, upgrade-options: --cluster-name, --machine-names, --name, --resource-group."""
+    command = next(
+        step.command for step in planned(facts_of("aks-kubenet-exhausted")).steps if "machines" in step.command
+    )
+    assert command == (
+        "az aks nodepool delete-machines --resource-group rg-prod-eus2 --cluster-name aks-prod-eus2 --name default "
+        "--machine-names aks-default-12345678-vmss000000"
+    )
+
+
 def ports(used: int, addresses: int) -> Snapshot:
     """The cluster of the failed connections with so many ports in use, at each of so many addresses."""
     facts = facts_of("aks-snat")
@@ -433,9 +725,12 @@ def ports(used: int, addresses: int) -> Snapshot:
 def test_a_gateway_has_as_many_addresses_as_the_ports_in_use_need() -> None:
     egress = read_egress(config_of(planned(ports(60_000, 3)), "aks-prod-eus2-egress"))
     assert egress.gateways["main"].addresses == 3
+    shared = planned(ports(64_000, 30))
+    assert read_egress(config_of(shared, "aks-prod-eus2-egress")).gateways["main"].addresses == 16
+    assert any("1,920,000 connections are more than the 1,032,192 ports" in each for each in shared.decisions)
     refused = planned(ports(64_000, 40))
     assert "nat-gateway" not in kept(refused)
-    assert "40 addresses are more than the 16 of a NAT gateway" in reason(refused, "nat-gateway")
+    assert "A NAT gateway has 2,000,000 connections at most" in reason(refused, "nat-gateway")
 
 
 @pytest.mark.parametrize(("zones", "written"), [(("2",), ("2",)), (("3", "1"), ("1",)), ((), ())])
@@ -493,6 +788,25 @@ def test_a_pool_that_the_quota_does_not_allow_is_refused_with_the_figures() -> N
 )
 def test_a_pod_range_grows_on_linux_alone(changes: dict[str, Any], said: str) -> None:
     plan = planned(with_pool(facts_of("aks-pod-cidr-exhausted"), **changes))
+    assert "grow-pod-cidr" not in kept(plan)
+    assert said in reason(plan, "grow-pod-cidr")
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({"ip_families": ("IPv4", "IPv6")}, "has two IP families, with which it cannot grow"),
+        ({"pod_cidrs": ("10.244.0.0/20", "10.245.0.0/20")}, "has several pod ranges"),
+    ],
+)
+def test_a_pod_range_grows_alone_and_without_ipv6(network: dict[str, Any], said: str) -> None:
+    """AKS documentation, azure-cni-overlay-pod-expand."""
+    facts = facts_of("aks-pod-cidr-exhausted")
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    assert isinstance(managed.network, NetworkProfile)
+    changed = replace(managed, network=replace(managed.network, **network))
+    plan = planned(made.with_azure(facts, cluster=changed))
     assert "grow-pod-cidr" not in kept(plan)
     assert said in reason(plan, "grow-pod-cidr")
 
@@ -568,6 +882,14 @@ def test_a_healthy_kubenet_cluster_is_planned_ahead_and_else_has_nothing_to_plan
         planned(facts)
 
 
+def test_a_plan_made_ahead_does_not_end_with_a_look_at_the_cluster_that_it_deletes() -> None:
+    plan = planned(facts_of("aks-healthy"), ahead=True)
+    assert plan.steps[-1].what.startswith("Delete the old cluster")
+    looks = [step.command for step in plan.steps if step.command.startswith("headroom verify")]
+    assert all("--cluster aks-prod-eus2-overlay " in command for command in looks)
+    assert len(looks) == 1
+
+
 def test_a_cluster_that_nothing_bounds_is_not_planned_ahead_unless_a_way_is_chosen() -> None:
     flat = made.cluster(
         network=made.SUBNETS, pods_in=lambda index, serial: f"10.20.5.{index * 25 + serial}", pods_a_node=20
@@ -619,11 +941,10 @@ def test_choices_are_judged_all_at_once() -> None:
 def test_a_changed_or_unread_fact_is_told_before_the_plan_is_applied() -> None:
     facts = made.kubenet_exhausted()
     plan = planned(facts)
-    assert recheck(plan, with_pool(facts, count=12)) == (), "pools scale all day"
-    changed = recheck(plan, with_subnet(facts, nat_gateway_id=f"{made.GROUP}/natGateways/new"))
+    changed = recheck(plan, with_subnet(facts, nat_gateway_id=f"{made.GROUP}/natGateways/new")).changed
     assert [problem.value for problem in changed] == ["subnet vnet-spoke/snet-aks-nodes"]
-    assert recheck(plan, made.with_azure(facts, vnets=DENIED))
-    assert recheck(plan, replace(facts, azure=DENIED, cloud=DENIED))
+    assert recheck(plan, made.with_azure(facts, vnets=DENIED)).unread
+    assert recheck(plan, replace(facts, azure=DENIED, cloud=DENIED)).unread
 
 
 @pytest.mark.parametrize("name", sorted(KEPT))

@@ -26,6 +26,7 @@ def test_a_healthy_cluster_has_ways_out_too_and_each_lasts_as_long_as_its_addres
     assert list(found) == [
         "delete-leaked-interfaces",
         "retune-warm-targets",
+        "tag-existing-subnets",
         "subnets-in-own-space",
         "secondary-cidr",
     ]

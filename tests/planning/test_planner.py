@@ -11,12 +11,13 @@ from headroom.addresses.blocks import Block, usable_addresses
 from headroom.addresses.problems import ProblemsError
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, RootCause, Verdict
-from headroom.facts.aws import Aws, CidrAssociation, Vpc
+from headroom.facts.aws import Aws, CidrAssociation, Route, Vpc
 from headroom.facts.kubernetes import CniDaemonSet, EniConfig, Kubernetes
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Reason, Unknown
 from headroom.planning.plan import Check, Plan, plan_from_json, plan_to_json
-from headroom.planning.planner import make_plan, recheck
+from headroom.planning.planner import make_plan
+from headroom.planning.recheck import Recheck, recheck
 from headroom.rehearsal import made
 from tests.planning.conftest import FRAGMENTED, IDLE, LEAKING, SHORT
 
@@ -90,6 +91,29 @@ def test_free_space_of_the_vpc_is_taken_before_another_cidr(exhausted: Snapshot)
     assert all(Block.parse("10.68.0.0/16").contains(block) and usable_addresses(block) > 4000 for block in blocks)
 
 
+def with_route(snapshot: Snapshot, *destinations: str) -> Snapshot:
+    aws = aws_of(snapshot)
+    assert isinstance(aws.route_tables, tuple)
+    table, *others = aws.route_tables
+    more = tuple(Route(destination=each, target="tgw-1") for each in destinations)
+    return replace(snapshot, aws=replace(aws, route_tables=(replace(table, routes=(*table.routes, *more)), *others)))
+
+
+def test_a_secondary_cidr_is_taken_where_no_wider_route_leads(exhausted: Snapshot) -> None:
+    plan = make_plan(with_route(exhausted, "100.64.0.0/11"), SHORT)
+    assert config(plan)["headroom:secondaryCidrs"] == ["100.96.0.0/16"]
+    assert not any("where a route leads" in decision for decision in plan.decisions)
+
+
+def test_where_a_route_leads_to_all_of_the_shared_space_a_person_decides(exhausted: Snapshot) -> None:
+    plan = make_plan(with_route(exhausted, "100.64.0.0/10"), SHORT)
+    assert config(plan)["headroom:secondaryCidrs"] == ["100.64.0.0/16"], "AWS takes it"
+    [told] = [decision for decision in plan.decisions if "where a route leads" in decision]
+    assert told.startswith("100.64.0.0/16 lies in 100.64.0.0/10")
+    option = next(option for option in plan.options if option.kept)
+    assert option.reason.endswith("but a route leads to 100.64.0.0/10, which contains it.")
+
+
 def test_the_policies_are_told_the_cidrs_of_a_vpc_that_no_stack_makes(exhausted: Snapshot) -> None:
     own = make_plan(with_vpc(exhausted, "10.68.0.0/16"), SHORT)
     told = json.loads(next(file.text for file in own.files if file.path.startswith("stacks/policy.")))
@@ -153,12 +177,12 @@ def test_the_same_facts_give_the_same_plan_and_it_reads_back(exhausted: Snapshot
 
 
 def test_a_plan_holds_while_its_facts_do(exhausted: Snapshot) -> None:
-    assert recheck(make_plan(exhausted, SHORT), exhausted) == ()
+    assert recheck(make_plan(exhausted, SHORT), exhausted) == Recheck()
 
 
 def test_a_plan_against_changed_facts_is_refused_by_name(exhausted: Snapshot) -> None:
     plan = make_plan(exhausted, SHORT)
-    problems = recheck(plan, with_vpc(with_version(exhausted, "1.20.0"), "10.68.192.0/18", "100.64.0.0/16"))
+    problems = recheck(plan, with_vpc(with_version(exhausted, "1.20.0"), "10.68.192.0/18", "100.64.0.0/16")).changed
     assert [problem.value for problem in problems] == ["VPC CNI", "vpc CIDRs"]
     assert "10.68.192.0/18, 100.64.0.0/16 now" in problems[1].message
 
@@ -174,7 +198,7 @@ def with_environment(snapshot: Snapshot, **values: str) -> Snapshot:
 
 def test_of_aws_nodes_settings_only_those_that_changed_are_told(exhausted: Snapshot) -> None:
     changed = with_environment(exhausted, WARM_IP_TARGET="2", WARM_ENI_TARGET="0")
-    assert [problem.message for problem in recheck(make_plan(exhausted, SHORT), changed)] == [
+    assert [problem.message for problem in recheck(make_plan(exhausted, SHORT), changed).changed] == [
         "setting WARM_ENI_TARGET was 1 when the plan was made, and is 0 now. Make the plan again: `headroom plan`.",
         (
             "setting WARM_IP_TARGET was not there when the plan was made, and is 2 now. Make the plan again: "
@@ -185,8 +209,8 @@ def test_of_aws_nodes_settings_only_those_that_changed_are_told(exhausted: Snaps
 
 def test_a_plan_whose_cause_is_gone_is_refused_though_nothing_else_changed(exhausted: Snapshot) -> None:
     plan = make_plan(exhausted, diagnose(exhausted))
-    assert recheck(plan, exhausted, diagnose(exhausted)) == ()
-    gone = recheck(plan, exhausted, Diagnosis(verdict=Verdict.HEALTHY))
+    assert recheck(plan, exhausted, diagnose(exhausted)) == Recheck()
+    gone = recheck(plan, exhausted, Diagnosis(verdict=Verdict.HEALTHY)).changed
     assert [(problem.rule, problem.value) for problem in gone] == [("cause-gone", "cause subnet_exhaustion")]
     assert "verdict healthy" in gone[0].message
 
@@ -196,7 +220,7 @@ def test_a_further_cause_is_told_unless_another_one_made_it(exhausted: Snapshot)
     plan = make_plan(exhausted, found)
     denied = Cause(root_cause=RootCause.IPAMD_FAILURE, detail=Detail.IAM)
     throttled = Cause(root_cause=RootCause.IPAMD_FAILURE, detail=Detail.THROTTLING, made_by="subnet_exhaustion")
-    problems = recheck(plan, exhausted, replace(found, causes=(*found.causes, denied, throttled)))
+    problems = recheck(plan, exhausted, replace(found, causes=(*found.causes, denied, throttled))).changed
     assert [problem.value for problem in problems] == ["cause ipamd_failure/iam"]
 
 
@@ -209,6 +233,20 @@ def test_large_subnets_that_nobody_tagged_are_asked_about_first(exhausted: Snaps
         there = replace(exhausted, aws=replace(aws, subnets=(*aws.subnets, replace(forgotten, tags=tags))))
         told = [decision for decision in make_plan(there, SHORT).decisions if "subnet-new (4,091 free)" in decision]
         assert bool(told) is asked
+    option = next(
+        each
+        for each in make_plan(
+            replace(exhausted, aws=replace(aws, subnets=(*aws.subnets, forgotten))),
+            SHORT,
+            growth_per_day={"us-east-1a": 10.0},
+        ).options
+        if each.name == "tag-existing-subnets"
+    )
+    assert (option.kept, option.addresses, option.days) == (False, {"us-east-1a": 4091}, {"us-east-1a": 409})
+    assert option.reason.endswith(
+        "if so, this is all it takes: `aws ec2 create-tags --resources subnet-new --tags "
+        "Key=kubernetes.io/role/cni,Value=1`. Not enough in us-east-1b."
+    )
     small = replace(forgotten, cidr_block="10.68.240.0/28", available_addresses=11)
     there = replace(exhausted, aws=replace(aws, subnets=(*aws.subnets, small)))
     assert not any("subnet-new" in decision for decision in make_plan(there, SHORT).decisions)
@@ -233,7 +271,9 @@ def test_nodes_at_their_limit_in_full_subnets_get_room_first_and_then_more_nodes
 def test_facts_that_cannot_be_read_any_more_close_the_gate(exhausted: Snapshot) -> None:
     plan = make_plan(exhausted, SHORT)
     denied = replace(exhausted, aws=replace(aws_of(exhausted), subnets=Unknown(Reason.DENIED)))
-    assert recheck(plan, denied)
+    found = recheck(plan, denied)
+    assert found.changed == ()
+    assert "subnet subnet-0a1" in [problem.value for problem in found.unread]
 
 
 def test_missing_facts_are_all_named_and_nothing_is_planned(exhausted: Snapshot) -> None:

@@ -53,6 +53,11 @@ def test_a_kubenet_cluster_is_relieved_and_replaced_and_a_bad_step_goes_back(too
     assert "is within 9 days of the end of step 100" in told
     assert "the subnet still has the route table" in told
     assert "SELECTS NO POD  prod/allow-payments-from-checkout" in told
+    assert "Recorded as clear of aks-prod-eus2-overlay: stacks/probes.prod-eus2-traffic.json" in told
+    assert "? prod deployment/reports 24 Lease reports-writer: held by reports-" in told
+    for side in ("old", "neither", "new"):
+        assert f"✓ {side:<9}  prod cronjob/billing-reconciliation" in told
+        assert f"✓ {side:<9}  prod deployment/reports" in told
 
 
 @pytest.mark.control_plane

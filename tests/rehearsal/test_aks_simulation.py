@@ -1,7 +1,9 @@
 """What nodes of AKS are simulated with: host-local and its files, azure-cns, machines, visitors, commands."""
 
 import random
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from headroom.addresses.blocks import Block
 from headroom.collect.azure_bundle import host_local_reading, is_host_local
 from headroom.diagnosis.signatures import match
 from headroom.facts.snapshot import Origin
+from headroom.planning.one_side import commands, read_entries
 from headroom.rehearsal import aks_estate as names
 from headroom.rehearsal.aks_cni import Cns, HostLocal, printed
 from headroom.rehearsal.aks_estate import Estate
@@ -18,7 +21,9 @@ from headroom.rehearsal.aks_fleet import leave_behind
 from headroom.rehearsal.aks_shell import Shell, UnknownCommandError
 from headroom.rehearsal.aks_visitors import Manners, Visitors
 from headroom.rehearsal.arm.endpoint import Endpoint
-from headroom.rehearsal.kubelets import Kubelet, NoAddressError
+from headroom.rehearsal.clock import Clock
+from headroom.rehearsal.kube import PODS, Resource
+from headroom.rehearsal.kubelets import Kubelet, Kubelets, NoAddressError
 from tests.rehearsal.conftest import Azure
 
 BLOCK = Block.parse("10.244.3.0/24")
@@ -74,6 +79,37 @@ def test_azure_cns_gives_255_addresses_of_a_24_and_says_that_it_waits() -> None:
     assert [hit.signature.name for hit in hits] == ["cns-short"]
     cns.delete("sandbox-7")
     assert cns.add("last", "prod/last") in given
+
+
+class _ApiServer:
+    """Pods that are bound already; takes everything else."""
+
+    def __init__(self, *pods: dict[str, Any]) -> None:
+        self.pods = pods
+
+    def list_all(self, resource: Any, *, fields: str) -> list[dict[str, Any]]:
+        """Those of one node."""
+        assert resource is PODS
+        return [pod for pod in self.pods if fields == f"spec.nodeName={pod['spec']['nodeName']}"]
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+def test_a_machine_made_anew_starts_the_pods_that_were_bound_to_its_name_while_it_was_away(tmp_path: Path) -> None:
+    pods = [
+        {"metadata": {"name": name, "namespace": "prod"}, "spec": {"nodeName": node, "containers": []}, "status": {}}
+        for name, node in (("web-1", "node-1"), ("web-2", "node-2"))
+    ]
+    server: Any = _ApiServer(*pods)
+    kubelets = Kubelets(kube=server, clock=Clock(datetime(2026, 3, 3, tzinfo=UTC), 1.0))
+    cni = HostLocal(BLOCK, tmp_path)
+    node = Kubelet(name="node-1", pool="apps", address="10.20.4.4", zone="1", max_pods=110, cni=cni)
+    kubelets.add(node, instance_type="Standard_D4ds_v5", cpu="4", memory="16Gi", region="eastus2")
+    while not kubelets._changes.empty():
+        kubelets._take(*kubelets._changes.get_nowait())
+    kubelets.stop()
+    assert {name: pod.address for name, pod in node.pods.items()} == {"prod/web-1": "10.244.3.2"}
 
 
 def test_a_machine_that_is_deleted_takes_no_route_of_another(azure: Azure) -> None:
@@ -151,3 +187,32 @@ def test_a_command_that_headroom_does_not_print_is_not_run(arm: Endpoint, comman
     fleet: Any = None
     with pytest.raises(UnknownCommandError):
         Shell(estate=Estate(arm), fleet=fleet).run(command)
+
+
+class Patched:
+    """A client of an API server that keeps what it is to change."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str, str, Any]] = []
+
+    def patch(self, resource: Resource, name: str, body: Any, *, namespace: str) -> None:
+        self.done.append((resource.kind, namespace, name, body))
+
+
+def test_what_stops_and_starts_on_one_side_is_run_as_it_is_printed(arm: Endpoint) -> None:
+    kube = Patched()
+    fleet: Any = SimpleNamespace(cluster="aks-new", kubelets=SimpleNamespace(kube=kube))
+    shell = Shell(estate=Estate(arm), fleet=fleet)
+    lines = read_entries("d cronjob/close\nd deployment/queue 3\n", subject="list")
+    for stop in (True, False):
+        for command in commands(lines, "aks-new", stop=stop):
+            shell.run(command)
+    assert kube.done == [
+        ("CronJob", "d", "close", {"spec": {"suspend": True}}),
+        ("Deployment", "d", "queue", {"spec": {"replicas": 0}}),
+        ("CronJob", "d", "close", {"spec": {"suspend": False}}),
+        ("Deployment", "d", "queue", {"spec": {"replicas": 3}}),
+    ]
+    for command in commands(lines, "aks-elsewhere", stop=True):
+        with pytest.raises(UnknownCommandError):
+            shell.run(command)

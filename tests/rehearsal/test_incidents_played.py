@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from headroom.collect.identity import SOURCE as IDENTITY
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause, Verdict
 from headroom.facts.snapshot import Snapshot
 from headroom.planning.plan import Plan
@@ -59,6 +60,20 @@ def test_a_cooldown_is_found_shortened_by_a_stack_and_the_pods_run(tools: Tools,
     assert played.plan.stack == "prod-use1-density"
     verified = narrator.phases[-1]
     assert (verified.name, verified.facts["conditions"].partition(" after ")[0]) == ("verify", "all 4 met")
+
+
+@pytest.mark.control_plane
+@pytest.mark.engine
+def test_two_causes_at_once_are_both_found_and_cured(tools: Tools, tmp_path: Path) -> None:
+    with rehearsing(tools, tmp_path) as (world, narrator, clock):
+        played = play_through(INCIDENTS["eks-two-causes"], world, narrator, clock)
+    assert causes_of(played) == [(RootCause.ENI_LIMIT, None), (RootCause.SUBNET_EXHAUSTION, None)]
+    assert played.plan is not None
+    assert played.plan.stack == "prod-use1-emergency"
+    proven = next(source for source in played.snapshot.sources if source.name == IDENTITY)
+    assert (proven.items, proven.outcome) == (1, ""), "DescribeCluster tells where the control plane is"
+    verified = narrator.phases[-1]
+    assert (verified.name, verified.facts["conditions"].partition(" after ")[0]) == ("verify", "all 8 met")
 
 
 def _scaled(world: World, running: Cluster) -> str:

@@ -46,6 +46,8 @@ def test_the_thresholds_are_those_of_the_capacity_model() -> None:
     assert thresholds(SURGE, USABLE) == Thresholds(critical=30, warning=56)
     assert found["headroom:zone_critical_addresses", A] == "vector(30)"
     assert found["headroom:zone_warning_addresses", A] == "vector(56)"
+    assert thresholds(SURGE, USABLE).near == 82
+    assert found["headroom:zone_near_addresses", A] == "vector(82)"
     assert found["headroom:zone_usable_addresses", B] == "vector(251)"
     assert found["headroom:zone_other_addresses", B] == "vector(11)"
 
@@ -53,6 +55,7 @@ def test_the_thresholds_are_those_of_the_capacity_model() -> None:
 def test_every_alert_waits_says_what_it_means_and_names_the_next_command() -> None:
     for name, rule in rules().items():
         assert re.fullmatch("[0-9]+[mh]", rule["for"]), name
+        assert re.fullmatch("[0-9]+[mh]", rule.get("keep_firing_for", "1m")), name
         assert rule["labels"]["severity"] in ("critical", "warning"), name
         assert rule["labels"]["cluster"] == "prod", name
         assert rule["annotations"]["description"].endswith("."), name
@@ -63,14 +66,33 @@ def test_every_alert_waits_says_what_it_means_and_names_the_next_command() -> No
     }
 
 
+def test_in_a_small_zone_near_is_never_more_than_it_holds() -> None:
+    small = Thresholds(critical=6, warning=12)
+    assert small.near == 18
+    levels, _ = rule_file(monitored(zones={A: MonitoredZone(usable=16, thresholds=small)}))["groups"]
+    assert {rule["record"]: rule["expr"] for rule in levels["rules"]}["headroom:zone_near_addresses"] == "vector(16)"
+
+
+def test_what_comes_and_goes_is_kept_and_a_level_is_not_so_that_it_ends_with_the_remedy() -> None:
+    kept = {name: rule["keep_firing_for"] for name, rule in rules().items() if "keep_firing_for" in rule}
+    assert kept == {
+        "HeadroomAddressesExhausted": "30m",
+        "HeadroomAddressesRunOut": "12h",
+        "HeadroomAddressesDrop": "30m",
+        "HeadroomNodeAtInterfaceLimit": "30m",
+        "HeadroomEc2Throttled": "30m",
+    }
+    assert "For Prometheus 2.42 or newer (keep_firing_for)." in heading(monitored())
+
+
 def test_the_comment_above_the_rules_shows_the_arithmetic_and_what_is_unknown() -> None:
     zone = MonitoredZone(usable=USABLE, thresholds=thresholds(SURGE, USABLE))
     text = "\n".join(heading(monitored(zones={A: zone})))
     assert "1 node of services takes 30 addresses" in text
     assert (
-        f"{A}: 251 addresses for pods, held by others unknown, taken for 0; critical below 30, warning below 56."
-        in text
-    )
+        f"{A}: 251 addresses for pods, held by others unknown, taken for 0; critical below 30, warning below 56; "
+        "either is remembered for 24 hours while fewer than 82 are free."
+    ) in text
 
 
 def test_labels_choose_the_series_of_one_cluster_and_are_escaped() -> None:
@@ -195,7 +217,7 @@ def judged(  # noqa: PLR0913 - the fields of a unit test of rules
 def test_promtool_finds_nothing_to_say_about_the_rules(promtool: str, tmp_path: Path, changed: dict[str, Any]) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump(rule_file(monitored(**changed))))
-    assert "SUCCESS: 27 rules found" in run(promtool, "check", "rules", "--lint=all", "--lint-fatal", str(file))
+    assert "SUCCESS: 30 rules found" in run(promtool, "check", "rules", "--lint=all", "--lint-fatal", str(file))
 
 
 @pytest.mark.promtool
@@ -255,6 +277,72 @@ def test_pods_that_wait_on_their_node_for_long_page_where_addresses_are_low(prom
         scraped,
         {"32m": quiet, "36m": {**quiet, "HeadroomAddressesExhausted": {A}}},
         values={"36m": {f'sum(headroom:zone_waiting_pods{{zone="{A}"}})': 1}},
+    )
+
+
+@pytest.mark.promtool
+def test_evenings_on_which_pods_go_do_not_end_a_warning_and_room_for_them_ends_it_at_once(
+    promtool: str, tmp_path: Path
+) -> None:
+    # Free: 240 - 2 x 22 - taken. By day 50 are free, by night 70, for three days; on the fourth 120, as after a remedy.
+    days = [f"{20 + taken}x143" for _ in range(3) for taken in (126, 146)]
+    scraped = series({"n1": {"awscni_total_ip_addresses": " ".join(["20x11", *days, "96x288"])}})
+    low = {"HeadroomFreeAddressesLow": {A}}
+    judged(
+        promtool,
+        tmp_path,
+        scraped,
+        {
+            "12h": {},
+            "13h5m": {},
+            "13h20m": low,
+            "24h": low,
+            "26h": low,
+            "36h": low,
+            "60h": low,
+            "72h55m": low,
+            "73h10m": {},
+            "80h": {},
+        },
+        interval="5m",
+        values={
+            "12h": {f'sum(headroom:zone_free_addresses{{zone="{A}"}})': 70},
+            "24h": {f'sum(headroom:zone_free_addresses{{zone="{A}"}})': 50},
+            "30h": {f'sum(headroom:zone_free_addresses{{zone="{A}"}})': 70},
+            "80h": {f'sum(headroom:zone_free_addresses{{zone="{A}"}})': 120},
+        },
+    )
+
+
+@pytest.mark.promtool
+def test_what_was_low_once_is_remembered_for_a_day_only_and_a_moment_is_not(promtool: str, tmp_path: Path) -> None:
+    # 70 are free; 50 for ten minutes, then for 25.
+    scraped = series({"n1": {"awscni_total_ip_addresses": "146x23 166x1 146x21 166x4 146x400"}})
+    low = {"HeadroomFreeAddressesLow": {A}}
+    judged(
+        promtool,
+        tmp_path,
+        scraped,
+        {"1h50m": {}, "2h5m": {}, "2h30m": {}, "3h50m": {}, "4h20m": low, "12h": low, "28h": low, "28h30m": {}},
+        interval="5m",
+        values={"2h": {f'sum(headroom:zone_free_addresses{{zone="{A}"}})': 50}},
+    )
+
+
+@pytest.mark.promtool
+def test_a_page_lasts_while_pods_are_turned_away_now_and_then_and_half_an_hour_longer(
+    promtool: str, tmp_path: Path
+) -> None:
+    # Of what is refused at minutes 20 and 40 the ten minutes after know.
+    refused = {"awscni_no_available_ip_addresses": "0x19 3x19 6x200"}
+    scraped = series({"n1": {"awscni_total_ip_addresses": "200x300", **refused}})
+    quiet = {"HeadroomFreeAddressesLow": {A}, "HeadroomFreeAddressesCritical": {A}}
+    page = {**quiet, "HeadroomAddressesExhausted": {A}}
+    judged(
+        promtool,
+        tmp_path,
+        scraped,
+        {"19m": quiet, "22m": quiet, "26m": page, "36m": page, "48m": page, "75m": page, "85m": quiet},
     )
 
 

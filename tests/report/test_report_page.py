@@ -5,15 +5,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from headroom.diagnosis.verdict import Diagnosis, HitWorkload, Impact, Verdict, ZoneAddresses
+from headroom.diagnosis.verdict import Detail, Diagnosis, HitWorkload, Impact, RootCause, Verdict, ZoneAddresses
 from headroom.facts.aws import Aws
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Reason, Unknown
 from headroom.planning.plan import Check, Option, Plan, Postcondition, Step
 from headroom.report.page import render_page
-from tests.report.conftest import SCRIPT, TURNED
+from tests.report.conftest import LONG, SCRIPT, TURNED
 
-VOID = frozenset({"meta", "br", "link", "img", "input", "hr"})
+VOID = frozenset({"meta", "br", "link", "img", "input", "hr", "wbr"})
 PLAN = Plan(
     cluster="prod-use1",
     stack="prod-use1-emergency",
@@ -235,6 +235,17 @@ def test_an_undecided_page_says_what_would_decide(undecided_diagnosis: Diagnosis
     assert "1 reading would help; the first that matters: AvailableIpAddressCount." in text
     assert "could change the verdict" in text
     assert "aws ec2 describe-subnets" in text
+
+
+def test_names_are_not_broken_at_their_hyphens_and_still_escaped(diagnosis: Diagnosis) -> None:
+    first = diagnosis.causes[0]
+    scope = replace(first.scope, zones=("us-east-1a", "a-<b>"), nodes=(f"n-{LONG}",))
+    cause = replace(first, detail=Detail.HOST_LOCAL_LEAK, root_cause=RootCause.IPAMD_FAILURE, scope=scope)
+    rendered = render_page(replace(diagnosis, causes=(cause,)))
+    assert '<span class="w">us-east-1a</span>' in rendered
+    assert '<span class="w">a-&lt;b&gt;</span>' in rendered
+    assert f'<span class="w">n-{LONG[:20]}' not in rendered, "what is longer than a line breaks where it must"
+    assert "ipamd_failure/<wbr>host_local_leak" in rendered
 
 
 def test_what_a_plan_writes_between_backticks_is_code_and_still_escaped(diagnosis: Diagnosis) -> None:

@@ -10,6 +10,7 @@ Back door (JSON in, JSON out), all below `/headroom/`:
 - `POST replica`: a whole VPC as a snapshot has it
 - `GET daemonset`, `PUT daemonset`: the environment of a simulated cluster's aws-node
 - `GET daemonset-version`: the version of the add-on that it was made of last
+- `PUT api-server`: where the clusters to come tell that their API server is, and its certificate authority
 """
 
 import io
@@ -210,6 +211,7 @@ class Application:
             ("PUT", "daemonset"): lambda values: self._addons.environment.replace(
                 values["cluster"], values["environment"]
             ),
+            ("PUT", "api-server"): lambda values: clusters.serve_at(values["endpoint"], values["authority"]),
         }
         if (method, name) not in doors:
             raise BackDoorError(f"there is no {method} {BACK_DOOR}{name}")

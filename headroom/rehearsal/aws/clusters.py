@@ -9,6 +9,18 @@ from moto.eks.models import Cluster, EKSBackend, Nodegroup, eks_backends
 
 from headroom.rehearsal.aws.ec2 import RehearsalBackend, backend_of
 
+_api_server: dict[str, str] = {}
+
+
+def serve_at(endpoint: str, authority: str) -> None:
+    """Have every cluster that is made from now on tell where the rehearsal's control plane is, as EKS tells its own.
+
+    Args:
+        endpoint: Its URL.
+        authority: Its certificate authority, PEM in base64.
+    """
+    _api_server.update(endpoint=endpoint, authority=authority)
+
 
 class RehearsalClusters(EKSBackend):
     """EKS of one Region."""
@@ -41,6 +53,11 @@ class RehearsalClusters(EKSBackend):
             "vpcId": vpc_id,
             "clusterSecurityGroupId": group.id,
         }
+        if _api_server:
+            cluster.endpoint, cluster.certificate_authority = (
+                _api_server["endpoint"],
+                {"data": _api_server["authority"]},
+            )
         cluster.kubernetes_network_config = {"ipFamily": "ipv4", **(cluster.kubernetes_network_config or {})}
         return cluster
 

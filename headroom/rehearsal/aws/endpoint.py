@@ -1,5 +1,6 @@
 """Starts the simulated AWS as a process of its own, and speaks to its back door."""
 
+import base64
 import json
 import os
 from collections.abc import Mapping
@@ -131,6 +132,16 @@ class Endpoint:
     def set_aws_node_environment(self, cluster: str, environment: Mapping[str, str]) -> None:
         """What `kubectl set env` does: change aws-node behind the add-on's back."""
         self.back_door("PUT", "daemonset", {"cluster": cluster, "environment": dict(environment)})
+
+    def serve_clusters_at(self, endpoint: str, authority: bytes) -> None:
+        """Have DescribeCluster tell the rehearsal's control plane, as EKS tells its own.
+
+        Args:
+            endpoint: Its URL.
+            authority: Its certificate authority in PEM.
+        """
+        content = {"endpoint": endpoint, "authority": base64.b64encode(authority).decode()}
+        self.back_door("PUT", "api-server", content)
 
     def back_door(self, method: str, name: str, content: Any = None) -> Any:
         """One request to the back door.

@@ -63,11 +63,13 @@ class Expected:
         verdict: The verdict.
         causes: The causes that must be among those found, as (root cause, detail).
         also: Further causes that may be found beside them.
+        kept: Options that the plan must keep, and no others; empty: whichever they are.
     """
 
     verdict: Verdict = Verdict.FOUND
     causes: tuple[tuple[RootCause, Detail | None], ...] = ()
     also: tuple[tuple[RootCause, Detail | None], ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +279,17 @@ def judge(expected: Expected, diagnosis: Diagnosis) -> None:
         )
 
 
+def check_kept(expected: Expected, plan: Plan) -> None:
+    """Compares the options that a plan keeps with those that it must keep.
+
+    Raises:
+        RehearsalFailedError: They are others.
+    """
+    kept = tuple(option.name for option in plan.options if option.kept)
+    if expected.kept and kept != expected.kept:
+        raise RehearsalFailedError(f"the plan keeps {', '.join(kept)}; expected was {', '.join(expected.kept)}")
+
+
 def _told(diagnosis: Diagnosis) -> str:
     return " ".join([diagnosis.verdict.value, ", ".join(cause.name for cause in diagnosis.causes)]).strip()
 
@@ -284,6 +297,7 @@ def _told(diagnosis: Diagnosis) -> str:
 def _cure(incident: Incident, world: World, narrator: Narrator, running: Cluster, played: Played) -> None:
     with narrator.phase("plan", "The smallest change that cures it"):
         plan = make(narrator, played)
+        check_kept(incident.expected, plan)
     if incident.by_hand is not None:
         with narrator.phase("by hand", "What a person does"):
             narrator.say(incident.by_hand(world, running, plan))

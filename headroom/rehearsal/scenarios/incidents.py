@@ -1,6 +1,6 @@
 """The incidents that can be rehearsed: each with its own cause, its own cure, and nothing scripted in between."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -78,9 +78,9 @@ def _scaled_to(replicas: int) -> Callable[[World, Cluster], str]:
     return lambda _, running: _scale(running, replicas)
 
 
-def _delete_stuck(running: Cluster) -> int:
-    """Deletes the pods that hang, as an engineer does to have them scheduled anew."""
-    hanging = sight.stuck(running)
+def _delete_stuck(running: Cluster, nodes: Collection[str]) -> int:
+    """Deletes the pods that hang on these nodes, as an engineer does to have them scheduled anew."""
+    hanging = [pod for pod in sight.stuck(running) if pod["spec"]["nodeName"] in nodes]
     for pod in hanging:
         running.kube.delete(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
     return len(hanging)
@@ -133,24 +133,81 @@ ENI_LIMIT = Incident(
     ),
     happen=_scaled_to(105),
     expected=Expected(causes=((RootCause.ENI_LIMIT, None),), also=((RootCause.ENI_LIMIT, Detail.MAX_PODS),)),
-    afterwards=lambda _world, running, _plan: _more_nodes(running),
+    afterwards=lambda _world, running, _plan: _more_nodes(running, each=2),
 )
 
 
-def _more_nodes(running: Cluster) -> str:
-    """Six more nodes, which start with the new settings; the full ones are cordoned, and what hung there moves."""
+def _more_nodes(running: Cluster, *, each: int) -> str:
+    """More nodes in every zone, with today's settings; the full ones are cordoned, and what hung there moves."""
     kind = running.shape.groups[0].kind
     daemon_set = running.kube.get(DAEMON_SETS, "aws-node", "kube-system")
     container = daemon_set["spec"]["template"]["spec"]["containers"][0]
     environment = {item["name"]: item.get("value", "") for item in container["env"]}
-    old = list(running.nodes.nodes)
+    old = [name for name, node in running.nodes.nodes.items() if node.group == kind.group]
     for zone, subnet_id in running.network.subnet_ids.items():
-        for _ in range(2):
+        for _ in range(each):
             running.nodes.add(kind, subnet_id, zone, environment, running.nodes.nodes[old[0]].ipamd.version)
     for name in old:
         running.nodes.cordon(name)
-    moved = _delete_stuck(running)
-    return f"Six nodes more; the {len(old)} full ones cordoned; {moved} pods deleted, and scheduled anew."
+    moved = _delete_stuck(running, old)
+    more = each * len(running.network.subnet_ids)
+    return f"{more} more nodes; the {len(old)} full ones cordoned; {moved} pods deleted, and scheduled anew."
+
+
+# eks-two-causes
+
+_DENSE = NodeType(group="web", instance_type="m5.large", cpu="1930m", memory="7Gi", max_pods=110)
+_API = NodeType(group="api", instance_type="m5.large", cpu="1930m", memory="7Gi")
+
+
+def _both_grow(world: World, running: Cluster) -> str:
+    del world
+    running.kube.patch(DEPLOYMENTS, "api", {"spec": {"replicas": 66}}, namespace=NAMESPACE)
+    return f"{_scale(running, 105)}; kubectl -n {NAMESPACE} scale deployment api --replicas=66"
+
+
+TWO_CAUSES = Incident(
+    name="eks-two-causes",
+    title="Some nodes are at their interface limit, and the subnets of the others are empty",
+    shape=_shape(
+        _SMALL_ZONES,
+        nodes=3,
+        pods=45,
+        kind=_DENSE,
+        groups=(Group(kind=_DENSE, count=3), Group(kind=_API, count=3)),
+        apps=(_web(45, _DENSE), App(name="api", replicas=9, kind=_API, cpu="10m", memory="32Mi")),
+    ),
+    happen=_both_grow,
+    expected=Expected(
+        causes=((RootCause.ENI_LIMIT, None), (RootCause.SUBNET_EXHAUSTION, None)),
+        also=((RootCause.ENI_LIMIT, Detail.MAX_PODS),),
+    ),
+    # One for each that is full: more would not get an address of the node subnets.
+    afterwards=lambda _world, running, _plan: _more_nodes(running, each=1),
+)
+
+
+# eks-own-space
+
+
+def _shared_space_elsewhere(world: World, network: Network) -> None:
+    """The company routes 100.64.0.0/10 to its data centres."""
+    gateway = world.ec2.create_transit_gateway()["TransitGateway"]["TransitGatewayId"]
+    world.ec2.create_transit_gateway_vpc_attachment(
+        TransitGatewayId=gateway, VpcId=network.vpc_id, SubnetIds=list(network.subnet_ids.values())
+    )
+    for table_id in network.route_table_ids.values():
+        world.ec2.create_route(RouteTableId=table_id, DestinationCidrBlock="100.64.0.0/10", TransitGatewayId=gateway)
+
+
+OWN_SPACE = Incident(
+    name="eks-own-space",
+    title="Subnets run dry, 100.64.0.0/10 is routed elsewhere, and the VPC has free space of its own",
+    shape=_shape(_SMALL_ZONES, nodes=9, pods=18, vpc_cidr="10.20.0.0/16"),
+    before_nodes=_shared_space_elsewhere,
+    happen=_scaled_to(150),
+    expected=Expected(causes=((RootCause.SUBNET_EXHAUSTION, None),), kept=("subnets-in-own-space",)),
+)
 
 
 # eks-cooldown
@@ -458,6 +515,8 @@ INCIDENTS: Mapping[str, Incident] = {
     for incident in (
         FRAGMENTED,
         ENI_LIMIT,
+        TWO_CAUSES,
+        OWN_SPACE,
         COOLDOWN,
         WARM_POOL,
         LEAKED,
