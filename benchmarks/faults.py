@@ -1,13 +1,15 @@
 """Verdicts over all rehearsed incidents with every fault in turn: right, in part, undecided, wrong.
 
-Run: python benchmarks/faults.py [--incident NAME] [--made]
+Run: python benchmarks/faults.py [--incident NAME] [--made] [--double N [--seed S]]
 
 Each reading of each incident in `tests/incidents` is denied, throttled, not answered, empty, cut short or made to
 contradict another one (`headroom.rehearsal.spoiled`). None may make a verdict wrong; what became undecided is listed.
+`--double` takes N pairs of faults of each incident instead, at random, the same for the same seed.
 """
 
 import argparse
 import json
+import random
 import sys
 import time
 from collections import Counter, defaultdict
@@ -62,11 +64,31 @@ def cases(*, made_too: bool) -> Iterator[tuple[str, Snapshot, Verdict, set[str],
         yield f"made {make.__name__}", snapshot, truth.verdict, {cause.name for cause in truth.causes}, set()
 
 
+SECONDS_OF_ONE = 25
+"""Second faults that are tried beside one first fault: finding all of them is what takes the time."""
+
+
+def faults(snapshot: Snapshot, *, double: int, seed: int, every_reason: bool) -> Iterator[tuple[str, str, Snapshot]]:
+    """Where, what in words, and the facts: of each fault in turn, or of so many pairs of faults."""
+    if not double:
+        for case in spoiled(snapshot, every_reason=every_reason):
+            yield case.where, str(case), case.snapshot
+        return
+    chance = random.Random(seed)  # noqa: S311 - to choose, not to keep a secret
+    cases = list(spoiled(snapshot, every_reason=False))
+    for first in chance.sample(cases, min(len(cases), -(-double // SECONDS_OF_ONE))):
+        beside = list(spoiled(first.snapshot, every_reason=False))
+        for second in chance.sample(beside, min(len(beside), SECONDS_OF_ONE)):
+            yield f"{first.where} + {second.where}", f"{first} | {second}", second.snapshot
+
+
 def main() -> int:
     """Prints the table and what is undecided; 1 if a verdict is wrong."""
     parser = argparse.ArgumentParser(description="Verdicts under faults.")
     parser.add_argument("--incident", default="", help="only this one")
     parser.add_argument("--made", action="store_true", help="the clusters of the capacity model too (minutes)")
+    parser.add_argument("--double", type=int, default=0, metavar="N", help="so many pairs of faults of each instead")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="which pairs")
     arguments = parser.parse_args()
     history.best_warm_targets = remembering(best_warm_targets)  # type: ignore[attr-defined]  # for this process only
     total: Counter[Outcome] = Counter()
@@ -78,15 +100,17 @@ def main() -> int:
         if arguments.incident not in ("", name):
             continue
         started, counts = time.perf_counter(), Counter[Outcome]()
-        for case in spoiled(snapshot, every_reason=not name.startswith("made")):
-            diagnosis = diagnose(case.snapshot)
+        every = not name.startswith("made")
+        pairs, seed = arguments.double, arguments.seed
+        for where, what, facts in faults(snapshot, double=pairs, seed=seed, every_reason=every):
+            diagnosis = diagnose(facts)
             found = outcome(verdict, causes, diagnosis, also=also)
             counts[found] += 1
-            if found is Outcome.UNDECIDED:
-                undecided[case.where].add(name)
+            if found is Outcome.UNDECIDED and not pairs:
+                undecided[where].add(name)
             if found is Outcome.WRONG:
                 told = ", ".join(cause.name for cause in diagnosis.causes)
-                wrong.append(f"{name}: {case}: {diagnosis.verdict.value} {told}")
+                wrong.append(f"{name}: {what}: {diagnosis.verdict.value} {told}")
         total.update(counts)
         print(
             f"{name:24}{counts.total():>8,}"
@@ -94,7 +118,8 @@ def main() -> int:
             + f"{time.perf_counter() - started:>10.1f}"
         )
     print(f"{'in all':24}{total.total():>8,}" + "".join(f"{total[column]:>15,}" for column in columns))
-    print("\nundecided where one of these is at fault:")
+    if undecided:
+        print("\nundecided where one of these is at fault:")
     for where, names in sorted(undecided.items()):
         print(f"  {where}: {', '.join(sorted(names))}")
     for line in wrong:

@@ -72,6 +72,7 @@ class AksRanges:
         service_cidr: Where services get theirs, or None.
         dns_service_ip: The address of the cluster's DNS service, or None.
         vnets: Address spaces of the VNet.
+        subnets: Subnets of the VNet, that of the nodes among them or not.
         peers: Address spaces of peered VNets, and of networks behind ExpressRoute or a VPN.
     """
 
@@ -80,7 +81,13 @@ class AksRanges:
     service_cidr: Block | None = None
     dns_service_ip: int | None = None
     vnets: tuple[Block, ...] = ()
+    subnets: tuple[Block, ...] = ()
     peers: tuple[Block, ...] = ()
+
+    @property
+    def other_subnets(self) -> tuple[Block, ...]:
+        """Subnets of the VNet that are not the nodes'."""
+        return tuple(block for block in dict.fromkeys(self.subnets) if block != self.node_subnet)
 
 
 def azure_usable_addresses(block: Block) -> int:
@@ -195,6 +202,13 @@ def _overlap_problems(ranges: AksRanges) -> Iterator[Problem]:
                     key,
                 )
     for key, block in named:
+        overlapped = [subnet for subnet in ranges.other_subnets if subnet.overlaps(block)]
+        if overlapped and key != "node-subnet":
+            code = _overlap_code(key, "node-subnet")
+            reason = f"overlaps {listed(overlapped)}, a subnet of the VNet: AKS answers {code}."
+            step = "Write a range that overlaps no subnet."
+            source = "Azure/AKS CHANGELOG, 2024-10-25" if key == "pod-cidr" else _ERROR_CODES
+            yield _problem("subnet-overlap", block, reason, step, source, key)
         overlapped = [peer for peer in dict.fromkeys(ranges.peers) if peer.overlaps(block)]
         if overlapped and key == "pod-cidr":
             reason = f"overlaps {listed(overlapped)} of a connected network, which pods could then not reach."

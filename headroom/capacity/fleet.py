@@ -8,6 +8,7 @@ node grow is simulated, on one node of each kind in the fleet.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,9 @@ of the same churn differ by about as much."""
 
 SIMULATED_CHOICES: Final = 12
 """Settings that are compared at most: the thriftiest that serve a burst in time."""
+
+SIMULATIONS_KEPT: Final = 4096
+"""Simulations whose answer is remembered; each takes some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -645,7 +649,7 @@ class _Trial:
         found = [float("inf")] * len(self.kinds)
         for index in tuple(self._order):
             kind = self.kinds[index]
-            found[index] = _seconds_to_serve(kind, settings, kind.pods, kind.burst_pods, limit=limit)
+            found[index] = _seconds_to_serve(kind.limits, kind.max_pods, settings, kind.pods, kind.burst_pods, limit)
             if found[index] > limit and limit < BURST_LIMIT_SECONDS:
                 self._order.remove(index)
                 self._order.insert(0, index)
@@ -667,10 +671,14 @@ class _Trial:
             worst=worst,
             settles=pools.settle,
             calls_per_hour=sum(
-                kind.nodes * _calls_per_hour(kind, settings, self.churn, minutes) for kind in self.kinds
+                kind.nodes * _calls_per_hour(kind.limits, kind.max_pods, settings, kind.pods, self.churn, minutes)
+                for kind in self.kinds
             ),
             bursts=bursts,
-            new_node_seconds=max(_seconds_to_serve(kind, settings, 0, kind.pods) for kind in self.kinds),
+            new_node_seconds=max(
+                _seconds_to_serve(kind.limits, kind.max_pods, settings, 0, kind.pods, BURST_LIMIT_SECONDS)
+                for kind in self.kinds
+            ),
         )
 
 
@@ -695,32 +703,36 @@ def _best(now: TargetChoice, found: Sequence[TargetChoice], burst_seconds: float
     return best if gains else now
 
 
-def _simulation(node: UsualNode, settings: CniSettings) -> "NodeSimulation":
+def _simulation(limits: InstanceLimits, max_pods: int, settings: CniSettings) -> "NodeSimulation":
     # Only here: who plans a fleet, as the policies do, needs no simulation.
     from headroom.capacity.simulation import NODE_SUBNET, NodeSimulation  # noqa: PLC0415
 
     return NodeSimulation(
-        limits=node.limits,
+        limits=limits,
         settings=settings,
-        max_pods=node.max_pods,
+        max_pods=max_pods,
         eniconfig_subnet=NODE_SUBNET if settings.custom_networking else None,
     )
 
 
-def _calls_per_hour(node: UsualNode, settings: CniSettings, churn: float, minutes: int) -> float:
+# A diagnosis, its plan and what is read anew ask the same of the same nodes; the answer has no other input.
+@lru_cache(maxsize=SIMULATIONS_KEPT)
+def _calls_per_hour(  # noqa: PLR0913, PLR0917 - what a run depends on, and nothing else
+    limits: InstanceLimits, max_pods: int, settings: CniSettings, pods: int, churn: float, minutes: int
+) -> float:
     """EC2 calls of one node whose pods start and end independently of one another, their number about the same."""
-    simulated = _simulation(node, settings)
-    simulated.add(node.pods)
+    simulated = _simulation(limits, max_pods, settings)
+    simulated.add(pods)
     simulated.settle()
     before = simulated.subnets.calls.total()
     random = Random(0)  # noqa: S311 - a simulation, not a secret
     start = churn * TURN_SECONDS / 60
     for _ in range(minutes * 60 // TURN_SECONDS):
         running = len(simulated.running) + len(simulated.pending)
-        if running < node.max_pods:
+        if running < max_pods:
             simulated.add(_at_random(random, start))
-        if node.pods:
-            simulated.remove(_at_random(random, start * running / node.pods), "random")
+        if pods:
+            simulated.remove(_at_random(random, start * running / pods), "random")
         simulated.wait(TURN_SECONDS)
     return (simulated.subnets.calls.total() - before) * 60 / minutes
 
@@ -731,11 +743,12 @@ def _at_random(random: Random, mean: float) -> int:
     return whole + (random.random() < mean - whole)
 
 
-def _seconds_to_serve(
-    node: UsualNode, settings: CniSettings, running: int, more: int, *, limit: float = BURST_LIMIT_SECONDS
+@lru_cache(maxsize=SIMULATIONS_KEPT)
+def _seconds_to_serve(  # noqa: PLR0913, PLR0917 - the same
+    limits: InstanceLimits, max_pods: int, settings: CniSettings, running: int, more: int, limit: float
 ) -> float:
     """How long a node that runs so many pods needs until so many more have their addresses; infinity above a limit."""
-    simulated = _simulation(node, settings)
+    simulated = _simulation(limits, max_pods, settings)
     simulated.add(running)
     simulated.settle()
     begin = simulated.now

@@ -32,6 +32,10 @@ configure-kubenet)."""
 KUBENET_RETIRES: Final = "2028-03-31"
 """Day on which AKS retires kubenet (Azure/AKS #4859)."""
 
+NPM_RETIRES: Final = {"Windows": "2026-09-30", "Linux": "2028-09-30"}
+"""Days on which AKS retires Azure Network Policy Manager, by the nodes' system (AKS documentation,
+use-network-policies)."""
+
 HOST_LOCAL_ADDRESSES: Final = 253
 """Pod addresses that host-local gives out on a node of kubenet: its /24 without the network's own, the gateway's
 and the broadcast address (containernetworking/plugins, host-local, allocator.go and range.go)."""
@@ -51,8 +55,10 @@ FLAT_DEFAULT_MAX_PODS: Final = 30
 concepts-network-ip-address-planning)."""
 
 DEFAULT_SURGE: Final = "10%"
-"""Nodes more during an upgrade unless told otherwise, since Kubernetes 1.32 (Azure/AKS CHANGELOG, 2025-03-16); 1
-before."""
+"""Nodes more during an upgrade unless told otherwise, since `PERCENT_SURGE_SINCE` (Azure/AKS CHANGELOG, 2025-03-16)."""
+
+PERCENT_SURGE_SINCE: Final = (1, 32)
+"""Since this version of Kubernetes a pool surges by `DEFAULT_SURGE`, before by one node (the same)."""
 
 LARGEST_COUNT: Final = 1_000_000_000
 """Counts above this are slips of the pen."""
@@ -109,6 +115,11 @@ class Surge:
 
     def __str__(self) -> str:
         return f"{self.value}%" if self.percent else str(self.value)
+
+
+def default_surge(version: tuple[int, int] | None) -> Surge:
+    """What a pool that names no surge is upgraded with; that of today where the version of Kubernetes is not known."""
+    return Surge(1) if version is not None and version < PERCENT_SURGE_SINCE else Surge.parse(DEFAULT_SURGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +241,7 @@ def cluster_capacity(
     nodes = sum(pool.most_with_surge for pool in pools)
     taken = [block for block in (ranges.node_subnet, ranges.service_cidr) if block is not None]
     growth: list[Block] = []
-    for wider in supersets(ranges.pod_cidr, (*taken, *ranges.peers)) if mode == "overlay" else ():
+    for wider in supersets(ranges.pod_cidr, (*taken, *ranges.subnets, *ranges.peers)) if mode == "overlay" else ():
         if growth and node_blocks(growth[-1]) >= limit:
             break  # no cluster is larger
         growth.append(wider)
@@ -320,9 +331,13 @@ def _size_problems(ranges: AksRanges, found: ClusterCapacity, mode: NetworkMode)
             value=str(pods),
             reason=f"has {found.blocks:,} /{OVERLAY_NODE_PREFIX_LENGTH}s, and all pools at their largest have "
             f"{found.nodes:,} nodes with surge"
-            + (": AKS answers InsufficientSubnetSize, target networkProfile.podCIDR." if mode == "overlay" else "."),
+            + (
+                ": AKS answers InsufficientSubnetSize, target networkProfile.podCIDR."
+                if mode == "overlay"
+                else ": AKS answers InsufficientPodCidr where it counts them before it makes them."
+            ),
             next_step=_room(found, length, mode),
-            source=f"{_CHANGELOG_SIZE}; {_EXPAND}" if mode == "overlay" else _KUBENET,
+            source=f"{_CHANGELOG_SIZE}; {_EXPAND}" if mode == "overlay" else f"{_KUBENET}; AKS-Construction #357",
             key="pod-cidr",
         )
     if found.nodes > limit:

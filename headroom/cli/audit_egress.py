@@ -180,6 +180,10 @@ def _audit(options: _Options, old: tuple[Span, ...], new: tuple[Span, ...]) -> A
         if problems:
             raise ProblemsError(problems, subject=SUBJECT)
         reading = read_lists(pipeline, options.subscription, progress=_tell)
+    except KeyboardInterrupt:
+        # Not click's own code, which would say that a list has the old address alone.
+        click.echo("Interrupted: nothing was written.", err=True)
+        sys.exit(UNDECIDED)
     finally:
         pipeline.close()
     found = audit(reading, caller, inventory)
@@ -241,8 +245,9 @@ def _inventory(path: Path | None) -> Inventory:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        step = "Give a YAML file; README, audit-egress, has one."
-        reason = f"cannot be read: {type(error).__name__}."
+        step = "Leave --inventory out once: an answer that lacks nothing but owners ends with a file to begin with."
+        why = error.strerror if isinstance(error, OSError) else ""
+        reason = f"cannot be read: {why or type(error).__name__}."
         problem = Problem(rule="inventory", key="--inventory", value=str(path), reason=reason, next_step=step)
         raise ProblemsError([problem], subject=SUBJECT) from None
     return read_inventory(document, path.name)
@@ -274,12 +279,14 @@ def _answer(found: Audit, options: _Options, clusters: Sequence["ClusterEgress"]
     caller = found.caller
     by = f" ({', '.join(dict.fromkeys(way for each in clusters for way in each.by))})" if clusters else ""
     calls = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in found.reading.calls.items())
+    hidden = len(found.findings) - len(_shown(found, every=options.every))
+    listed = ", ".join(f"{count:,} {_WORDS[each]}" for each in Verdict if (count := counts[each])) or "none"
     facts = [
         ("verdict", verdict.value.replace("_", " ")),
         ("old addresses", ", ".join(span.text for span in caller.old) + by),
         ("new addresses", ", ".join(span.text for span in caller.new)),
         ("subscriptions", f"{len(found.reading.subscriptions):,}"),
-        ("lists", ", ".join(f"{count:,} {_WORDS[each]}" for each in Verdict if (count := counts[each])) or "none"),
+        ("lists", f"{listed}; --all shows {hidden:,} more" if hidden else listed),
         ("calls", calls),
     ]
     return Answer(
@@ -291,8 +298,13 @@ def _answer(found: Audit, options: _Options, clusters: Sequence["ClusterEgress"]
     )
 
 
+def _shown(found: Audit, *, every: bool) -> list[Finding]:
+    """The findings that are rows of the table."""
+    return [each for each in found.findings if every or each.verdict in SHOWN or each.holds]
+
+
 def _tables(found: Audit, undecided: Sequence[Named], *, every: bool) -> list[Table]:
-    rows = [each for each in found.findings if every or each.verdict in SHOWN or each.holds]
+    rows = _shown(found, every=every)
     lists = Table(
         ("verdict", "what", "resource", "list", "has", "why"),
         [_row(each) for each in rows[:ROWS]],
@@ -372,8 +384,12 @@ def _next(found: Audit, verdict: AuditVerdict, undecided: Sequence[Named], optio
             return "the same with --record stacks/audit.STACK.json, for the aks-egress stack"
         return f"commit {options.record}, and set headroom:attach: true in the aks-egress stack"
     if options.inventory is None:
-        return f"--inventory lists.yaml, which begins with:\n{example(found.caller.new)}"
-    return f"make readable or confirm what is undecided ({len(undecided):,}), or --accept-unread TYPE, and {again}"
+        return f"the same with --inventory lists.yaml, which begins with:\n{example(found.caller.new)}"
+    types = " or ".join(dict.fromkeys(each.type for each in undecided))
+    return (
+        f"make readable or confirm what is undecided ({len(undecided):,}), or answer for it with --accept-unread "
+        f"{types}, and {again}"
+    )
 
 
 def _data(found: Audit, verdict: AuditVerdict, undecided: Sequence[Named], now: datetime) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +14,17 @@ from headroom.cli.clouds import takes_cloud
 from headroom.diagnosis.verdict import Diagnosis
 from headroom.facts.document import load
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import items
+from headroom.facts.values import items, known
+
+if TYPE_CHECKING:
+    from headroom.facts.azure import HostLocalReading
 
 MOST_BYTES = 2 * 1024**3
 """A snapshot of 150,000 pods is a tenth of this."""
+
+
+MOST_OF_NODE = 16 * 1024**2
+"""Bytes of what a node keeps of addresses: each of its 253 files takes some 150."""
 
 
 SHOWN_UNREAD = 5
@@ -51,7 +58,7 @@ def takes_facts(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--region", default="", help="Its Region, where the profile names another.")
     @click.option("--profile", default="", help="Profile of the AWS credentials.")
     @click.option("--context", default="", help="Context of the kubeconfig.")
-    @click.option("--endpoint-url", default="", help="Another endpoint for AWS, such as that of a rehearsal.")
+    @click.option("--endpoint-url", default="", help="Another endpoint for AWS or Azure, such as that of a rehearsal.")
     @takes_cloud
     @wraps(function)
     def run(  # noqa: PLR0913 - one argument for each option
@@ -161,7 +168,13 @@ def takes_any_source(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--facts", type=click.Path(path_type=Path), help="A snapshot written by `headroom collect`.")
     @click.option("--bundle", type=click.Path(path_type=Path), help="A folder of outputs, or an EKS log archive.")
     @click.option("--case", type=click.Path(path_type=Path), help="A case file: lines, and what is known.")
-    @click.option("--log", "logs", multiple=True, type=click.Path(path_type=Path), help="A log file; more may follow.")
+    @click.option(
+        "--log",
+        "logs",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A log file, or a node's host-local files; more follow.",
+    )
     @click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
     @click.option("--region", default="", help="With --cluster: its Region.")
     @click.option("--profile", default="", help="With --cluster: profile of the AWS credentials.")
@@ -270,8 +283,13 @@ def _with_logs(snapshot: Snapshot, logs: tuple[Path, ...]) -> Snapshot:
 
     problems: list[Problem] = []
     lines, sources = list(items(snapshot.lines)), list(snapshot.sources)
+    nodes: list[HostLocalReading] = []
     for path in logs:
         try:
+            node = _files_of_node(path)
+            if node is not None:
+                nodes.append(node)
+                continue
             found, read = read_log(path)
         except ProblemsError as error:
             problems += error.problems
@@ -280,7 +298,31 @@ def _with_logs(snapshot: Snapshot, logs: tuple[Path, ...]) -> Snapshot:
         sources.append(read)
     if problems:
         raise ProblemsError(problems, subject="logs")
-    return replace(snapshot, lines=tuple(lines), sources=tuple(sources))
+    return replace(_with_nodes(snapshot, nodes), lines=tuple(lines), sources=tuple(sources))
+
+
+def _files_of_node(path: Path) -> "HostLocalReading | None":
+    """What a node of kubenet keeps of addresses, where the file is what the command prints that a diagnosis names."""
+    from headroom.collect.azure_bundle import host_local_reading, is_host_local  # noqa: PLC0415 - only for logs
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(MOST_OF_NODE)
+    except OSError:
+        return None  # told by the reading of logs
+    text = head.decode("utf-8", "replace")
+    return host_local_reading(text) if is_host_local(text) else None
+
+
+def _with_nodes(snapshot: Snapshot, nodes: list["HostLocalReading"]) -> Snapshot:
+    if not nodes:
+        return snapshot
+    from headroom.facts.azure import Azure  # noqa: PLC0415 - only for such files
+
+    azure = known(snapshot.azure) or Azure()
+    read = {each.node: each for each in (*items(azure.host_local), *nodes)}
+    cloud = snapshot.cloud if known(snapshot.cloud) else "azure"
+    return replace(snapshot, cloud=cloud, azure=replace(azure, host_local=tuple(read.values())))
 
 
 def diagnosed(snapshot: Snapshot) -> Diagnosis:
@@ -290,24 +332,26 @@ def diagnosed(snapshot: Snapshot) -> Diagnosis:
     return diagnose(snapshot)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, wrote: str = "headroom collect") -> str:
     """A file's text.
+
+    Args:
+        path: The file.
+        wrote: The command that writes such files.
 
     Raises:
         ProblemsError: It is not there, too large, or no text.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise _refused(path, "is larger than any snapshot.")
+            raise _refused(path, "is larger than any snapshot.", wrote)
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise _refused(path, "is no text in UTF-8.") from None
+        raise _refused(path, "is no text in UTF-8.", wrote) from None
     except OSError as error:
-        raise _refused(path, f"cannot be read: {error.strerror}.") from None
+        raise _refused(path, f"cannot be read: {error.strerror}.", wrote) from None
 
 
-def _refused(path: Path, reason: str) -> ProblemsError:
-    problem = Problem(
-        rule="facts-file", value=str(path), reason=reason, next_step="Name a file that `headroom collect` wrote."
-    )
+def _refused(path: Path, reason: str, wrote: str) -> ProblemsError:
+    problem = Problem(rule="facts-file", value=str(path), reason=reason, next_step=f"Name a file that `{wrote}` wrote.")
     return ProblemsError([problem], subject="facts")

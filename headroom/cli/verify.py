@@ -14,10 +14,10 @@ import click
 
 from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.cli.facts import FactsFrom, read_facts, takes_facts
+from headroom.cli.facts import FactsFrom, Source, read_facts, takes_facts
 from headroom.cli.plan import read_plan
 from headroom.planning.conditions import ConditionState, State, evaluate, pods_to_read
-from headroom.planning.plan import Plan
+from headroom.planning.plan import Check, Plan
 
 if TYPE_CHECKING:
     from headroom.facts.pod_logs import LogAccess
@@ -42,6 +42,7 @@ def verify(source: FactsFrom, path: Path, *, once: bool, as_json: bool) -> None:
 
     \b
     headroom verify --plan stacks/plan.prod-use1-emergency.json --cluster prod-use1
+    headroom verify --plan stacks/verify.aks-new.json --cloud aks --resource-group rg-prod --cluster aks-new
 
     Of a few pods in new subnets the log is asked for, and nothing of it kept: a snapshot cannot say whether it comes,
     so with --facts that one condition stays undecided.
@@ -113,7 +114,7 @@ def _watch(made: Plan, source: FactsFrom, *, once: bool, quiet: bool) -> tuple[C
         undecided = unread >= UNKNOWN_ROUNDS and State.WAITING not in states
         if once or State.FAILED in states or states == {State.MET} or undecided:
             if not quiet:
-                click.echo(_closing(made, found, None if once else waited))
+                click.echo(_closing(made, source, found, None if once else waited))
             return found
 
 
@@ -122,21 +123,29 @@ def _progress(found: Sequence[ConditionState]) -> str:
     return f"{met} of {len(found)} hold; looking again every {EVERY_SECONDS} s"
 
 
-def _closing(made: Plan, found: Sequence[ConditionState], waited: float | None) -> str:
+def _closing(made: Plan, source: FactsFrom, found: Sequence[ConditionState], waited: float | None) -> str:
     """What it comes to, which condition holds it up, and the next command."""
     state = worst(found)
     after = f" after {waited:.0f} s" if waited is not None else ""
     held_up = "; ".join(each.condition.title for each in found if each.state is state)
-    is_aks = made.foundations.get("cloud") == "azure"
-    follows = "diagnose" if state is not State.MET else "" if is_aks else "forecast"
-    following = f"\nnext: headroom {follows} --cluster {quote(made.cluster)}" if follows and not is_aks else ""
     told = {
         State.MET: f"All {len(found)} hold{after}.",
         State.WAITING: f"Not yet{after}: {held_up}.",
         State.FAILED: f"Does not hold{after}: {held_up}.",
         State.UNKNOWN: f"Could not be read: {held_up}.",
     }
-    return f"{told[state]}{following}"
+    return f"{told[state]}\nnext: headroom {_following(made, source, state)}"
+
+
+def _following(made: Plan, source: FactsFrom, state: State) -> str:
+    """The command that comes next, without its first word."""
+    # The plan of a cluster that did not exist yet says nothing of its cloud.
+    if source.cloud != "aks" and made.foundations.get("cloud") != "azure":
+        return f"{'forecast' if state is State.MET else 'diagnose'} --cluster {quote(made.cluster)}"
+    if state is State.MET and any(each.check is Check.OVERLAY_MODE for each in made.postconditions):
+        # Another network: what enforces its policies has changed as well.
+        return f"probes --context {quote(source.context or made.cluster)} --run"
+    return f"diagnose {Source(live=source).option()}"
 
 
 def _logs(made: Plan, snapshot: "Snapshot", source: FactsFrom) -> "tuple[LogAccess, ...] | Unknown":

@@ -11,11 +11,15 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from headroom.addresses.azure import AksRanges, azure_usable_addresses, node_blocks
+from headroom.addresses.azure import (
+    OVERLAY_NODE_PREFIX_LENGTH,
+    AksRanges,
+    azure_usable_addresses,
+    node_blocks,
+)
 from headroom.addresses.blocks import Block, parse_address
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.overlay import (
-    DEFAULT_SURGE,
     HOST_LOCAL_ADDRESSES,
     KUBENET_MAXIMUM_NODES,
     MAX_PODS_RANGE,
@@ -23,6 +27,7 @@ from headroom.capacity.overlay import (
     ClusterCapacity,
     Surge,
     cluster_capacity,
+    default_surge,
 )
 from headroom.diagnosis.cluster import Cluster, NodeState
 from headroom.diagnosis.readings import kubernetes_of
@@ -43,7 +48,7 @@ from headroom.facts.azure import (
 from headroom.facts.interfaces import seconds_between
 from headroom.facts.kubernetes import Node, Pod
 from headroom.facts.snapshot import Origin, Snapshot
-from headroom.facts.values import Unknown, is_known, items, known, known_or
+from headroom.facts.values import Fact, Unknown, is_known, items, known, known_or
 
 PAST_SECONDS: Final = 3600
 """An operation that Azure refused so long ago says nothing of now: events, too, live as long (kube-apiserver,
@@ -53,22 +58,25 @@ SMALLER_THAN_BLOCK: Final = 3
 """Addresses of a node's range that host-local gives to nobody: its first, the gateway's and its last
 (containernetworking/plugins, host-local, range.go)."""
 
-PERCENT_SURGE_SINCE: Final = (1, 32)
-"""Since this version of Kubernetes a pool surges by `DEFAULT_SURGE`, before by one node (Azure/AKS CHANGELOG,
-2025-03-16)."""
-
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 """Phases of pods that have given their address back and that maxPods does not count."""
 
-SUBNET_FULL_CODES: Final = frozenset({"subnetisfull", "insufficientsubnetsize"})
+SUBNET_FULL_CODES: Final = frozenset({"subnetisfull", "insufficientsubnetsize", "insufficientpodcidr"})
 """Error codes of Azure where a subnet, or by its target the pod CIDR, is too small (Azure support, error codes of
-AKS)."""
+AKS; InsufficientPodCidr of kubenet: AKS-Construction #357)."""
+
+VIRTUAL_NODE: Final = "virtual-node-"
+"""How the name of a virtual node begins (AKS documentation, virtual-nodes-cli: virtual-node-aci-linux)."""
 
 NETWORK_UNAVAILABLE: Final = "NetworkUnavailable"
 """The node condition that the route controller sets while a node has no route (Kubernetes, route controller)."""
 
 
 _POD_CIDR: Final = re.compile(r"pod[ _-]?cidr", re.IGNORECASE)
+_NAMED_CIDR: Final = re.compile(r"in (?:Subnet|Pod) Cidr ([0-9.]+/[0-9]+)", re.IGNORECASE | re.ASCII)
+"""How AKS names the range that is too small (AKS-Construction #357, #701)."""
+_WANTED: Final = re.compile(r"Pre-allocated IPs ([0-9]{1,9}) exceeds", re.IGNORECASE | re.ASCII)
+"""How it says how many addresses the pools would have come to; of a pod CIDR whole /24s (the same issues)."""
 
 
 class Mode(StrEnum):
@@ -344,7 +352,7 @@ class Aks:
     @cached_property
     def capacity(self) -> ClusterCapacity | None:
         """What the ranges carry against the pools at their largest; ``None``: too little is known."""
-        ranges, pools = self.ranges, [sized(pool, default=self._default_surge) for pool in self.pools]
+        ranges, pools = self.ranges, [sized(pool, default=self.default_surge) for pool in self.pools]
         if ranges is None or not pools or self.mode not in (Mode.KUBENET, Mode.OVERLAY):
             return None
         told = [pool for pool in pools if pool is not None]
@@ -353,9 +361,11 @@ class Aks:
         return cluster_capacity(ranges, told, mode="kubenet" if self.mode is Mode.KUBENET else "overlay")
 
     @property
-    def _default_surge(self) -> Surge:
-        version = _minor(known(self.managed.kubernetes_version) if self.managed is not None else None)
-        return Surge(1) if version is not None and version < PERCENT_SURGE_SINCE else Surge.parse(DEFAULT_SURGE)
+    def default_surge(self) -> Surge:
+        """What AKS upgrades a pool with that names no surge."""
+        managed = self.managed
+        told = (managed.current_kubernetes_version, managed.kubernetes_version) if managed is not None else ()
+        return default_surge(next((found for each in told if (found := _minor(known(each))) is not None), None))
 
     @cached_property
     def ranges(self) -> AksRanges | None:
@@ -378,6 +388,12 @@ class Aks:
             service_cidr=_block(known(self.network.service_cidr)),
             dns_service_ip=_address(known(self.network.dns_service_ip)),
             vnets=tuple(block for block in vnets if block is not None),
+            subnets=tuple(
+                block
+                for each in self._subnets.values()
+                for text in items(each.prefixes)
+                if (block := _block(text)) is not None
+            ),
             peers=tuple(block for block in peers if block is not None),
         )
 
@@ -408,8 +424,32 @@ class Aks:
         return tuple(found)
 
     def refused_for_pod_cidr(self) -> tuple[ArmError, ...]:
-        """Those of them that say that the pod CIDR is too small."""
-        return tuple(each for each in self._too_small() if _is_about_pod_cidr(each))
+        """Those of them that say that the pod CIDR is too small; one that names another CIDR is another cluster's."""
+        own = known(self.network.pod_cidr)
+        return tuple(
+            each
+            for each in self._too_small()
+            if _is_about_pod_cidr(each)
+            and (own is None or (named_there := _NAMED_CIDR.search(each.message)) is None or named_there[1] == own)
+        )
+
+    @property
+    def nodes_refused(self) -> int:
+        """Nodes for which Azure found the pod CIDR too small, of all pools as they were to become, with surge; 0: none.
+
+        What was refused is in no pool's settings, and is what somebody wants the range for.
+        """
+        own = known(self.network.pod_cidr)
+        told = [each.message for each in self.refused_for_pod_cidr()]
+        # A failed pool keeps Azure's words when the activity log is not readable.
+        told += [text for pool in self.failed_pools if (text := known(pool.issue)) and _POD_CIDR.search(text)]
+        wanted = [
+            int(found[1])
+            for text in told
+            if (found := _WANTED.search(text)) is not None
+            and (own is None or (named_there := _NAMED_CIDR.search(text)) is None or named_there[1] == own)
+        ]
+        return -(-max(wanted, default=0) // Block(0, OVERLAY_NODE_PREFIX_LENGTH).size)
 
     def refused_for_subnet(self) -> tuple[ArmError, ...]:
         """Those of them that say that a subnet is too small."""
@@ -430,8 +470,8 @@ class Aks:
             if pod.host_network or address is None or pod.phase in ENDED:
                 continue
             node = self.nodes.get(known_or(pod.node, ""))
-            if node is not None and node.node_group is None:
-                continue  # a virtual node: its pods run in Azure Container Instances, in a subnet of their own
+            if node is not None and node.node_group is None and node.name.startswith(VIRTUAL_NODE):
+                continue  # its pods run in Azure Container Instances, in a subnet of their own
             own = _block(known(node.pod_cidr)) if node is not None and self.mode is Mode.KUBENET else None
             within = (own,) if own is not None else ranges
             count += bool(within) and not any(block.first <= address <= block.last for block in within)
@@ -443,11 +483,18 @@ class Aks:
         if self.mode in (Mode.KUBENET, Mode.OVERLAY):
             texts: tuple[str | None, ...] = (known(self.network.pod_cidr),)
         else:
-            ids = (*self.node_subnet_ids, *self.pod_subnet_ids)
-            subnets = [self.subnet(each) for each in ids]
-            if self.mode is None or None in subnets:
+            subnets = [self.subnet(each) for each in (*self.node_subnet_ids, *self.pod_subnet_ids)]
+            prefixes: list[Fact[tuple[str, ...]]] = [
+                (subnet.prefixes if subnet is not None else None) or Unknown() for subnet in subnets
+            ]
+            if self.mode is None or any(isinstance(each, Unknown) for each in prefixes):
+                # Of a mode or a subnet that was not read: somewhere in the VNets, or in the pod CIDR.
+                prefixes = [vnet.prefixes for vnet in items(self.azure.vnets)]
+                own = self.network.pod_cidr
+                prefixes += [own if isinstance(own, Unknown) else (own,)] if own is not None else []
+            if any(isinstance(each, Unknown) for each in prefixes):
                 return ()
-            texts = tuple(text for subnet in subnets if subnet is not None for text in items(subnet.prefixes))
+            texts = tuple(text for each in prefixes for text in items(each))
         blocks = [_block(text) for text in texts]
         return () if None in blocks else tuple(block for block in blocks if block is not None)
 
@@ -478,7 +525,7 @@ def named(subnet_id: str) -> str:
 
 
 def _is_about_pod_cidr(error: ArmError) -> bool:
-    return _POD_CIDR.search(f"{known_or(error.target, '')} {error.message}") is not None
+    return _POD_CIDR.search(f"{error.code} {known_or(error.target, '')} {error.message}") is not None
 
 
 def _minor(version: str | None) -> tuple[int, int] | None:

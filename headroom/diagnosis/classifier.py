@@ -39,7 +39,7 @@ from headroom.diagnosis.not_ip import not_ip, speaks_against, unexplained
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, Needed, NotIp, RootCause, RuledOut, Verdict
 from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import Unknown, known_or
+from headroom.facts.values import Unknown, known, known_or
 
 MODULES: Final[tuple[Callable[[Reading], Finding], ...]] = (
     iam.judge,
@@ -211,7 +211,10 @@ def _verdict(reading: Reading, causes: Sequence[Cause], others: Sequence[NotIp])
 
 def _nodes_may_be_refused(reading: Reading) -> bool:
     """Whether a further node of AKS may find no address for all that was read: what pods wait for is a node."""
-    return reading.aks is not None and any(unread_of_nodes(reading.aks))
+    if reading.aks is not None:
+        return any(unread_of_nodes(reading.aks))
+    # The cluster was read, and Azure, which would have refused the node, was not.
+    return reading.cloud == "azure" and known(reading.snapshot.kubernetes) is not None
 
 
 def _needed(reading: Reading, verdict: Verdict, findings: Sequence[Finding]) -> tuple[Needed, ...]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from headroom.diagnosis.aks import Aks, Mode
 from headroom.diagnosis.cluster import STARTING_SECONDS, Cluster
@@ -23,6 +24,10 @@ from headroom.diagnosis.verdict import Needed
 from headroom.facts.interfaces import seconds_between
 from headroom.facts.kubernetes import Kubernetes, Pod
 from headroom.facts.values import Reason, Unknown, is_known, items, known, known_or
+
+EVENT_SECONDS: Final = 300
+"""How often at least an event tells of a pod that still waits: one in five minutes once the first 25 are used up
+(client-go, tools/record/events_cache.go)."""
 
 
 def unread(reading: Reading) -> tuple[tuple[Needed, Unknown], ...]:
@@ -48,6 +53,8 @@ def _of_kubernetes(reading: Reading, kubernetes: Kubernetes) -> Iterator[tuple[N
         yield NODES, kubernetes.nodes
     elif not {name for pod in pods if (name := known(pod.node)) is not None} <= {node.name for node in nodes}:
         yield NODES, _in_part("pods run on nodes that are not listed")
+    if reading.cluster is not None and (gone := _refused_and_not_listed(reading, kubernetes)):
+        yield PODS, _in_part(f"{gone:,} pods that could not start a moment ago are not listed")
     if reading.cluster is not None and any(_starts_never(pod, reading) for pod in pods):
         yield PODS, _in_part("pods with an address do not start, and nothing says why")
     if reading.cluster is not None and reading.cluster.starting and isinstance(kubernetes.events, Unknown):
@@ -80,8 +87,29 @@ def _starts_never(pod: Pod, reading: Reading) -> bool:
     if pod.phase != "Pending" or pod.terminating or known(pod.ip) is None or known(pod.waiting) is not None:
         return False
     age = seconds_between(known(pod.created_at), known(reading.snapshot.collected_at))
-    return age is not None and age > STARTING_SECONDS
+    return isinstance(pod.waiting, Unknown) if age is None else age > STARTING_SECONDS
 
+
+def _refused_and_not_listed(reading: Reading, kubernetes: Kubernetes) -> int:
+    """Pods of which an event says that they could not start a moment ago, and that are not listed.
+
+    They may be gone; or the list is of another moment.
+    """
+    now = known(reading.snapshot.collected_at)
+    listed = {(pod.namespace, pod.name) for pod in items(kubernetes.pods)}
+    gone = {
+        (event.namespace, event.name)
+        for event in items(kubernetes.events)
+        if event.kind == "Pod"
+        and event.reason in _NEVER_RAN
+        and (age := seconds_between(known(event.last_seen), now)) is not None
+        and age <= EVENT_SECONDS
+    }
+    return len(gone - listed)
+
+
+_NEVER_RAN = frozenset({"FailedScheduling", "FailedCreatePodSandBox", "Failed"})
+"""Reasons of events of pods that did not get as far as a container that runs (kube-scheduler; kubelet)."""
 
 _KEEP_THEIR_PODS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
@@ -129,6 +157,8 @@ def _of_azure(aks: Aks) -> Iterator[tuple[Needed, Unknown]]:
         yield AKS_CLUSTER, _why(aks.snapshot.azure, azure.cluster)
     elif isinstance(azure.pools, Unknown) or not aks.pools:
         yield AKS_CLUSTER, _why(azure.pools)
+    elif aks.mode in (Mode.KUBENET, Mode.OVERLAY) and known(aks.network.pod_cidr) is None:
+        yield AKS_CLUSTER, _why(aks.network.pod_cidr)
     if aks.strangers:
         yield PODS, _in_part(f"{aks.strangers:,} pods have addresses of no range of the cluster")
     if aks.unscheduled or aks.failed_pools or aks.without_network:
@@ -144,10 +174,14 @@ def _of_azure(aks: Aks) -> Iterator[tuple[Needed, Unknown]]:
 def unread_of_nodes(aks: Aks) -> Iterator[tuple[Needed, Unknown]]:
     """What was not read of why no further node comes: without it pods that wait for one may wait for an address."""
     azure = aks.azure
-    if not isinstance(azure.errors, tuple) or aks.failed_pools:
-        yield AKS_REFUSALS, _why(azure.errors)
+    states = [pool.provisioning_state for pool in aks.pools]
+    unsure = any(isinstance(each, Unknown) for each in states) or any(known(pool.issue) for pool in aks.pools)
+    if not isinstance(azure.errors, tuple) or aks.failed_pools or unsure:
+        yield AKS_REFUSALS, _why(azure.errors, *states)
     if aks.mode is None:
         yield AKS_CLUSTER, _why(aks.snapshot.azure, azure.cluster, aks.network.network_plugin_mode, azure.pools)
+    if aks.mode in (Mode.POD_SUBNET, Mode.NODE_SUBNET) and aks.refused_for_pod_cidr():
+        yield AKS_CLUSTER, _in_part("a pod CIDR was too small, and the network profile has none")
     frees = [aks.free(aks.node_subnet_of(pool)) for pool in aks.pools]
     if isinstance(azure.pools, Unknown) or not aks.pools:
         yield AKS_CLUSTER, _why(azure.pools)
@@ -155,7 +189,10 @@ def unread_of_nodes(aks: Aks) -> Iterator[tuple[Needed, Unknown]]:
         yield AKS_SUBNETS, _why(azure.vnets)
     if aks.mode is Mode.KUBENET and (aks.routes_left() is None or aks.without_network):
         yield AKS_ROUTES, _why(azure.route_tables)
-    running_on = {name for pod in items(aks.kubernetes.pods) if (name := known(pod.node)) is not None}
+    pods = items(aks.kubernetes.pods)
+    running_on = {name for pod in pods if (name := known(pod.node)) is not None}
+    if any(pod.ready and known(pod.node) is None for pod in pods):
+        yield PODS, _in_part("pods run on nodes that they do not name")
     if not running_on <= aks.nodes.keys() or any(not items(node.conditions) for node in aks.nodes.values()):
         yield NODES, _why(aks.kubernetes.nodes)
 

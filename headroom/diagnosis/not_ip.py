@@ -12,6 +12,9 @@ from headroom.facts.values import items, known
 # What may as well follow from an address problem: it decides nothing beside something that speaks for one.
 _MAY_FOLLOW: Final = frozenset({"placement", "probe", "connection", "autoscaler-bound", "traffic", "control-plane"})
 
+# Taints of nodes: the scheduler names them beside what else it lacks, and nothing in its line says why they are there.
+_TAINTS: Final = frozenset({"node-not-ready-taint", "node-network-unavailable-taint"})
+
 # Why a container waits whose pod has its address.
 _WAITING: Final = frozenset(
     {
@@ -74,9 +77,7 @@ def unexplained(reading: Reading) -> tuple[Hit, ...]:
     """What is wrong for a reason that is not said: it may be addresses."""
     explained = {hit.index for hit in reading.hits if hit.signature.kind in (Kind.NOT_IP, Kind.CAUSE)}
     return tuple(
-        hit
-        for hit in reading.of_kind(Kind.OPEN)
-        if hit.signature.name == "node-not-ready-taint" or hit.index not in explained
+        hit for hit in reading.of_kind(Kind.OPEN) if hit.signature.name in _TAINTS or hit.index not in explained
     )
 
 

@@ -246,9 +246,12 @@ class Reading:
             *_refused_lines(self.snapshot),
         )
         now = known(self.snapshot.collected_at)
-        if now is None or not self.is_live:
+        if now is None:
             return lines
-        return tuple(line for line in lines if not _is_past(line, now))
+        # What Azure refused was read with the facts, whoever was denied the pods.
+        return tuple(
+            line for line in lines if not (self.is_live or line.origin is Origin.ARM_ERROR) or not _is_past(line, now)
+        )
 
     @cached_property
     def hits(self) -> tuple[Hit, ...]:

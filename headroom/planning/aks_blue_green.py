@@ -21,7 +21,7 @@ from headroom.addresses.azure import (
 from headroom.addresses.blocks import Block, format_address, listed, parse_address
 from headroom.addresses.free import best_fit, first_fit
 from headroom.addresses.problems import ProblemsError
-from headroom.capacity.overlay import MAX_PODS_RANGE, OVERLAY_MAXIMUM_NODES
+from headroom.capacity.overlay import MAX_PODS_RANGE, NPM_RETIRES, OVERLAY_MAXIMUM_NODES
 from headroom.diagnosis.aks_room import Bound, room_of_pools
 from headroom.facts.azure import AgentPool, ManagedCluster
 from headroom.facts.values import Unknown, items, known, known_or
@@ -29,15 +29,19 @@ from headroom.planning import egress, overlay_cluster, retirement, traffic
 from headroom.planning.aks_choices import ORIGIN_ID, Choices
 from headroom.planning.aks_network import (
     LOAD_BALANCER,
+    STANDARD,
     USER_NAT,
     GatewayChoice,
     NeededRule,
     WindowCost,
     choose_gateway,
+    has_standard_v2,
     needed_rules,
     window_cost,
 )
 from headroom.planning.aks_situation import AksSituation, block_of, blocks_of, unread_networks
+from headroom.planning.fill_in import FILL_IN, NO_WORKSPACE
+from headroom.planning.fill_in import RULE as OPEN
 from headroom.planning.front_door import DEFAULT_STEPS
 from headroom.planning.plan import PlannedFile
 from headroom.planning.stack_file import Entry, Value, stack_file
@@ -53,9 +57,6 @@ LARGEST_POD_RANGE: Final = 11
 """A /11 has more /24s than a cluster can have nodes (AKS documentation, concepts-network-azure-cni-overlay)."""
 WINDOW_DAYS: Final = traffic.ROLLBACK_WINDOW_DAYS + 1
 """Days for which both clusters run: a day of steps, then the window in which one can go back."""
-FILL_IN: Final = "fill-in"
-"""How every value begins that only a person knows: `grep -rn fill-in stacks/` finds what is left."""
-NO_WORKSPACE: Final = "00000000-0000-0000-0000-000000000000"
 
 _POD_SPACE: Final = tuple(map(Block.parse, ("100.64.0.0/10", "10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12")))
 """Where a pod range is looked for: what the AKS documentation allows, first the one that fewest networks use
@@ -68,7 +69,7 @@ _ENGINES: Final[Mapping[str, tuple[str, str]]] = {
     "cilium": ("cilium", "The engine that the old cluster has."),
     "azure": (
         "cilium",
-        "The old cluster has Azure NPM, which is retired on 2028-09-30 for Linux; try every policy with it.",
+        f"The old cluster has Azure NPM, retired on {NPM_RETIRES['Linux']} for Linux; try every policy with it.",
     ),
     "none": ("none", "The old cluster has none. cilium would enforce policies that nobody enforces today."),
 }
@@ -149,7 +150,7 @@ def design(situation: AksSituation, choices: Choices, base: str) -> Design:
     unmet = [*_unread(situation), *_impossible(situation)]
     if unmet:
         return Design(unmet=tuple(unmet))
-    nodes = situation.most_nodes or 0
+    nodes = situation.wanted_nodes or 0
     pod_cidr = choices.pod_cidr or free_pod_range(situation, nodes)
     subnet = choices.node_subnet or free_node_subnet(situation, nodes)
     service = _service_range(situation, [each for each in (pod_cidr, subnet) if each is not None])
@@ -160,6 +161,9 @@ def design(situation: AksSituation, choices: Choices, base: str) -> Design:
             (service, "No range for Services is free of the VNet and what is connected."),
         ]
         return Design(unmet=tuple(text for found, text in missing if found is None))
+    wrong = list(_wrong_ranges(situation, pod_cidr, subnet, service[0]))
+    if wrong:
+        return Design(unmet=tuple(wrong))
     name = f"{situation.cluster[: NODE_LABEL_CHARACTERS - len('-overlay')]}-overlay"
     pools, notes = _pools(situation)
     made = _Draft(situation, choices, base, name, pod_cidr, subnet, service, pools)
@@ -265,19 +269,7 @@ def _pool_facts(pool: AgentPool) -> tuple[tuple[str, object], ...]:
 
 def _impossible(situation: AksSituation) -> Iterator[str]:
     """What the stacks cannot make."""
-    if situation.own_vnet is False:
-        yield (
-            "AKS manages the VNet, and nothing of one's own belongs into it: make a VNet with a subnet first, and peer "
-            "it where the old one is reached."
-        )
-    elif situation.own_vnet and isinstance(situation.azure.vnets, tuple) and situation.vnet is None:
-        yield "The nodes are in several VNets, or in none that was read: the new cluster's is to be chosen."
-    kind = known(situation.network.outbound_type)
-    if kind is not None and kind not in (LOAD_BALANCER, USER_NAT):
-        yield (
-            f"The cluster's outbound type is {kind}: a new subnet needs the same way out before its cluster is made, "
-            "which no stack here gives it."
-        )
+    yield from _impossible_network(situation)
     managed = situation.managed
     if managed is not None and known(managed.private):
         yield "The API server is private, and the stack makes one that can be reached: write the cluster by hand."
@@ -293,6 +285,33 @@ def _impossible(situation: AksSituation) -> Iterator[str]:
         yield (
             f"All pools at their largest have {nodes:,} nodes with surge, and a cluster has {OVERLAY_MAXIMUM_NODES:,} "
             "at most: split it."
+        )
+
+
+def _impossible_network(situation: AksSituation) -> Iterator[str]:
+    """What keeps a new cluster out of the VNet, or from the way out that the old one has."""
+    vnet = situation.vnet
+    if situation.own_vnet is False:
+        yield (
+            "AKS manages the VNet, and nothing of one's own belongs into it: make a VNet with a subnet first, and peer "
+            "it where the old one is reached."
+        )
+    elif situation.own_vnet and isinstance(situation.azure.vnets, tuple) and vnet is None:
+        yield "The nodes are in several VNets, or in none that was read: the new cluster's is to be chosen."
+    names = {vnet.name, *vnet.vnet_id.split("/")[4:5]} if vnet is not None else set()
+    if long := [name for name in sorted(names) if len(name) > NODE_LABEL_CHARACTERS]:
+        yield (
+            f"{listed(long)} has more than {NODE_LABEL_CHARACTERS} characters, and nodes of an overlay carry the names "
+            "of VNet and resource group as labels: the new cluster needs another VNet."
+        )
+    kind = known(situation.network.outbound_type)
+    same = "a new subnet needs the same way out before its cluster is made, which no stack here gives it."
+    if kind is not None and kind not in (LOAD_BALANCER, USER_NAT):
+        yield f"The cluster's outbound type is {kind}: {same}"
+    elif situation.default_route:
+        yield (
+            f"The nodes leave by the default route {situation.default_route}, which wins over a NAT gateway and a load "
+            f"balancer: {same}"
         )
 
 
@@ -362,6 +381,31 @@ def _service_range(situation: AksSituation, beside: Sequence[Block]) -> tuple[Bl
         if not any(problem.key in ("service-cidr", "dns-service-ip") for problem in check_aks_ranges(ranges)[0]):
             return found, text
     return None
+
+
+def _wrong_ranges(situation: AksSituation, pod_cidr: Block, subnet: Block, service: Block) -> Iterator[str]:
+    """What Azure would refuse of the ranges, of which a person may have chosen some."""
+    subnets = [block for each in situation.subnets for block in blocks_of(each.prefixes)]
+    vnets = [block for vnet in items(situation.azure.vnets) for block in blocks_of(vnet.prefixes)]
+    taken = [block for block in subnets if block.overlaps(subnet)]
+    if taken:
+        yield (
+            f"{subnet} overlaps {listed(taken)}, a subnet that is there: Azure answers NetcfgSubnetRangesOverlap. Take "
+            "a free block of the VNet."
+        )
+    ranges = AksRanges(
+        pod_cidr=pod_cidr,
+        node_subnet=subnet,
+        service_cidr=service,
+        vnets=tuple(vnets),
+        subnets=tuple(subnets),
+        peers=tuple(dict.fromkeys((*situation.peers, *situation.routed))),
+    )
+    for problem in check_aks_ranges(ranges)[0]:
+        if problem.key in ("pod-cidr", "node-subnet") and not (
+            problem.rule == "peer-overlap" and problem.key != "pod-cidr"
+        ):
+            yield f"{problem.message} {problem.next_step}"
 
 
 # Pools.
@@ -512,11 +556,6 @@ class _Draft:
         yield _stack(
             f"{self.base}-traffic", f"{self.situation.cluster}: its requests go to {self.name}, step by step.", shift
         )
-        yield PlannedFile(
-            path=f"stacks/import.{self.base}-traffic.json",
-            text=json.dumps(self.imports(), indent=2) + "\n",
-            purpose="takes the origin group and the old origin into the stack as they are",
-        )
         yield from self.retire()
 
     def overlay(self) -> Iterator[Entry]:
@@ -525,7 +564,8 @@ class _Draft:
         vnet = situation.vnet
         assert vnet is not None  # noqa: S101 - a subnet was found in it
         version = known(managed.current_kubernetes_version) or known(managed.kubernetes_version) or ""
-        ranges = items(managed.authorized_ranges)
+        listed_ = items(managed.authorized_ranges)
+        ranges = _with(listed_, [*situation.outbound_addresses, *self.own_addresses]) if listed_ else ()
         cluster: dict[str, Value] = {
             "name": self.name,
             "kubernetesVersion": ".".join(version.split(".")[:2]),
@@ -538,7 +578,7 @@ class _Draft:
             "outboundType": USER_NAT,
         }
         if ranges:
-            cluster["authorizedRanges"] = [text if "/" in text else f"{text}/32" for text in ranges]
+            cluster["authorizedRanges"] = list(ranges)
         yield Entry(key="headroom:remedy", value=overlay_cluster.REMEDY)
         yield Entry(key="azure-native:location", value=situation.location)
         yield Entry(key="headroom:resourceGroup", value=situation.group)
@@ -572,16 +612,33 @@ class _Draft:
         why = f"{self.pod_cidr} has {blocks:,} /24s, one for each node; it overlaps nothing that was read."
         lines = [f"{why} It can grow in place, to a superset only.", f"networkPolicy: {self.engine[1]}"]
         if authorized:
+            missing = (
+                "" if self.own_addresses else " Add those of the egress stack, or nodes cannot reach their server."
+            )
             lines.append(
-                "authorizedRanges: put the addresses of the egress stack before the others, or nodes cannot reach "
-                "their API server."
+                f"authorizedRanges: those of the old cluster, and the addresses that it is seen with.{missing}"
             )
         return "\n".join(lines)
 
+    @property
+    def own_addresses(self) -> tuple[str, ...]:
+        """The addresses that the new cluster will be seen with, where its gateway is there already."""
+        return self.situation.outbound_addresses if self.existing_gateway else ()
+
     def policy(self) -> Mapping[str, Any]:
-        vnets = [str(block) for vnet in items(self.situation.azure.vnets) for block in blocks_of(vnet.prefixes)]
-        connected = sorted({str(block) for block in self.situation.peers})
-        return {"aks-ranges": {"vnetCidrs": vnets, **({"connectedCidrs": connected} if connected else {})}}
+        situation = self.situation
+        vnets = [str(block) for vnet in items(situation.azure.vnets) for block in blocks_of(vnet.prefixes)]
+        connected = sorted({str(block) for block in situation.peers})
+        found = {"aks-ranges": {"vnetCidrs": vnets, **({"connectedCidrs": connected} if connected else {})}}
+        if situation.managed is not None and items(situation.managed.authorized_ranges):
+            # What is not known yet is no address: the policy refuses the file until somebody has filled it in.
+            old = situation.outbound_addresses or (f"{FILL_IN}: the address that {situation.cluster} is seen with",)
+            gateway = self.existing_gateway.rpartition("/")[2]
+            where = f"of the NAT gateway {gateway}" if gateway else f"that the stack {self.base}-egress has made"
+            new = self.own_addresses or (f"{FILL_IN}: an address {where}",)
+            unread = (f"{FILL_IN}: the address {name}" for name in situation.outbound_unread)
+            found["authorized-ranges-include-egress"] = {"egressAddresses": list(_with((), [*old, *unread, *new]))}
+        return found
 
     def traffic(self) -> Iterator[Entry]:
         origin = self.origin
@@ -611,12 +668,21 @@ class _Draft:
                 "old": {
                     "name": origin["origin"],
                     "hostName": f"{FILL_IN}.old.example.com",
+                    "originHostHeader": f"{FILL_IN}-host-header",
                     "label": self.situation.cluster,
+                    "cluster": self.situation.cluster,
                 },
-                "new": {"name": self.name, "hostName": f"{FILL_IN}.new.example.com", "label": self.name},
+                "new": {
+                    "name": self.name,
+                    "hostName": f"{FILL_IN}.new.example.com",
+                    "originHostHeader": f"{FILL_IN}-host-header",
+                    "label": self.name,
+                    "cluster": self.name,
+                },
             },
-            comment="hostName and originHostHeader as Front Door has them; label is what the log of requests calls the "
-            "cluster.",
+            comment="hostName and originHostHeader as Front Door has them (without originHostHeader where it has none, "
+            "httpPort and httpsPort where they are others): what is written here is what it gets. label is what the log of requests calls the "
+            "cluster, cluster what it is called.",
         )
         yield Entry(key="headroom:steps", value=DEFAULT_STEPS)
         yield Entry(key="headroom:step", value=0, comment="0 before the first step, and the way back at any time.")
@@ -628,20 +694,9 @@ class _Draft:
             else "The workspace that has AppRequests of both clusters: fill it in.",
         )
 
-    def imports(self) -> Mapping[str, Any]:
-        origin = self.origin
-        group = (
-            f"/subscriptions/{origin['subscription']}/resourceGroups/{origin['group']}/providers/Microsoft.Cdn"
-            f"/profiles/{origin['profile']}/originGroups/{origin['origins']}"
-        )
-        old = f"{group}/origins/{origin['origin']}"
-        made = [("cdn:AFDOriginGroup", "shift-group", group), ("cdn:AFDOrigin", "shift-old", old)]
-        return _imported("TrafficShift", "shift", made)
-
     def retire(self) -> Iterator[PlannedFile]:
         """The end of the old cluster, which changes nothing in its first phase."""
-        situation, managed = self.situation, self.situation.managed
-        subnets = situation.node_subnets
+        situation, subnets = self.situation, self.situation.node_subnets
         by_mode = {
             mode: sorted(pool.name for pool in situation.pools if (known(pool.mode) == "System") is (mode == "System"))
             for mode in ("System", "User")
@@ -671,19 +726,6 @@ class _Draft:
         ]
         _accepted(entries, retirement.read_retirement)
         yield _stack(f"{self.base}-retire", f"{situation.cluster}: its end, one phase a pull request.", entries)
-        cluster_id = managed.cluster_id if managed is not None else ""
-        made = [("containerservice:ManagedCluster", "retired-cluster", cluster_id)]
-        made += [
-            ("containerservice:AgentPool", f"retired-{name}", f"{cluster_id}/agentPools/{name}")
-            for name in by_mode["User"]
-        ]
-        if len(subnets) == 1:
-            made.append(("network:Subnet", "retired-subnet", subnets[0].subnet_id))
-        yield PlannedFile(
-            path=f"stacks/import.{self.base}-retire.json",
-            text=json.dumps(_imported("RetiredCluster", "retired", made), indent=2) + "\n",
-            purpose="takes the old cluster, its user pools and its subnet into the stack as they are",
-        )
 
     def notes(self) -> Iterator[str]:
         """What only a person can decide, or look up."""
@@ -695,7 +737,7 @@ class _Draft:
             "monitoring, maintenance windows, is to be added: compare both with az aks show."
         )
         if self.gateway is not None:
-            yield " ".join(self.gateway.because)
+            yield " ".join(gateway_reasons(self.gateway))
         yield (
             f"Networks behind gateways were not read: see that nobody whom pods need uses {self.pod_cidr}. Hosts "
             "outside with such an address cannot be reached from pods."
@@ -705,7 +747,7 @@ class _Draft:
             for what, there in (
                 ("Front Door's profile, origin group and old origin (or --set origin=ID)", self.choices.origin),
                 ("the workspace of the gate (or --set workspace=GUID)", self.choices.workspace),
-                ("the host names of both origins", ""),
+                ("the host names and Host headers of both origins", ""),
             )
             if not there
         ]
@@ -714,6 +756,18 @@ class _Draft:
         if not isinstance(groups, Unknown) and len(groups) > 1:
             names = listed([group.name for group in groups])
             yield f"The nodes' subnets have several security groups ({names}): the new subnet gets none; choose one."
+
+
+def _with(ranges: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:
+    """Ranges as CIDRs, and those addresses that none of them has."""
+    found = [text if "/" in text or text.startswith(FILL_IN) else f"{text}/32" for text in ranges]
+    for text in addresses:
+        block = block_of(text if "/" in text else f"{text}/32")
+        if block is None:
+            found.append(text)
+        elif not any((other := block_of(each)) is not None and other.contains(block) for each in found):
+            found.append(str(block))
+    return tuple(dict.fromkeys(found))
 
 
 def _quota_notes(situation: AksSituation) -> Iterator[str]:
@@ -750,12 +804,25 @@ def gateway_choice(situation: AksSituation) -> GatewayChoice:
     return choose_gateway(
         zones=zones,
         connections=max(used, default=0) * max(1, outbound),
+        v2_in_region=has_standard_v2(situation.location),
         encrypted_vnet=known(vnet.encryption) if vnet is not None else None,
     )
 
 
+def gateway_reasons(choice: GatewayChoice) -> tuple[str, ...]:
+    """Why that gateway, and what the stack makes of it."""
+    if choice.sku == STANDARD:
+        return choice.because
+    made = (
+        "The stack makes Standard in one zone, for the network API of azure-native 3 knows no other: where that zone "
+        "fails, pools of the others lose their way out. Where that is too little, make a StandardV2 one by hand first: "
+        "another gateway later has other addresses."
+    )
+    return (*choice.because, made)
+
+
 def egress_files(situation: AksSituation, stack: str, subnets: Mapping[str, str], what: str) -> Iterator[PlannedFile]:
-    """The stack file of a way out, and the file that imports subnets that exist.
+    """The stack file of a way out.
 
     Args:
         situation: The cluster.
@@ -778,7 +845,7 @@ def egress_files(situation: AksSituation, stack: str, subnets: Mapping[str, str]
         Entry(key="headroom:remedy", value=egress.REMEDY),
         Entry(key="azure-native:location", value=situation.location),
         Entry(key="headroom:resourceGroup", value=situation.group),
-        Entry(key="headroom:gateways", value={"main": gateway}, comment=" ".join(choice.because)),
+        Entry(key="headroom:gateways", value={"main": gateway}, comment=" ".join(gateway_reasons(choice))),
         Entry(
             key="headroom:clusters",
             value={situation.cluster: {"outboundType": known_or(situation.network.outbound_type, "")}},
@@ -793,42 +860,20 @@ def egress_files(situation: AksSituation, stack: str, subnets: Mapping[str, str]
     ]
     _accepted(entries, egress.read_egress)
     yield _stack(stack, f"{situation.cluster}: static addresses for the way out; the old cluster {what}.", entries)
-    if subnets:
-        made = [("network:Subnet", f"egress-main-{key}", subnet_id) for key, subnet_id in subnets.items()]
-        yield PlannedFile(
-            path=f"stacks/import.{stack}.json",
-            text=json.dumps(_imported("StableEgress", "egress", made), indent=2) + "\n",
-            purpose="takes the subnet into the stack with all that it has",
-        )
-
-
-def _imported(component: str, name: str, made: Iterable[tuple[str, str, str]]) -> Mapping[str, Any]:
-    """The file for `pulumi import --file` that gives a component what exists.
-
-    Args:
-        component: Its type, without the package.
-        name: Its logical name.
-        made: Type without the package, logical name and ARM id of each resource.
-    """
-    # Inside the file names must differ; the logical ones are those of the program.
-    return {
-        "resources": [
-            {"type": f"headroom:index:{component}", "name": "component", "logicalName": name, "component": True},
-            *(
-                {"type": f"azure-native:{kind}", "name": logical, "id": resource_id, "parent": "component"}
-                for kind, logical, resource_id in made
-            ),
-        ]
-    }
 
 
 def _accepted(entries: Sequence[Entry], read: Any) -> None:
-    """Reads a file's keys as the stack would.
+    """Reads a file's keys as the stack would, once what only a person knows is filled in.
 
     Raises:
         ProblemsError: The stack would refuse them.
     """
-    read({entry.key.partition(":")[2]: entry.value for entry in entries if entry.key.startswith("headroom:")})
+    try:
+        read({entry.key.partition(":")[2]: entry.value for entry in entries if entry.key.startswith("headroom:")})
+    except ProblemsError as error:
+        wrong = [problem for problem in error.problems if problem.rule != OPEN]
+        if wrong:
+            raise ProblemsError(wrong, subject=error.subject) from None
 
 
 def _stack(stack: str, title: str, entries: Sequence[Entry]) -> PlannedFile:

@@ -6,17 +6,18 @@ yes.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from headroom.addresses.azure import AksRanges
+from headroom.addresses.azure import NODE_LABEL_CHARACTERS, AksRanges
 from headroom.addresses.blocks import Block, listed
-from headroom.addresses.problems import ProblemsError
-from headroom.capacity.overlay import AksPool, Surge, cluster_capacity
-from headroom.facts.azure import AgentPool, Azure, ManagedCluster, NetworkProfile, same_resource
-from headroom.facts.values import Fact, Unknown, items, known, known_or
+from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.overlay import NPM_RETIRES, AksPool, cluster_capacity, default_surge
+from headroom.diagnosis.aks import sized
+from headroom.facts.azure import AgentPool, Azure, AzureSubnet, ManagedCluster, NetworkProfile, same_resource
+from headroom.facts.values import Reason, Unknown, items, known, known_or
 
 LEAST_VERSION: Final = (1, 27)
 """Kubernetes from which a cluster can be updated to overlay (AKS documentation, update-azure-cni)."""
@@ -29,6 +30,7 @@ _ABOUT_PODS_AND_NODES: Final = ("pod-cidr", "node-subnet", "pool")
 """Keys of the problems of capacity that concern the update."""
 
 _UPDATE: Final = "AKS documentation, update-azure-cni"
+_OVERLAY: Final = "AKS documentation, concepts-network-azure-cni-overlay"
 
 
 class Answer(StrEnum):
@@ -211,13 +213,24 @@ def _policy(case: _Case) -> Iterator[Condition]:
             source="Azure/AKS CHANGELOG, 2023-11-28; #4006",
         )
         return
+    if policy == "cilium":
+        # The page asks for no engine, and says how to take out the other two alone.
+        yield Condition(
+            rule="network-policy",
+            answer=Answer.UNKNOWN,
+            because="cilium is on, no engine may be, and the page says how to take out Azure NPM and Calico alone.",
+            next_step="Try the update on a cluster that nobody needs, or build the new cluster beside this one.",
+            source=f"{_UPDATE}; AKS documentation, use-network-policies",
+        )
+        return
     version = _kubernetes(case.cluster)
+    ends = f" Azure NPM is retired: on {listed(_npm_ends(case))}." if policy == "azure" else ""
     least = f"{POLICY_REMOVAL_VERSION[0]}.{POLICY_REMOVAL_VERSION[1]}"
     if version is not None and version < POLICY_REMOVAL_VERSION:
         yield Condition(
             rule="network-policy",
             answer=Answer.FIRST,
-            because=f"{policy} is on, no engine may be, and below Kubernetes {least} it cannot be taken out.",
+            because=f"{policy} is on, no engine may be, and below Kubernetes {least} it cannot be taken out.{ends}",
             next_step=f"Upgrade to Kubernetes {least}, then set networkPolicy: none. {POLICY_GAP}",
             source="Azure/AKS CHANGELOG, 2026-05-29; #3845, #4006",
         )
@@ -225,10 +238,16 @@ def _policy(case: _Case) -> Iterator[Condition]:
         yield Condition(
             rule="network-policy",
             answer=Answer.FIRST,
-            because=f"{policy} is on, and no engine may be during the update.",
+            because=f"{policy} is on, and no engine may be during the update.{ends}",
             next_step=f"az aks update --network-policy none, and afterwards the engine again. {POLICY_GAP}",
             source="Azure/AKS #3845, #4006; AKS documentation, use-network-policies",
         )
+
+
+def _npm_ends(case: _Case) -> list[str]:
+    """When Azure NPM ends for the nodes of the cluster."""
+    systems = {known_or(pool.os_type, "Linux") for pool in items(case.azure.pools)} or {"Linux"}
+    return [f"{NPM_RETIRES[system]} for {system}" for system in sorted(systems) if system in NPM_RETIRES]
 
 
 def _dataplane(case: _Case) -> Iterator[Condition]:
@@ -347,7 +366,8 @@ def _windows_pool(pool: AgentPool) -> Condition:
     if build is None:
         return _unread("windows", f"The Windows build of {pool.name}", pool.node_image_version)
     if (int(build[1]), int(build[2])) >= WINDOWS_BUILD:
-        return Condition(rule="windows", answer=Answer.ALLOWS, because=f"{pool.name} runs build {build[0]}.")
+        because = f"{pool.name} runs build {build[0]}; Docker, which no node may run, ended with Kubernetes 1.24."
+        return Condition(rule="windows", answer=Answer.ALLOWS, because=because)
     return Condition(
         rule="windows",
         answer=Answer.FIRST,
@@ -364,7 +384,7 @@ def _sets(case: _Case) -> Iterator[Condition]:
             rule="scale-sets",
             answer=Answer.FORBIDS,
             because=f"{listed(kinds)} has VMs of an availability set, which overlay does not support.",
-            source="AKS documentation, concepts-network-azure-cni-overlay",
+            source=_OVERLAY,
         )
     confidential = [pool.name for pool in pools if re.match(r"Standard_DC\d+s_v2$", known_or(pool.vm_size, ""))]
     if confidential:
@@ -372,8 +392,34 @@ def _sets(case: _Case) -> Iterator[Condition]:
             rule="vm-size",
             answer=Answer.FORBIDS,
             because=f"{listed(confidential)} has DCsv2 machines, which overlay does not support.",
-            source="AKS documentation, concepts-network-azure-cni-overlay",
+            source=_OVERLAY,
         )
+
+
+def _names(case: _Case) -> Iterator[Condition]:
+    """Nodes of an overlay carry the names of their subnet, its VNet and their resource group as labels."""
+    found = {
+        text
+        for subnet in _node_subnets(case)
+        for text in (_part(subnet.subnet_id, place) for place in ("subnets", "virtualnetworks", "resourcegroups"))
+        if len(text) > NODE_LABEL_CHARACTERS
+    }
+    if found:
+        yield Condition(
+            rule="names",
+            answer=Answer.FORBIDS,
+            because=f"{listed(sorted(found))} is longer than {NODE_LABEL_CHARACTERS} characters, and nodes carry the "
+            "names of subnet, VNet and its resource group as labels.",
+            next_step="Build the new cluster in a subnet, VNet and resource group with shorter names.",
+            source=_OVERLAY,
+        )
+
+
+def _part(resource_id: str, kind: str) -> str:
+    """What stands behind a word of an ARM id; empty where the word is not there."""
+    parts = resource_id.split("/")
+    lower = [part.lower() for part in parts]
+    return parts[lower.index(kind) + 1] if kind in lower[:-1] else ""
 
 
 def _pod_range(case: _Case) -> Iterator[Condition]:
@@ -400,14 +446,20 @@ def _range_conditions(case: _Case, pod_cidr: Block) -> Iterator[Condition]:
     if isinstance(case.azure.vnets, Unknown):
         yield _unread("pod-cidr", "The VNets that the range must not overlap", case.azure.vnets)
         return
+    for what, fact in _compared(case):
+        if isinstance(fact, Unknown):
+            yield _unread("pod-cidr", f"{what} that the range must not overlap", fact)
+            return
     ranges = _ranges(case, pod_cidr)
-    pools = aks_pools(case.azure)
+    pools = aks_pools(case.azure, _kubernetes(case.cluster))
     if isinstance(pools, Unknown):
         yield _unread("pod-cidr", "The sizes of the node pools", pools)
         return
     found = cluster_capacity(ranges, pools)
     # What is wrong with the service range is so today already, and the update changes nothing about it.
     problems = [problem for problem in found.problems if problem.key in _ABOUT_PODS_AND_NODES]
+    if ranges.node_subnet is None:
+        problems += _of_several_subnets(case, pools, pod_cidr)
     for problem in problems:
         yield Condition(
             rule=problem.rule,
@@ -436,18 +488,46 @@ def _range_conditions(case: _Case, pod_cidr: Block) -> Iterator[Condition]:
         )
 
 
-def _ranges(case: _Case, pod_cidr: Block) -> AksRanges:
+def _compared(case: _Case) -> Iterator[tuple[str, object]]:
+    """What the range is held against, with what it is called."""
+    yield "The range of Services", case.network.service_cidr
+    for vnet in items(case.azure.vnets):
+        yield f"The address space of {vnet.name}", vnet.prefixes
+        yield f"The subnets of {vnet.name}", vnet.subnets
+        yield from ((f"The CIDR of {vnet.name}/{each.name}", each.prefixes) for each in items(vnet.subnets))
+        yield f"The peerings of {vnet.name}", vnet.peerings
+        for each in items(vnet.peerings):
+            yield f"The address space behind the peering {each.name}", each.remote_prefixes
+
+
+def _of_several_subnets(case: _Case, pools: tuple[AksPool, ...], pod_cidr: Block) -> Iterator[Problem]:
+    """What is too small where pools have subnets of their own: each is held to its pools alone."""
+    by_name = {pool.name: pool for pool in pools}
+    for subnet in _node_subnets(case):
+        prefixes = list(_blocks(items(subnet.prefixes)))
+        if len(prefixes) != 1:
+            continue
+        own = [
+            by_name[each.name]
+            for each in items(case.azure.pools)
+            if isinstance(each.node_subnet_id, str) and same_resource(subnet.subnet_id, each.node_subnet_id)
+        ]
+        found = cluster_capacity(AksRanges(pod_cidr=pod_cidr, node_subnet=prefixes[0]), own)
+        yield from (problem for problem in found.problems if problem.rule == "node-subnet-full")
+
+
+def _node_subnets(case: _Case) -> list[AzureSubnet]:
     own = [pool.node_subnet_id for pool in items(case.azure.pools) if isinstance(pool.node_subnet_id, str)]
-    subnet = next(
-        (
-            prefix
-            for vnet in items(case.azure.vnets)
-            for each in items(vnet.subnets)
-            if any(same_resource(each.subnet_id, one) for one in own)
-            for prefix in items(each.prefixes)
-        ),
-        None,
-    )
+    return [
+        subnet
+        for vnet in items(case.azure.vnets)
+        for subnet in items(vnet.subnets)
+        if any(same_resource(subnet.subnet_id, one) for one in own)
+    ]
+
+
+def _ranges(case: _Case, pod_cidr: Block) -> AksRanges:
+    own = [block for subnet in _node_subnets(case) for block in _blocks(items(subnet.prefixes))]
     service = known(case.network.service_cidr)
     dns = known(case.network.dns_service_ip)
     peers = [
@@ -456,12 +536,19 @@ def _ranges(case: _Case, pod_cidr: Block) -> AksRanges:
         for peering in items(vnet.peerings)
         for prefix in items(peering.remote_prefixes)
     ]
+    subnets = [
+        prefix
+        for vnet in items(case.azure.vnets)
+        for subnet in items(vnet.subnets)
+        for prefix in items(subnet.prefixes)
+    ]
     return AksRanges(
         pod_cidr=pod_cidr,
-        node_subnet=_block(subnet),
+        node_subnet=own[0] if len(own) == 1 else None,
         service_cidr=_block(service),
         dns_service_ip=_address(dns),
         vnets=tuple(_blocks(prefix for vnet in items(case.azure.vnets) for prefix in items(vnet.prefixes))),
+        subnets=tuple(_blocks(subnets)),
         peers=tuple(_blocks(peers)),
     )
 
@@ -475,7 +562,7 @@ def _block(text: str | None) -> Block | None:
         return None
 
 
-def _blocks(texts: Iterator[str] | list[str]) -> Iterator[Block]:
+def _blocks(texts: Iterable[str]) -> Iterator[Block]:
     for text in texts:
         found = _block(text)
         if found is not None:
@@ -487,8 +574,13 @@ def _address(text: str | None) -> int | None:
     return None if found is None else found.first
 
 
-def aks_pools(azure: Azure) -> tuple[AksPool, ...] | Unknown:
-    """The pools as capacity sees them: at the autoscaler's maximum, with surge and maxPods; unknown if one is."""
+def aks_pools(azure: Azure, version: tuple[int, int] | None) -> tuple[AksPool, ...] | Unknown:
+    """The pools as capacity sees them: at the autoscaler's maximum, with surge and maxPods; unknown if one is.
+
+    Args:
+        azure: What was read of the cluster.
+        version: Its version of Kubernetes, on which the default surge depends.
+    """
     if isinstance(azure.pools, Unknown):
         return azure.pools
     found = []
@@ -496,23 +588,11 @@ def aks_pools(azure: Azure) -> tuple[AksPool, ...] | Unknown:
         for fact in (pool.count, pool.maximum, pool.max_pods, pool.max_surge):
             if isinstance(fact, Unknown):
                 return fact
-        found.append(
-            AksPool(
-                name=pool.name,
-                count=known_or(pool.count, 0),
-                maximum=known(pool.maximum) if known(pool.autoscaling) else None,
-                surge=_surge(pool.max_surge),
-                max_pods=known(pool.max_pods),
-            )
-        )
+        made = sized(pool, default=default_surge(version))
+        if made is None:
+            return Unknown(Reason.UNPARSEABLE, f"the surge of node pool {pool.name}")
+        found.append(made)
     return tuple(found)
-
-
-def _surge(text: Fact[str]) -> Surge:
-    try:
-        return Surge.parse(text) if isinstance(text, str) and text else Surge(10, percent=True)
-    except ProblemsError:
-        return Surge(10, percent=True)
 
 
 _RULES: Final[tuple[Callable[[_Case], Iterator[Condition]], ...]] = (
@@ -525,5 +605,6 @@ _RULES: Final[tuple[Callable[[_Case], Iterator[Condition]], ...]] = (
     _masquerade,
     _windows,
     _sets,
+    _names,
     _pod_range,
 )

@@ -72,50 +72,59 @@ def outbound_move(old: str, new: str, *, own_vnet: bool) -> OutboundMove:
             return OutboundMove(allowed=Allowed.NEVER, because=f"{name} is no outbound type of AKS.")
     if old == new:
         return OutboundMove(allowed=Allowed.YES, because="It stays as it is.")
-    if BLOCK in (old, new):
-        return OutboundMove(allowed=Allowed.NEVER, because="Nothing moves to block, or from it.")
-    managed = {MANAGED_NAT, MANAGED_NAT_V2} & {old, new}
     if own_vnet:
-        if managed:
+        if BLOCK in (old, new):
+            because = "In a VNet of one's own nothing moves to block, or from it."
+            return OutboundMove(allowed=Allowed.NEVER, because=because)
+        if {MANAGED_NAT, MANAGED_NAT_V2} & {old, new}:
             because = "A NAT gateway that AKS manages is not for a VNet of one's own."
             return OutboundMove(allowed=Allowed.NEVER, because=because)
         return _own_move(new)
     return _managed_move(old, new)
 
 
+_ISOLATED: Final = "The cluster has to be a network isolated one, and needs another way to what it pulls."
+_OWN_CONDITIONS: Final = {
+    USER_NAT: "The NAT gateway must be on the nodes' subnet before, and the new address in authorizedIPRanges and "
+    "on every allow-list; a loadBalancerProfile must be left out.",
+    ROUTES: "A default route to an appliance must be on the nodes' subnet before, and the appliance's address in "
+    "authorizedIPRanges; a loadBalancerProfile must be left out.",
+    LOAD_BALANCER: "The nodes' subnet should have no NAT gateway: it would win over the load balancer.",
+    NONE: _ISOLATED,
+}
+
+
 def _own_move(new: str) -> OutboundMove:
-    conditions = {
-        USER_NAT: "The NAT gateway must be on the nodes' subnet before, and the new address in authorizedIPRanges and "
-        "on every allow-list; a loadBalancerProfile must be left out.",
-        ROUTES: "A default route to an appliance must be on the nodes' subnet before, and the appliance's address in "
-        "authorizedIPRanges; a loadBalancerProfile must be left out.",
-        LOAD_BALANCER: "The nodes' subnet should have no NAT gateway: it would win over the load balancer.",
-        NONE: "The cluster needs another way to what it pulls, such as a private registry.",
-    }
-    return OutboundMove(allowed=Allowed.YES, because=conditions[new])
+    return OutboundMove(allowed=Allowed.YES, because=_OWN_CONDITIONS[new])
+
+
+_TRY: Final = "try it on a cluster that nobody needs."
+_LEAVING_V2: Final = f"The sources contradict each other on leaving V2: {_TRY}"
+_CONTRADICTED: Final[Mapping[tuple[str, str], str]] = {
+    (MANAGED_NAT, LOAD_BALANCER): "The page's table refuses it since 2026-03-27, and a how-to on the same page does "
+    f"it: {_TRY}",
+    (MANAGED_NAT, ROUTES): "The page says that such a VNet moves between managed types alone, and a how-to on the same "
+    f"page does it, with a default route in AKS's route table: {_TRY}",
+    (MANAGED_NAT_V2, NONE): _LEAVING_V2,
+    (MANAGED_NAT_V2, BLOCK): _LEAVING_V2,
+}
+"""Moves in a VNet that AKS manages of which the page says two things, so that neither is taken."""
 
 
 def _managed_move(old: str, new: str) -> OutboundMove:
-    if {old, new} <= {LOAD_BALANCER, MANAGED_NAT, MANAGED_NAT_V2}:
-        order = (LOAD_BALANCER, MANAGED_NAT, MANAGED_NAT_V2)
-        if order.index(new) > order.index(old):
-            preview = " V2 is a preview." if new == MANAGED_NAT_V2 else ""
-            return OutboundMove(allowed=Allowed.YES, because=f"One way: there may be no way back.{preview}")
-        if (old, new) == (MANAGED_NAT, LOAD_BALANCER):
-            return OutboundMove(
-                allowed=Allowed.CONDITIONAL,
-                because="The page's table refuses it since 2026-03-27, and a how-to on the same page does it: try it "
-                "on a cluster that nobody needs.",
-            )
-        return OutboundMove(allowed=Allowed.NEVER, because=f"There is no way back from {old}.")
-    if old == MANAGED_NAT_V2 and new in (NONE, BLOCK):
-        because = "The sources contradict each other on leaving V2: try it on a cluster that nobody needs."
-        return OutboundMove(allowed=Allowed.CONDITIONAL, because=because)
-    if new in (USER_NAT, ROUTES):
-        because = f"{new} needs a subnet of one's own, and AKS manages this VNet."
+    """As the page's table has it since 2026-03-27."""
+    if (old, new) in _CONTRADICTED:
+        return OutboundMove(allowed=Allowed.CONDITIONAL, because=_CONTRADICTED[old, new])
+    if outside := next((name for name in (new, old) if name in (USER_NAT, ROUTES)), ""):
+        because = f"{outside} needs a subnet of one's own, and AKS manages this VNet."
         return OutboundMove(allowed=Allowed.NEVER, because=because)
-    because = f"The documentation says nothing of {old} to {new} in a VNet that AKS manages: verify it first."
-    return OutboundMove(allowed=Allowed.CONDITIONAL, because=because)
+    if old == MANAGED_NAT_V2:
+        return OutboundMove(allowed=Allowed.NEVER, because=f"There is no way back from {old}.")
+    preview = {MANAGED_NAT_V2: " V2 is a preview.", BLOCK: " block is a preview."}.get(new, "")
+    if new in (NONE, BLOCK):
+        return OutboundMove(allowed=Allowed.YES, because=f"{_ISOLATED}{preview}")
+    back = "One way: there may be no way back." if new in (MANAGED_NAT, MANAGED_NAT_V2) else "The table has it."
+    return OutboundMove(allowed=Allowed.YES, because=f"{back}{preview}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +152,7 @@ def choose_gateway(  # noqa: PLR0913 - what the choice depends on
     connections_to_one_destination: int = 0,
     connections: int = 0,
     gigabits: float = 0,
+    packets: float = 0,
     v2_in_region: bool | None = None,
     encrypted_vnet: bool | None = None,
 ) -> GatewayChoice:
@@ -153,52 +163,82 @@ def choose_gateway(  # noqa: PLR0913 - what the choice depends on
         connections_to_one_destination: Most connections at once to one address and port.
         connections: Most connections at once in all.
         gigabits: Most throughput, in Gbit/s.
+        packets: Most packets, in millions a second.
         v2_in_region: Whether the region has StandardV2; None where nobody knows.
         encrypted_vnet: Whether the VNet is encrypted; None where nobody knows.
     """
     because, refused = [], []
-    addresses = max(
-        1,
-        math.ceil(connections_to_one_destination / CONNECTIONS_TO_ONE_DESTINATION),
-        math.ceil(connections / PORTS_OF_AN_ADDRESS) if not connections_to_one_destination else 1,
-    )
+    of_destination = math.ceil(connections_to_one_destination / CONNECTIONS_TO_ONE_DESTINATION)
+    of_ports = math.ceil(connections / PORTS_OF_AN_ADDRESS)
+    addresses = max(1, of_destination, min(of_ports, NAT_GATEWAY_ADDRESSES))
     if connections_to_one_destination:
         because.append(
-            f"{connections_to_one_destination:,} connections to one destination need {addresses} "
-            f"{'address' if addresses == 1 else 'addresses'}: {CONNECTIONS_TO_ONE_DESTINATION:,} each, which binds "
-            f"before the {PORTS_OF_AN_ADDRESS:,} ports."
+            f"{connections_to_one_destination:,} connections to one destination need {of_destination} "
+            f"{'address' if of_destination == 1 else 'addresses'}: {CONNECTIONS_TO_ONE_DESTINATION:,} each, which "
+            f"binds before the {PORTS_OF_AN_ADDRESS:,} ports."
         )
-    if addresses > NAT_GATEWAY_ADDRESSES:
-        refused.append(f"{addresses} addresses are more than the {NAT_GATEWAY_ADDRESSES} of a NAT gateway.")
+    if of_ports > NAT_GATEWAY_ADDRESSES:
+        ports = NAT_GATEWAY_ADDRESSES * PORTS_OF_AN_ADDRESS
+        because.append(
+            f"{connections:,} connections are more than the {ports:,} ports of {NAT_GATEWAY_ADDRESSES} addresses: "
+            "those to different destinations have to share ports."
+        )
+    elif of_ports > max(1, of_destination):
+        because.append(f"{connections:,} connections take the ports of {of_ports} addresses.")
+    if of_destination > NAT_GATEWAY_ADDRESSES:
+        refused.append(f"{of_destination} addresses are more than the {NAT_GATEWAY_ADDRESSES} of a NAT gateway.")
     if max(connections, connections_to_one_destination) > CONNECTIONS_OF_A_GATEWAY:
         refused.append(f"A NAT gateway has {CONNECTIONS_OF_A_GATEWAY:,} connections at most.")
     wide = len(set(zones)) > 1
-    fast = gigabits > _GIGABITS["Standard"]
-    if gigabits > _GIGABITS["StandardV2"]:
-        refused.append(f"{gigabits:g} Gbit/s are more than the {_GIGABITS['StandardV2']} of any NAT gateway.")
-    sku = "StandardV2" if (wide or fast) and v2_in_region and not encrypted_vnet else "Standard"
-    if sku == "StandardV2":
+    asked = [
+        f"{amount:g} {_LIMITS[STANDARD][place][1]}"
+        for place, amount in enumerate((gigabits, packets))
+        if amount > _LIMITS[STANDARD][place][0]
+    ]
+    beyond = [
+        f"{amount:g} {_LIMITS[STANDARD_V2][place][1]} are more than the {_LIMITS[STANDARD_V2][place][0]} of any NAT "
+        "gateway."
+        for place, amount in enumerate((gigabits, packets))
+        if amount > _LIMITS[STANDARD_V2][place][0]
+    ]
+    refused += beyond
+    sku = STANDARD_V2 if (wide or asked) and v2_in_region and not encrypted_vnet else STANDARD
+    if sku == STANDARD_V2:
         because.append(
             "StandardV2 stands in all zones"
-            + (f" and carries {_GIGABITS['StandardV2']} Gbit/s" if fast else "")
+            + (f" and carries {listed(asked)}" if asked and not beyond else "")
             + ". It needs addresses of the sku StandardV2, and flows over the load balancer may break when it is "
             "attached."
         )
     else:
-        if fast:
-            refused.append(f"{gigabits:g} Gbit/s are more than the {_GIGABITS['Standard']} of Standard.")
+        refused += [f"{each} are more than Standard carries." for each in asked if not beyond]
         because.extend(_why_standard(zones, wide=wide, v2_in_region=v2_in_region, encrypted_vnet=encrypted_vnet))
     return GatewayChoice(
         sku=sku,
-        zones=tuple(sorted(set(zones))) if sku == "Standard" and len(set(zones)) == 1 else (),
+        zones=tuple(sorted(set(zones))) if sku == STANDARD and len(set(zones)) == 1 else (),
         addresses=addresses,
         because=tuple(because),
         refused=tuple(refused),
     )
 
 
-_GIGABITS: Final[Mapping[str, int]] = {"Standard": 50, "StandardV2": 100}
-"""Throughput by sku (Azure NAT Gateway documentation, nat-sku)."""
+STANDARD: Final = "Standard"
+STANDARD_V2: Final = "StandardV2"
+_LIMITS: Final[Mapping[str, tuple[tuple[int, str], tuple[int, str]]]] = {
+    STANDARD: ((50, "Gbit/s"), (5, "million packets a second")),
+    STANDARD_V2: ((100, "Gbit/s"), (10, "million packets a second")),
+}
+"""Throughput and packets by sku (Azure NAT Gateway documentation, nat-sku)."""
+WITHOUT_V2: Final = frozenset(
+    {"canadaeast", "indonesiacentral", "israelnorthwest", "qatarcentral", "swedensouth", "westindia"}
+)
+"""Regions without StandardV2, as Azure writes their names (Azure NAT Gateway documentation, nat-sku, 2026-07-27)."""
+
+
+def has_standard_v2(region: str) -> bool | None:
+    """Whether a region has NAT gateways of the sku StandardV2; None where the region is not known."""
+    name = "".join(region.split()).casefold()
+    return name not in WITHOUT_V2 if name else None
 
 
 def _why_standard(
@@ -369,7 +409,7 @@ class WindowCost:
         days: How long.
         nodes: The new cluster's nodes; None where no price of a node was given.
         cluster: Its tier.
-        gateway: The NAT gateway and its addresses.
+        gateway: The new NAT gateway, by the hour, and its addresses.
         traffic: What goes through the gateway.
     """
 
@@ -401,7 +441,7 @@ def window_cost(  # noqa: PLR0913 - what makes the price
         nodes: Nodes of the new cluster.
         node_dollars_an_hour: Price of one; None where it is not known.
         tier: The new cluster's tier.
-        addresses: Public addresses of the gateway.
+        addresses: Public addresses of the new gateway; 0: the one that is there serves both, and costs nothing more.
         gigabytes_a_day: Outbound traffic of both.
     """
     hours = days * HOURS_OF_A_DAY
@@ -409,6 +449,6 @@ def window_cost(  # noqa: PLR0913 - what makes the price
         days=days,
         nodes=None if node_dollars_an_hour is None else nodes * node_dollars_an_hour * hours,
         cluster=CLUSTER_DOLLARS_AN_HOUR.get(tier, CLUSTER_DOLLARS_AN_HOUR["Standard"]) * hours,
-        gateway=(GATEWAY_DOLLARS_AN_HOUR + addresses * ADDRESS_DOLLARS_AN_HOUR) * hours,
+        gateway=(GATEWAY_DOLLARS_AN_HOUR + addresses * ADDRESS_DOLLARS_AN_HOUR) * hours if addresses else 0.0,
         traffic=gigabytes_a_day * days * GATEWAY_DOLLARS_A_GIGABYTE,
     )

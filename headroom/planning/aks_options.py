@@ -11,7 +11,7 @@ from headroom.diagnosis.aks import Mode, named
 from headroom.diagnosis.aks_room import room_of_pools
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis, Relief, RootCause
 from headroom.facts.azure import AgentPool
-from headroom.facts.values import Unknown, known
+from headroom.facts.values import Unknown, items, known
 from headroom.planning.aks_blue_green import Design, design, free_pod_range, gateway_choice
 from headroom.planning.aks_choices import BLUE_GREEN_WAY, IN_PLACE_WAY, Choices
 from headroom.planning.aks_eligibility import Answer, Condition, Eligibility, in_place
@@ -265,7 +265,9 @@ def _grown(situation: AksSituation) -> tuple[Block | None, str]:
     capacity, ranges = situation.aks.capacity, situation.aks.ranges
     if against or capacity is None or ranges is None:
         return None, against
-    need = max(capacity.nodes, capacity.blocks + 1)
+    refused = situation.aks.nodes_refused
+    need = max(capacity.nodes, capacity.blocks + 1, refused)
+    asked = f", and what Azure refused needs {refused:,}" if refused > capacity.nodes else ""
     blocked = [*situation.peers, *situation.routed, *ranges.vnets]
     for wider in capacity.growth:
         if any(wider.overlaps(other) for other in blocked):
@@ -274,9 +276,9 @@ def _grown(situation: AksSituation) -> tuple[Block | None, str]:
         if blocks >= need:
             return wider, (
                 f"{ranges.pod_cidr} has {capacity.blocks:,} /24s, {wider} has {blocks:,} and contains it; all pools at "
-                f"their largest have {capacity.nodes:,} nodes with surge. Nothing restarts; it never shrinks again."
+                f"their largest have {capacity.nodes:,} nodes with surge{asked}. Nothing restarts; it never shrinks again."
             )
-    return None, f"No larger range that contains {ranges.pod_cidr} is free of conflicts."
+    return None, f"No range of {need:,} /24s that contains {ranges.pod_cidr} is free of conflicts."
 
 
 def _against_growth(situation: AksSituation) -> Iterator[str]:
@@ -289,6 +291,8 @@ def _against_growth(situation: AksSituation) -> Iterator[str]:
             yield f"Node pool {pool.name} has Windows, with which it cannot grow."
     if (known(situation.network.ip_families) or ("IPv4",)) != ("IPv4",):
         yield "The cluster has two IP families, with which it cannot grow."
+    elif len(items(situation.network.pod_cidrs)) > 1:
+        yield "The cluster has several pod ranges, and only a single one grows."
     yield from _unread_for_growth(situation)
 
 
@@ -412,9 +416,9 @@ def _eligible(situation: AksSituation, choices: Choices) -> tuple[Block | None, 
     own = in_place(azure, None, allow=choices.allow)
     if own.answer is not Answer.FIRST or not any(_about_range(each) for each in own.of(Answer.FIRST)):
         return None, own
-    if any(unread_networks(situation)) or situation.most_nodes is None:
+    if any(unread_networks(situation)) or situation.wanted_nodes is None:
         return None, own
-    free = free_pod_range(situation, situation.most_nodes)
+    free = free_pod_range(situation, situation.wanted_nodes)
     return (free, in_place(azure, free, allow=choices.allow)) if free is not None else (None, own)
 
 
@@ -545,6 +549,8 @@ def _against_gateway(situation: AksSituation) -> Iterator[str]:
     managed = situation.managed
     if managed is None or isinstance(managed.authorized_ranges, Unknown):
         yield "Not read: who may reach the API server, which the nodes do with the new address."
+    if situation.default_route:
+        yield f"The default route {situation.default_route} wins over a NAT gateway: what it leads to needs addresses."
     yield from gateway_choice(situation).refused
     taken = [subnet.name for subnet in situation.node_subnets if known(subnet.nat_gateway_id)]
     if taken:

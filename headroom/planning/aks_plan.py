@@ -12,9 +12,10 @@ from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
 from headroom.facts.names import STACK_NAME_RULE, is_stack_name
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, items, known, known_or
-from headroom.planning.aks_blue_green import Design, egress_files, gateway_choice, gateway_name
+from headroom.planning.aks_blue_green import Design, egress_files, gateway_choice, gateway_name, gateway_reasons
 from headroom.planning.aks_choices import OVERRIDES, Choices
 from headroom.planning.aks_eligibility import Answer
+from headroom.planning.aks_measures import aks_measures
 from headroom.planning.aks_network import MANAGED_NAT, USER_NAT
 from headroom.planning.aks_options import AksWeighed, weigh_aks
 from headroom.planning.aks_situation import AksSituation, foundations, read_aks_situation, subnet_state
@@ -84,6 +85,7 @@ def make_aks_plan(
         facts_at=known_or(snapshot.collected_at, ""),
         fingerprint=digest(rests_on),
         foundations=rests_on,
+        measures=aks_measures(situation, weighed),
         options=weighed.options,
         files=tuple(_files(situation, weighed, base)),
         steps=tuple(_steps(situation, weighed, diagnosis, base)),
@@ -209,11 +211,12 @@ def _steps(situation: AksSituation, weighed: AksWeighed, diagnosis: Diagnosis, b
     if weighed.blue_green is not None:
         yield from blue_green_steps(situation, weighed.blue_green)
     if weighed.outbound == USER_NAT:
-        yield from egress_steps(situation, f"{base}-egress", imports=True)
+        yield from egress_steps(situation, f"{base}-egress", attaches=True)
     yield from outbound_steps(situation, weighed)
     if weighed.keeps("split-cluster"):
         yield Step(what="Split the cluster: workloads of their own go to a cluster of their own", takes="weeks")
-    if not (relieved and weighed.blue_green is not None) and _checked(situation, weighed, diagnosis):
+    # At the end of the way beside it this cluster is gone, and the new one has been looked at.
+    if weighed.blue_green is None and _checked(situation, weighed, diagnosis):
         yield verify
 
 
@@ -440,7 +443,7 @@ def _decisions(situation: AksSituation, weighed: AksWeighed) -> Iterator[str]:
     yield from weighed.unmet
     yield from _decisions_on_way(weighed)
     if weighed.outbound == USER_NAT:
-        yield " ".join(gateway_choice(situation).because)
+        yield " ".join(gateway_reasons(gateway_choice(situation)))
     if weighed.outbound == MANAGED_NAT:
         old = listed(old_addresses(situation)) if old_addresses(situation) else "the old address"
         yield f"AKS manages the VNet, so AKS makes the gateway: its address replaces {old} on every allow-list."

@@ -8,7 +8,7 @@ from typing import Final
 
 from headroom.addresses.blocks import Block
 from headroom.addresses.problems import ProblemsError
-from headroom.capacity.overlay import DEFAULT_SURGE, AksPool, Surge
+from headroom.capacity.overlay import AksPool
 from headroom.diagnosis.aks import Aks, Mode, sized
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.readings import waiting_pods
@@ -27,6 +27,8 @@ from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, is_known, items, known, known_or
 
 _DEFAULT_ROUTE: Final = Block.parse("0.0.0.0/0")
+_APPLIANCES: Final = frozenset({"VirtualAppliance", "VirtualNetworkGateway"})
+"""Next hops other than Azure's own way out (Azure virtual network documentation, virtual-networks-udr-overview)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +137,7 @@ class AksSituation:
         """The pools at their largest; ``None``: one of them is not known."""
         if not is_known(self.azure.pools):
             return None
-        default = Surge.parse(DEFAULT_SURGE)
-        found = [sized(pool, default=default) for pool in self.pools]
+        found = [sized(pool, default=self.aks.default_surge) for pool in self.pools]
         return None if not found or None in found else tuple(pool for pool in found if pool is not None)
 
     @property
@@ -144,6 +145,12 @@ class AksSituation:
         """Nodes of all pools at their largest, an upgrade of all of them on the way; ``None``: not known."""
         found = self.pools_sized
         return None if found is None else sum(pool.most_with_surge for pool in found)
+
+    @property
+    def wanted_nodes(self) -> int | None:
+        """Nodes that a range must carry: those of `most_nodes`, and of what Azure has refused; ``None``: not known."""
+        most = self.most_nodes
+        return None if most is None else max(most, self.aks.nodes_refused)
 
     @property
     def most_with_maximum(self) -> int | None:
@@ -172,6 +179,40 @@ class AksSituation:
                 if block is not None and block != _DEFAULT_ROUTE and not (own is not None and own.contains(block)):
                     found.add(block)
         return tuple(sorted(found))
+
+    @property
+    def default_route(self) -> str:
+        """Name of a node subnet's route that takes what leaves the VNet to an appliance; empty: none was read.
+
+        Such a route wins over a NAT gateway (Azure NAT Gateway documentation, nat-overview).
+        """
+        for table in self.aks.route_tables:
+            for route in items(table.routes):
+                if block_of(route.prefix) == _DEFAULT_ROUTE and known(route.next_hop_type) in _APPLIANCES:
+                    return f"{table.name}/{route.name}"
+        return ""
+
+    @property
+    def _outbound(self) -> dict[str, str]:
+        """The addresses and prefixes that the cluster leaves by, by the ARM id of each; empty texts were not read."""
+        balancer, nat = known(self.network.load_balancer), known(self.network.nat_gateway)
+        ids = [*(items(balancer.effective_outbound_ip_ids) if balancer else ())]
+        ids += items(nat.effective_outbound_ip_ids) if nat else ()
+        for gateway in items(self.azure.nat_gateways):
+            ids += [*items(gateway.public_ip_ids), *items(gateway.public_prefix_ids)]
+        by_id = {each.address_id.lower(): known(each.address) for each in items(self.azure.public_addresses)}
+        by_id |= {each.prefix_id.lower(): known(each.prefix) for each in items(self.azure.public_prefixes)}
+        return {each: by_id.get(each.lower()) or "" for each in ids}
+
+    @property
+    def outbound_addresses(self) -> tuple[str, ...]:
+        """The public addresses and prefixes that the cluster is seen with; empty: not read."""
+        return tuple(sorted({text for text in self._outbound.values() if text}))
+
+    @property
+    def outbound_unread(self) -> tuple[str, ...]:
+        """Names of public addresses and prefixes that it is seen with too and that were not read."""
+        return tuple(sorted({resource_name(each) for each, text in self._outbound.items() if not text}))
 
     @property
     def where(self) -> str:
@@ -233,6 +274,8 @@ def foundations(situation: AksSituation) -> dict[str, str]:
     managed, network = situation.managed, situation.network
     found = {
         "cloud": "azure",
+        "subscription": situation.subscription.lower(),
+        "resource group": situation.group.lower(),
         "cluster": situation.cluster,
         "region": situation.location,
         "Kubernetes": _text(managed.current_kubernetes_version if managed else Unknown()),

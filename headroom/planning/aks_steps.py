@@ -1,28 +1,31 @@
 """What a person does for an AKS cluster, in order: relief, new pools, the way in place, the way beside it."""
 
-import re
 from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Final
 
 from headroom.addresses.blocks import listed
 from headroom.capacity.overlay import KUBENET_MAXIMUM_NODES
+from headroom.diagnosis.finding import counted
 from headroom.diagnosis.mitigation import AZURE, MITIGATIONS
 from headroom.diagnosis.verdict import Cause, Detail, Diagnosis
 from headroom.facts.azure import resource_name
-from headroom.facts.kubernetes import CronJob
 from headroom.facts.values import Unknown, items, known, known_or
-from headroom.planning.aks_blue_green import FILL_IN, Design
+from headroom.planning.aks_blue_green import Design
 from headroom.planning.aks_eligibility import POLICY_GAP, Answer, Condition
 from headroom.planning.aks_network import MANAGED_NAT, NeededRule
 from headroom.planning.aks_options import AksWeighed
 from headroom.planning.aks_pools import pool_steps
 from headroom.planning.aks_situation import AksSituation
 from headroom.planning.audit_record import file_name as record_name
+from headroom.planning.fill_in import FILL_IN
 from headroom.planning.front_door import DEFAULT_STEPS, WHOLE
 from headroom.planning.gate_history import file_name as history_name
+from headroom.planning.one_side import CRON_JOB, KEDA, Mark, entries_of, text_of, unread
 from headroom.planning.overlay_cluster import IN_PLACE
 from headroom.planning.plan import PlannedFile, Step
+from headroom.planning.probe_record import MAX_AGE
+from headroom.planning.probe_record import file_name as probes_name
 from headroom.planning.retirement import PHASES
 from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS
 
@@ -38,8 +41,6 @@ _CURED: Final = frozenset(
     }
 )
 """Causes for which an option, and with it its steps, is weighed."""
-_DNS_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
-"""What namespaces and CronJobs can be called (Kubernetes, names)."""
 _PHASES: Final = {
     "zero": "Scale the old cluster's user pools to zero",
     "detach": "Take its route table off the subnet, before the deletion fails of it",
@@ -83,7 +84,10 @@ def _by_hand(cause: Cause) -> Step:
 
 
 def _replaced(situation: AksSituation, leaked: Sequence[str]) -> Step:
-    """A drained node's files go with its machine; what is left would fill the range again."""
+    """A drained node's files go with its machine; what is left would fill the range again.
+
+    Options of the command: AKS documentation, upgrade-options (undrainable nodes); the Azure CLI has it since 2.65.0.
+    """
     pools = {
         pool.name: pool
         for node in leaked
@@ -92,13 +96,15 @@ def _replaced(situation: AksSituation, leaked: Sequence[str]) -> Step:
     [pool] = pools.values() if len(pools) == 1 else [None]
     where = f"{situation.of_pools} --name {quote(pool.name)}" if pool is not None else ""
     count = known(pool.count) if pool is not None else None
+    # A pool with an autoscaler is not scaled by hand: it makes another node by itself where one is wanted.
+    autoscaled = pool is not None and known(pool.autoscaling) is not False
     return Step(
         what="Once it is drained, delete its machine, and with it the reservations; then the same with the next, one "
         f"at a time: {listed(leaked)}",
         command=f"az aks nodepool delete-machines {where} --machine-names {quote(leaked[0])}" if where else "",
         takes="minutes a node",
         touches="the pods of that node, and the pool's count: one less each time",
-        undo=f"az aks nodepool scale {where} --node-count {count}" if where and count else "",
+        undo=f"az aks nodepool scale {where} --node-count {count}" if where and count and not autoscaled else "",
     )
 
 
@@ -235,13 +241,13 @@ def _first(situation: AksSituation, condition: Condition) -> Iterator[Step]:
 # The way beside it.
 
 
-def egress_steps(situation: AksSituation, stack: str, *, imports: bool) -> Iterator[Step]:
+def egress_steps(situation: AksSituation, stack: str, *, attaches: bool) -> Iterator[Step]:
     """Addresses first, then the audit, then the attachment.
 
     Args:
         situation: The cluster.
         stack: The stack of the way out.
-        imports: Whether it puts the gateway on a subnet that exists.
+        attaches: Whether it puts the gateway on a subnet that exists.
     """
     name = quote(stack)
     yield Step(
@@ -255,21 +261,20 @@ def egress_steps(situation: AksSituation, stack: str, *, imports: bool) -> Itera
     given = "".join(f" --old {address}" for address in old)
     yield Step(
         what="See who allow-lists the old address, and put the new one beside it everywhere"
-        + ("" if old else " (the old one was not read: add --old)"),
+        + (f" (not read: {listed(situation.outbound_unread)}: add --old)" if situation.outbound_unread else "")
+        + ("" if old or situation.outbound_unread else " (the old one was not read: add --old)"),
         command=f"headroom audit-egress{given} --new $(pulumi stack output addresses --stack {name} --json | "
-        f"tr -d '[]\" \\n' | sed 's/,/ --new /g') --record stacks/{record_name(stack)}",
-        takes="minutes; the changes take as long as their owners do",
+        f"tr -d '[]\" \\n' | sed 's/,/ --new /g') --plan changes.sh --inventory lists.yaml --record "
+        f"stacks/{record_name(stack)}",
+        takes="minutes; changes.sh and lists.yaml take as long as their owners do. Leave --inventory out at first: the "
+        "answer ends with that file to be filled in",
         touches="nothing: it reads",
     )
-    if imports:
+    if attaches:
         yield Step(
-            what="Take the subnet into the stack with everything that it has",
-            command=f"pulumi import --stack {name} --file stacks/import.{stack}.json --generate-code=false",
-            takes="seconds",
-        )
-        yield Step(
-            what="Attach it: headroom:attach: true, with the audit's record in the same pull request. From then on the "
-            "cluster is seen with the new address, and open connections may break",
+            what="Attach it: headroom:attach: true, with the audit's record in the same pull request. The stack takes "
+            "the subnet over with everything that it has. From then on the cluster is seen with the new address, and "
+            "open connections may break",
             command=f"pulumi config set headroom:attach true --stack {name} && pulumi up --stack {name} --policy-pack "
             "policies",
             takes="a minute",
@@ -289,14 +294,8 @@ def egress_steps(situation: AksSituation, stack: str, *, imports: bool) -> Itera
 
 
 def old_addresses(situation: AksSituation) -> tuple[str, ...]:
-    """The addresses that the cluster is seen with; empty: not read."""
-    balancer, nat = known(situation.network.load_balancer), known(situation.network.nat_gateway)
-    ids = [*(items(balancer.effective_outbound_ip_ids) if balancer else ())]
-    ids += items(nat.effective_outbound_ip_ids) if nat else ()
-    for gateway in items(situation.azure.nat_gateways):
-        ids += items(gateway.public_ip_ids)
-    by_id = {each.address_id.lower(): known(each.address) for each in items(situation.azure.public_addresses)}
-    return tuple(sorted({text for each in ids if (text := by_id.get(each.lower()))}))
+    """The addresses and prefixes that the cluster is seen with; empty: not read."""
+    return situation.outbound_addresses
 
 
 def outbound_steps(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
@@ -328,13 +327,13 @@ def authorized(situation: AksSituation) -> bool:
 def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
     """The new cluster, its proof, the shift, the end of the old one: each waits for what comes before it."""
     if made.egress_stack:
-        yield from egress_steps(situation, made.egress_stack, imports=False)
+        yield from egress_steps(situation, made.egress_stack, attaches=False)
     yield from map(_rule_step, made.rules)
     overlay, shift = quote(made.overlay_stack), quote(made.traffic_stack)
     if authorized(situation):
         yield Step(
-            what=f"Put the new address first into authorizedRanges of stacks/Pulumi.{made.overlay_stack}.yaml: without "
-            "it nodes do not reach their API server",
+            what=f"Put the new address into authorizedRanges of stacks/Pulumi.{made.overlay_stack}.yaml and into "
+            f"egressAddresses of stacks/policy.{made.overlay_stack}.json: nodes reach their API server with it alone",
             command=f"pulumi stack output addresses --stack {quote(made.egress_stack)}" if made.egress_stack else "",
             takes="a minute",
         )
@@ -362,16 +361,15 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
     yield _one_side(situation, made, suspend=True)
     yield Step(
         what="Try every NetworkPolicy there: what it allows, and above all what it denies",
-        command=f"headroom probes --context {quote(made.cluster)} --run",
-        takes="minutes",
+        command=f"headroom probes --context {quote(made.cluster)} --run --record "
+        f"{quote(f'stacks/{probes_name(made.traffic_stack)}')}",
+        takes=f"minutes; the first step waits for its record, which counts for {MAX_AGE.days} days",
         touches=f"{made.cluster} alone: Jobs that are deleted again",
     )
     yield Step(
-        what=f"Fill in what no reading knows (`grep -n {FILL_IN} stacks/*{made.traffic_stack}*`), then take the origin "
-        "group and the old origin into the stack as they are",
-        command=f"pulumi stack select --create {shift} && pulumi import --stack {shift} --file "
-        f"stacks/import.{made.traffic_stack}.json --generate-code=false && pulumi up --stack {shift} --policy-pack "
-        "policies",
+        what=f"Fill in what no reading knows (`grep -n {FILL_IN} stacks/*{made.traffic_stack}*`), then make the new "
+        "origin, disabled; the stack takes the origin group and the old origin over",
+        command=f"pulumi stack select --create {shift} && pulumi up --stack {shift} --policy-pack policies",
         takes="a minute",
         touches="the origin group's settings; the new origin is made, disabled",
     )
@@ -381,10 +379,9 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
         yield _shift(made, step)
     retire = quote(made.retire_stack)
     yield Step(
-        what=f"Wait {ROLLBACK_WINDOW_DAYS} days, in which the old cluster stays whole and is the way back; take it "
-        "into a stack meanwhile, as it is",
-        command=f"pulumi stack select --create {retire} && pulumi import --stack {retire} --file "
-        f"stacks/import.{made.retire_stack}.json --generate-code=false && pulumi up --stack {retire}",
+        what=f"Wait {ROLLBACK_WINDOW_DAYS} days, in which the old cluster stays whole and is the way back; let "
+        "a stack take it over meanwhile, as it is",
+        command=f"pulumi stack select --create {retire} && pulumi up --stack {retire}",
         takes=f"{ROLLBACK_WINDOW_DAYS} days",
         touches="nothing that runs",
     )
@@ -441,59 +438,57 @@ def one_side_path(situation: AksSituation) -> str:
 
 
 def one_side_file(situation: AksSituation) -> PlannedFile:
-    """CronJobs that would run twice if both clusters ran them; leader-elected consumers are asked for."""
-    jobs = situation.aks.kubernetes.cron_jobs
-    lines = [
-        "# What must run in one of the two clusters only: weights of Front Door do not split it.",
-        "# namespace name schedule policy; suspended ones are listed and stay so.",
-    ]
-    if isinstance(jobs, Unknown):
-        lines.append(f"# CronJobs were not read ({jobs}): kubectl get cronjobs --all-namespaces")
-    lines += [_line(job) for job in sorted(items(jobs), key=lambda job: (job.namespace, job.name))]
-    lines.append("# Leases were not read; they name leader-elected consumers: kubectl get leases --all-namespaces")
+    """CronJobs, leader-elected consumers and what KEDA starts: all would work twice if both clusters ran them."""
     return PlannedFile(
         path=one_side_path(situation),
-        text="\n".join(lines) + "\n",
-        purpose="CronJobs that must not run twice: read it, and add consumers that elect a leader",
+        text=text_of(situation.aks.kubernetes, known_or(situation.snapshot.collected_at, "")),
+        purpose="what must not run twice: decide on every line with ?, and add what nobody sees",
     )
 
 
-def _line(job: CronJob) -> str:
-    text = f"{job.namespace} {job.name} {' '.join(job.schedule.split())} {job.concurrency_policy}"
-    text = "".join(mark if mark.isprintable() else " " for mark in text)
-    if job.suspended:
-        return f"# suspended: {text}"
-    # The loop that reads the file hands these names to kubectl.
-    named = _DNS_NAME.fullmatch(job.namespace) and _DNS_NAME.fullmatch(job.name)
-    return text if named else f"# no name of Kubernetes: {text}"
+def _one_side_told(situation: AksSituation) -> str:
+    """How much there is to hold back, in words, with what was not read."""
+    kubernetes = situation.aks.kubernetes
+    found = entries_of(kubernetes, known_or(situation.snapshot.collected_at, ""))
+    running = [each for each in found if each.mark is not Mark.LEFT]
+    jobs = sum(each.kind == CRON_JOB for each in running)
+    scalers = sum(each.kind in KEDA.values() for each in running)
+    told = (
+        (jobs, "CronJob", ""),
+        (scalers, "scaler of KEDA", "scalers of KEDA"),
+        (len(running) - jobs - scalers, "leader", ""),
+    )
+    counts = listed([counted(count, one, many) for count, one, many in told if count]) or "nothing of it"
+    return " ".join((f"{counts} in {situation.cluster}.", *(f"{each}." for each in unread(kubernetes))))
 
 
 def _one_side(situation: AksSituation, made: Design, *, suspend: bool) -> Step:
-    jobs = situation.aks.kubernetes.cron_jobs
     path = quote(one_side_path(situation))
-    running = [job for job in items(jobs) if not job.suspended]
-    told = f"{len(running):,} CronJobs run" if isinstance(jobs, tuple) else "which CronJobs run was not read"
+    old, new = quote(situation.cluster), quote(made.cluster)
+    told = _one_side_told(situation)
 
-    def patch(context: str, value: str) -> str:
-        patched = quote(f'{{"spec": {{"suspend": {value}}}}}')
-        return (
-            f"grep -v '^#' {path} | while read -r namespace name rest; do kubectl --context {quote(context)} "
-            f'--namespace "$namespace" patch cronjob "$name" --patch {patched}; done'
-        )
+    def stop(where: str) -> str:
+        return f"headroom one-side {path} --stop {where} | sh"
+
+    def start(where: str) -> str:
+        return f"headroom one-side {path} --start {where} | sh"
+
+    def seen(expected: str) -> str:
+        return f"headroom one-side {path} --old {old} --new {new} --expect {expected}"
 
     if suspend:
         return Step(
-            what=f"Suspend in {made.cluster} what must run on one side only: {told} in {situation.cluster} "
-            f"({one_side_path(situation)}); Leases were not read, so look for leader-elected consumers too",
-            command=f"kubectl get leases --all-namespaces; {patch(made.cluster, 'true')}",
+            what=f"Hold back in {made.cluster} what must run on one side only, once every line of "
+            f"{one_side_path(situation)} is decided: {told}",
+            command=f"{stop(new)} && {seen('old')}",
             takes="a minute",
             touches=f"{made.cluster} alone",
         )
     return Step(
-        what="Before all traffic moves, hand over what runs on one side only: suspend it in the old cluster, let its "
+        what="Before all traffic moves, hand over what runs on one side only: stop it in the old cluster, let its "
         "last run end, then start it in the new one. It is seen with the new address from then on",
-        command=f"{patch(situation.cluster, 'true')} && {patch(made.cluster, 'false')}",
+        command=f"{stop(old)} && {seen('neither')} && {start(new)} && {seen('new')}",
         takes="minutes",
-        touches="every CronJob of the list",
-        undo=f"{patch(made.cluster, 'true')} && {patch(situation.cluster, 'false')}",
+        touches="everything that the file lists",
+        undo=f"{stop(new)} && {start(old)}",
     )

@@ -77,7 +77,10 @@ def read_inventory(document: object, subject: str) -> Inventory:
     problems: list[Problem] = []
     lists = document.get("lists") if isinstance(document, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(lists, list) or document.get("version") != VERSION:
-        step = f"Write version: {VERSION} and lists: with {listed(_FIELDS)} each; README, audit-egress, has one."
+        step = (
+            f"Write version: {VERSION} and lists: with {listed(_FIELDS)} each; `headroom audit-egress` without "
+            "--inventory ends with one to begin with."
+        )
         _wrong(problems, subject, "the file", f"has no version: {VERSION} with a list under lists:.", step)
         raise ProblemsError(problems, subject=subject)
     entries = [_entry(problems, f"{subject}: lists[{place}]", each) for place, each in enumerate(lists)]

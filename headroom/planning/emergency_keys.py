@@ -5,12 +5,13 @@ ask here, so that they refuse the same.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
 from headroom.addresses.blocks import listed, shown
 from headroom.addresses.problems import Problem
+from headroom.capacity.cni_version import CLUSTER_TAG_PREFIX, SUBNET_ROLE_TAG
 from headroom.capacity.subnet_tags import TAGS_OF_OTHERS, matches_tag
 from headroom.facts.names import CLUSTER_NAME_RULE, is_cluster_name
 
@@ -106,6 +107,13 @@ RESERVED_TAG_PREFIX = "aws:"
 OWN_TAG_PREFIX = "headroom:"
 """Prefix of the tags that component and stack set by themselves: they are not counted as the user's."""
 
+STACK_TAG: Final = f"{OWN_TAG_PREFIX}stack"
+"""Tag of everything that a stack makes, its value "project/stack"."""
+KEY_TAG: Final = f"{OWN_TAG_PREFIX}key"
+"""The key of a subnet or its table in the stack file: a name that nobody has reason to change."""
+
+TAGS_PER_RESOURCE: Final = 50
+"""EC2 user guide, Using_Tags: tags a resource, our own included."""
 TAG_KEY_CHARACTERS = 128
 """EC2 user guide, Using_Tags: longest key of a tag; the shortest has one character."""
 TAG_VALUE_CHARACTERS = 256
@@ -249,6 +257,27 @@ def tag_problems(place: str, tags: Mapping[str, str]) -> Iterator[Problem]:
                 )
     for tag, text in tags.items():
         yield from _tag_length_problems(place, tag, text)
+
+
+def tag_count_problems(place: str, tags: Mapping[str, str], own: Collection[str]) -> Iterator[Problem]:
+    """More tags of the user's than fit beside those that a pod subnet and its tables need.
+
+    Args:
+        place: The key of the tags.
+        tags: The user's, without our own.
+        own: Our own that the stack adds to them.
+    """
+    # A `Name` of the user's takes the place of ours; the cluster's tag comes with a later version of the CNI.
+    needed = len({"Name", SUBNET_ROLE_TAG, CLUSTER_TAG_PREFIX, KEY_TAG, *own} - tags.keys())
+    if len(tags) > TAGS_PER_RESOURCE - needed:
+        yield Problem(
+            rule="too-many-tags",
+            key=place,
+            value=f"{len(tags)} tags",
+            reason=f"do not fit: EC2 allows {TAGS_PER_RESOURCE} a resource, and {needed} are needed here.",
+            next_step=f"Keep {TAGS_PER_RESOURCE - needed} at most.",
+            source="EC2 user guide, Using_Tags",
+        )
 
 
 def _is_forbidden(tag: str, forbidden: str) -> bool:

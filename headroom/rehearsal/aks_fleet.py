@@ -71,6 +71,9 @@ class Fleet:
         found = self.estate.containers.managed_clusters.get(self.estate.group, self.cluster).as_dict()
         wanted = {node.name: node for node in self._wanted(found["properties"])}
         plugin = str(found["properties"]["networkProfile"]["networkPlugin"])
+        group = found["properties"]["nodeResourceGroup"]
+        home = f"/subscriptions/{self.estate.arm.subscription}/resourceGroups/{group}"
+        self.kubelets.machines = f"{home}/providers/Microsoft.Compute"
         # With another plugin every machine is made anew, all at once (AKS documentation, update-azure-cni).
         anew = self._plugin not in {"", plugin}
         self._plugin = plugin

@@ -15,7 +15,7 @@ from azure.core.rest import HttpRequest
 
 from headroom.rehearsal.aks_estate import Estate
 from headroom.rehearsal.aks_fleet import Fleet
-from headroom.rehearsal.kube import NODES, PODS, ApiError
+from headroom.rehearsal.kube import CRON_JOBS, DEPLOYMENTS, NODES, PODS, ApiError
 from headroom.rehearsal.kubelets import bound_to
 
 DRAIN_SECONDS: Final = 60
@@ -65,6 +65,8 @@ class Shell:
                     return target(words[len(name) :])
                 except KeyError as error:
                     raise UnknownCommandError(f"{shlex.join(words)} lacks {error.args[0]}") from error
+        if words[:2] == ["kubectl", "--context"]:
+            return self._changed(words)
         if words[:1] == ["az"] and "show" in words and "--ids" in words:
             return self._show(words)
         raise UnknownCommandError(f"the rehearsal cannot run: {shlex.join(words)}")
@@ -76,13 +78,17 @@ class Shell:
     def _autoscale(self, words: Sequence[str]) -> list[str]:
         options = _options(words)
         least, most = int(options["--min-count"]), int(options["--max-count"])
-        return self._pool(options, {"enableAutoScaling": True, "minCount": least, "maxCount": most, "count": least})
+        return self._pool(options, {"enableAutoScaling": True, "minCount": least, "maxCount": most})
 
     def _pool(self, options: Mapping[str, str], changes: Mapping[str, Any]) -> list[str]:
         where = _where(options)
         pools = self.estate.containers.agent_pools
         body: Any = pools.get(*where).as_dict()
         body["properties"] |= changes
+        if changes.get("enableAutoScaling"):
+            # A count within the two stays; the autoscaler brings another one there.
+            count = max(body["properties"]["count"], changes["minCount"])
+            body["properties"]["count"] = min(count, changes["maxCount"])
         pools.begin_create_or_update(*where, body).result()
         return self._followed()
 
@@ -169,6 +175,21 @@ class Shell:
         for name in names:
             self.fleet.kubelets.kube.patch(NODES, name, {"spec": {"unschedulable": wanted or None}})
         return [f"node/{name} {'' if wanted else 'un'}cordoned" for name in names]
+
+    def _changed(self, words: Sequence[str]) -> list[str]:
+        """Suspends a CronJob, or scales a Deployment, in the cluster of this shell."""
+        match words[2:]:
+            case [self.fleet.cluster, "--namespace", namespace, "patch", target, "--patch", text]:
+                body, done = json.loads(text), "patched"
+            case [self.fleet.cluster, "--namespace", namespace, "scale", target, "--replicas", count]:
+                body, done = {"spec": {"replicas": int(count)}}, "scaled"
+            case _:
+                raise UnknownCommandError(f"the rehearsal cannot run: {shlex.join(words)}")
+        kind, _, name = target.partition("/")
+        self.fleet.kubelets.kube.patch(
+            {"cronjob": CRON_JOBS, "deployment": DEPLOYMENTS}[kind], name, body, namespace=namespace
+        )
+        return [f"{target} {done}"]
 
     def _drain(self, words: Sequence[str]) -> list[str]:
         """Cordons, evicts what is no DaemonSet's, and waits until it is gone."""

@@ -2,14 +2,16 @@
 
 import contextlib
 import functools
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from headroom.rehearsal.aks_estate import GROUP
 from headroom.rehearsal.arm.endpoint import Endpoint, start_arm
 from headroom.rehearsal.control_plane import ControlPlane, start_control_plane
 from headroom.rehearsal.engine import Engine
@@ -81,11 +83,32 @@ class AksWorld:
         done = {name: future for name, future in self._planes.items() if future.done() and not future.exception()}
         return {name: future.result().control_plane.kubeconfig for name, future in done.items()}
 
+    def credentials(self, *clusters: str) -> Path:
+        """A kubeconfig of several clusters, each context named as its cluster: what `az aks get-credentials` writes."""
+        merged: dict[str, list[dict[str, Any]]] = {"clusters": [], "users": [], "contexts": []}
+        for name in clusters:
+            found = json.loads(self.plane(name).control_plane.kubeconfig.read_text(encoding="utf-8"))
+            merged["clusters"].append({**found["clusters"][0], "name": name})
+            merged["users"].append({**found["users"][0], "name": name})
+            merged["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+        path = self.folder / "kubeconfig"
+        path.touch(mode=0o600)
+        document = {"apiVersion": "v1", "kind": "Config", **merged, "current-context": clusters[0]}
+        path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        return path
+
     @property
-    def look(self) -> str:
-        """What somebody may type to look around."""
+    def looks(self) -> tuple[str, ...]:
+        """What somebody may type to look around: in Azure, and with our own commands at each cluster."""
         url = f"{self.arm.url}/subscriptions/{self.arm.subscription}/resources?api-version=2021-04-01"
-        return f"curl --cacert {self.arm.certificate} --header 'Authorization: Bearer rehearsal' {url}"
+        where = f"--endpoint-url {self.arm.url} --subscription {self.arm.subscription} --resource-group {GROUP}"
+        return (
+            f"curl --cacert {self.arm.certificate} --header 'Authorization: Bearer rehearsal' '{url}'",
+            *(
+                f"KUBECONFIG={file} headroom diagnose --cloud aks {where} --cluster {name}"
+                for name, file in self.kubeconfigs().items()
+            ),
+        )
 
     def on_close(self, callback: Callable[[], object]) -> None:
         """Calls back before the processes are ended."""

@@ -25,6 +25,7 @@ def ranges(pods: str = "10.244.0.0/16", **others: str) -> AksRanges:
         service_cidr=blocks.get("service_cidr"),
         dns_service_ip=parse_address(others["dns"]) if "dns" in others else None,
         vnets=tuple(map(B, others.get("vnets", "").split())),
+        subnets=tuple(map(B, others.get("subnets", "").split())),
         peers=tuple(map(B, others.get("peers", "").split())),
     )
 
@@ -70,6 +71,12 @@ def test_a_clean_cluster_has_neither_problems_nor_warnings() -> None:
         ({"vnets": "10.0.0.0/16 168.63.129.0/24"}, ["special-purpose-range"]),
         ({"pods": "127.0.0.0/16"}, ["special-purpose-range"]),
         ({"peers": "10.0.0.0/8"}, ["peer-overlap", "peer-overlap", "peer-overlap"]),
+        # In the VNet and in no subnet is a warning; in one of its subnets, whoever's, AKS refuses it.
+        ({"pods": "10.0.128.0/17", "subnets": "10.0.0.0/22 10.0.200.0/24"}, ["subnet-overlap"]),
+        (
+            {"service_cidr": "10.0.16.0/20", "dns": "10.0.16.10", "subnets": "10.0.20.0/24"},
+            ["service-cidr-in-vnet", "subnet-overlap"],
+        ),
     ],
 )
 def test_each_rule_refuses_what_it_is_for(change: dict[str, str], expected: list[str]) -> None:
@@ -90,6 +97,62 @@ def test_each_rule_refuses_what_it_is_for(change: dict[str, str], expected: list
 )
 def test_what_azure_accepts_and_somebody_may_regret_is_a_warning(change: dict[str, str], expected: list[str]) -> None:
     assert rules(ranges(**(CLEAN | change))) == ([], expected)
+
+
+def test_a_range_in_the_vnet_but_in_none_of_its_subnets_is_a_warning() -> None:
+    """Azure/AKS CHANGELOG, 2024-10-25: only subnets are refused; the page on updates still refuses the VNet."""
+    found = ranges(**(CLEAN | {"pods": "10.0.128.0/17", "subnets": "10.0.0.0/22 10.0.4.0/24"}))
+    assert rules(found) == ([], ["pod-cidr-in-vnet"])
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"pods": "10.0.0.0/22"}, "NetworkProfileCIDROverlapVNET"),
+        ({"pods": "10.0.200.0/24", "subnets": "10.0.200.0/25"}, "NetworkProfileCIDROverlapVNET"),
+        ({"service_cidr": "10.0.0.0/24", "dns": "10.0.0.10"}, "ServiceCidrOverlapExistingSubnetsCidr"),
+        (
+            {"service_cidr": "10.0.9.0/24", "dns": "10.0.9.10", "subnets": "10.0.9.0/24"},
+            "ServiceCidrOverlapExistingSubnetsCidr",
+        ),
+        ({"dns": "10.9.0.10"}, "DnsServiceIpOutOfServiceCidr"),
+    ],
+)
+def test_what_aks_answers_is_told_by_its_code(change: dict[str, str], code: str) -> None:
+    problems, _ = check_aks_ranges(ranges(**(CLEAN | change)))
+    assert any(code in problem.reason for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("service", "dns", "expected"),
+    [
+        ("10.16.0.0/12", "10.16.0.10", ["service-cidr-size"]),
+        ("10.16.0.0/13", "10.16.0.10", []),
+        ("10.1.0.0/16", "10.1.0.2", []),
+        ("10.1.0.0/16", "10.1.255.255", []),
+        ("10.1.0.0/16", "10.2.0.0", ["dns-service-ip-outside"]),
+    ],
+)
+def test_a_service_range_is_smaller_than_a_12_and_dns_is_not_its_first_address(
+    service: str, dns: str, expected: list[str]
+) -> None:
+    """AKS documentation, concepts-network-ip-address-planning."""
+    found = ranges(
+        pods="100.64.0.0/16", node_subnet="10.128.0.0/22", vnets="10.128.0.0/16", service_cidr=service, dns=dns
+    )
+    assert rules(found)[0] == expected
+
+
+@pytest.mark.parametrize("key", ["pods", "service_cidr", "vnets"])
+@pytest.mark.parametrize("reserved", AKS_RESERVED)
+def test_every_reserved_range_is_refused_where_it_is_held_and_where_it_holds(key: str, reserved: Block) -> None:
+    """AKS documentation, concepts-network-cni-overview: any overlap of pod, service and VNet ranges."""
+    wider = str(Block.containing(reserved.first, reserved.prefix_length - 1))
+    for text in (str(reserved), wider):
+        others = {"dns": ""} if key == "service_cidr" else {}
+        change = {"pods": "10.240.0.0/16", "node_subnet": "10.0.0.0/22", "vnets": "10.0.0.0/16", key: text, **others}
+        given = {name: value for name, value in change.items() if value}
+        assert "reserved-range" in rules(ranges(**given))[0], text
 
 
 def test_ranges_that_are_not_given_are_not_judged_and_a_missing_node_subnet_is_said() -> None:

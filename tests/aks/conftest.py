@@ -74,9 +74,12 @@ SUBNET_FULL: Final = (
     "Subnet snet-aks-nodes with address prefix 10.20.4.0/27 does not have enough capacity for 4 IP addresses."
 )
 POD_CIDR_SMALL: Final = (
-    "Insufficient subnet size. The pod CIDR 10.244.0.0/20 has 16 blocks, and 20 are needed for the node pools' maximum "
-    "count and surge."
+    "Pre-allocated IPs 5120 exceeds IPs available 4096 in Subnet Cidr 10.244.0.0/20, Subnet Name "
+    "networkProfile.podCIDR. If Autoscaler is enabled, the max-count from each nodepool is counted towards this total "
+    "(which means that pre-allocated IPs count represents a theoretical max value, not the actual number of IPs "
+    "requested). http://aka.ms/aks/insufficientsubnetsize"
 )
+"""As AKS answers (AKS-Construction #701), for 20 nodes of 256 addresses each."""
 
 
 def node_name(index: int) -> str:

@@ -130,6 +130,7 @@ def cluster(api: ApiServerStub) -> ApiServerStub:
         "/apis/apps/v1/statefulsets",
         "/apis/batch/v1/jobs",
         "/apis/batch/v1/cronjobs",
+        "/apis/coordination.k8s.io/v1/leases",
         "/apis/networking.k8s.io/v1/networkpolicies",
         "/api/v1/namespaces",
         "/apis/policy/v1/poddisruptionbudgets",
@@ -305,44 +306,6 @@ def test_the_calls_are_counted_against_the_budget(read: Callable[..., Snapshot],
     assert told.calls == sum(arm.calls().values())
     assert told.calls <= told.allowed
     assert str(told) == f"{told.calls} Azure calls (budget {told.allowed})"
-
-
-DENIED = [
-    ("LIST Microsoft.ContainerService/managedClusters/agentPools", None),
-    ("GET Microsoft.Network/virtualNetworks", "vnets"),
-    ("LIST Microsoft.Network/virtualNetworks/usages", "vnets"),
-    ("GET Microsoft.Network/routeTables", "route_tables"),
-    ("GET Microsoft.Network/networkSecurityGroups", "security_groups"),
-    ("GET Microsoft.Network/publicIPAddresses", "public_addresses"),
-    ("LIST Microsoft.Compute/locations/usages", "quotas"),
-    ("LIST Microsoft.Compute/skus", "vm_sizes"),
-    ("LIST Microsoft.Insights/eventtypes/values", "errors"),
-    ("GET metrics", "egress"),
-    ("POST Microsoft.ResourceGraph/resources", "neighbours"),
-]
-
-
-@pytest.mark.parametrize(("operation", "what"), DENIED)
-def test_what_is_denied_is_unknown_and_nothing_else_is(
-    operation: str, what: str | None, read: Callable[..., Snapshot], arm: Endpoint
-) -> None:
-    arm.order(operation, "deny")
-    azure = azure_of(read())
-    if what is None:  # the cluster names its pools too
-        assert not isinstance(azure.pools, Unknown)
-        return
-    fact = getattr(azure, what)
-    assert isinstance(fact, Unknown)
-    assert fact.reason is Reason.DENIED
-    assert "AuthorizationFailed" in fact.detail
-    assert isinstance(azure.cluster, ManagedCluster)
-
-
-def test_what_is_throttled_is_unknown_for_that_reason(read: Callable[..., Snapshot], arm: Endpoint) -> None:
-    arm.order("GET Microsoft.Network/routeTables", "throttle", count=9)
-    tables = azure_of(read()).route_tables
-    assert isinstance(tables, Unknown)
-    assert tables.reason is Reason.THROTTLED
 
 
 def test_a_list_of_no_pools_is_not_believed(read: Callable[..., Snapshot], arm: Endpoint) -> None:

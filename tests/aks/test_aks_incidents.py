@@ -26,6 +26,7 @@ from tests.aks import conftest as made
 NAMES = sorted(made.INCIDENTS)
 # One of each verdict; `make test` takes all.
 EVERY_DAY = ("aks-healthy", "aks-not-ip", "aks-snat")
+AFTER = "pods of a moment after contradicted"
 
 
 def facts_of(name: str) -> Snapshot:
@@ -75,6 +76,29 @@ def test_no_source_at_fault_makes_the_verdict_wrong(name: str) -> None:
         ("aks-overlay-block", "pods of a moment after contradicted", "azure.cluster.network absent"),
         ("aks-pod-cidr-exhausted", "kubernetes.pods denied", "azure.cluster.network.network_plugin_mode absent"),
         ("aks-route-limit", "azure.vnets absent", "kubernetes.pods denied"),
+        ("aks-route-limit", "kubernetes.nodes first half", "kubernetes.pods absent"),
+        (
+            "aks-pod-cidr-exhausted",
+            "azure.pools[].provisioning_state denied",
+            "azure.cluster.network.network_plugin_mode absent",
+        ),
+        ("aks-pod-cidr-exhausted", "azure.pools[].provisioning_state denied", "azure.errors empty"),
+        ("aks-pod-cidr-exhausted", "azure.pools[].provisioning_state absent", "azure.errors absent"),
+        ("aks-not-ip", "kubernetes.pods[].waiting denied", "kubernetes.pods[].created_at absent"),
+        ("aks-route-limit", "kubernetes.pods[].node absent", "kubernetes.nodes empty"),
+        ("aks-route-limit", "kubernetes.pods[].node absent", "kubernetes.nodes first half"),
+        ("aks-pod-subnet-exhausted", "azure.vnets[].subnets[].prefixes first half", AFTER),
+        ("aks-node-subnet-full", "azure absent", "kubernetes.pods absent"),
+        ("aks-not-ip", "kubernetes.nodes[].node_group absent", AFTER),
+        ("aks-not-ip", "kubernetes.workloads[].desired denied", "pods of a moment before contradicted"),
+        # The pods are of another moment, and nothing but an event says so.
+        ("aks-pod-subnet-exhausted", "pods of a moment before contradicted", "kubernetes.workloads empty"),
+        ("aks-pod-subnet-exhausted", "pods of a moment before contradicted", "kubernetes.workloads second half"),
+        ("aks-max-pods", "pods of a moment before contradicted", "kubernetes.workloads absent"),
+        # Their addresses are of no range that was read; which of them the pods have was not.
+        ("aks-pod-subnet-exhausted", "azure.cluster.network.network_plugin denied", AFTER),
+        ("aks-pod-subnet-exhausted", "azure.vnets[].subnets second half", AFTER),
+        ("aks-not-ip", "azure.cluster.network.pod_cidr absent", AFTER),
     ],
 )
 def test_two_sources_at_fault_leave_it_undecided(name: str, first: str, second: str) -> None:
@@ -82,6 +106,32 @@ def test_two_sources_at_fault_leave_it_undecided(name: str, first: str, second: 
     for wanted in (first, second):
         facts = next(case.snapshot for case in spoiled(facts, every_reason=False) if str(case) == wanted)
     assert diagnose(facts).verdict is Verdict.UNDECIDED
+
+
+def test_what_azure_refused_last_month_says_nothing_where_the_pods_were_not_read() -> None:
+    spoils = {str(case): case.snapshot for case in spoiled(made.healthy(), every_reason=False)}
+    for first in ("kubernetes denied", "kubernetes.* denied"):
+        twice = {str(case): case.snapshot for case in spoiled(spoils[first], every_reason=False)}
+        found = diagnose(twice["an old refusal, InsufficientSubnetSize contradicted"])
+        assert found.verdict is Verdict.UNDECIDED, first
+
+
+@pytest.mark.parametrize("where", ["azure.errors[].target denied", "azure.errors[].target absent"])
+def test_the_range_that_is_too_small_is_told_by_the_text_where_its_target_was_not_read(where: str) -> None:
+    facts = made.INCIDENTS["aks-pod-cidr-exhausted"][0]()
+    for wanted in (where, "azure.cluster.network.network_plugin_mode denied"):
+        facts = next(case.snapshot for case in spoiled(facts, every_reason=False) if str(case) == wanted)
+    assert [cause.name for cause in diagnose(facts).causes] == ["subnet_exhaustion/pod_cidr_exhausted"]
+
+
+def test_pods_that_are_gone_for_longer_than_events_repeat_leave_a_cluster_healthy() -> None:
+    """The kubelet tells of a pod that still waits every five minutes at least; what is older is over."""
+    facts = made.healthy()
+    gone = made.waiting(0, on=1)
+    old = replace(made.event(gone, "FailedCreatePodSandBox", made.RANGE_FULL), last_seen="2026-02-26T21:12:59Z")
+    assert diagnose(made.with_pods(facts, [], [old])).verdict is Verdict.HEALTHY
+    new = replace(old, last_seen="2026-02-26T21:13:00Z")
+    assert diagnose(made.with_pods(facts, [], [new])).verdict is Verdict.UNDECIDED
 
 
 def test_every_reading_of_azure_is_spoiled() -> None:
@@ -265,6 +315,17 @@ def test_a_pod_range_has_no_room_for_nodes_where_their_surge_would_not_fit() -> 
         "9 of 16 /24s of 10.244.0.0/20 are given to nodes; 16 are counted with the pools at their largest and surge "
         "nodes"
     ) in room.told
+
+
+def test_a_refusal_of_no_known_time_says_nothing_against_pools_that_fit() -> None:
+    error = replace(
+        made.refusal("InsufficientSubnetSize", "Too small.", "networkProfile.podCIDR"), last_seen=None, first_seen=None
+    )
+    diagnosis = diagnose(made.with_azure(made.max_pods(), errors=(error,)))
+    assert [cause.name for cause in diagnosis.causes] == ["eni_limit/max_pods"]
+    undated = replace(error, message=made.POD_CIDR_SMALL)
+    [cause] = diagnose(made.with_azure(made.pod_cidr_exhausted(), errors=(undated,))).causes
+    assert cause.name == "subnet_exhaustion/pod_cidr_exhausted"
 
 
 def test_an_old_refusal_says_nothing_of_now() -> None:

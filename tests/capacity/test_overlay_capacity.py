@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from headroom.addresses.azure import AksRanges
 from headroom.addresses.blocks import Block
 from headroom.addresses.problems import ProblemsError
-from headroom.capacity.overlay import AksPool, ClusterCapacity, NetworkMode, Surge, cluster_capacity
+from headroom.capacity.overlay import (
+    AksPool,
+    ClusterCapacity,
+    NetworkMode,
+    Surge,
+    cluster_capacity,
+    default_surge,
+)
 
 B = Block.parse
 
@@ -82,9 +89,44 @@ def test_kubenet_has_a_route_for_each_node() -> None:
     assert rules(found) == ["cluster-too-large"]
     assert found.capacity == 400
     assert found.growth == (), "the range of a kubenet cluster cannot grow"
-    assert "InsufficientSubnetSize" not in "".join(
-        problem.reason for problem in judged("10.244.0.0/24", "a:9", mode="kubenet").problems
+    told = "".join(problem.reason for problem in judged("10.244.0.0/24", "a:9", mode="kubenet").problems)
+    assert "InsufficientSubnetSize" not in told
+    assert "AKS answers InsufficientPodCidr" in told
+
+
+@pytest.mark.parametrize(
+    ("version", "nodes"),
+    [((1, 31), 51), ((1, 32), 55), ((2, 0), 55), (None, 55)],
+    ids=["before", "since", "later", "?"],
+)
+def test_a_pool_surges_by_a_tenth_since_1_32_and_by_one_node_before(
+    version: tuple[int, int] | None, nodes: int
+) -> None:
+    """Azure/AKS CHANGELOG, 2025-03-16."""
+    pool = AksPool(name="apps", count=50, surge=default_surge(version))
+    assert pool.most_with_surge == nodes
+
+
+@pytest.mark.parametrize(
+    ("prefix_length", "blocks", "capacity"),
+    [(24, 1, 1), (16, 256, 256), (12, 4_096, 4_096), (11, 8_192, 5_000), (10, 16_384, 5_000), (8, 65_536, 5_000)],
+)
+def test_a_range_carries_its_24s_and_five_thousand_at_most(prefix_length: int, blocks: int, capacity: int) -> None:
+    """AKS documentation, concepts-network-azure-cni-overlay; a /11 suffices for the largest cluster."""
+    found = judged(str(Block.containing(0x0A000000, prefix_length)), "apps:1::0", node_subnet=None)
+    assert (found.blocks, found.capacity) == (blocks, capacity)
+    too_large = "pod-cidr-too-large" in [warning.rule for warning in found.warnings]
+    assert too_large is (blocks > 5_000)
+    if too_large:
+        assert any("A /11 is enough" in warning.next_step for warning in found.warnings)
+
+
+def test_a_range_does_not_grow_into_a_subnet_of_the_vnet() -> None:
+    ranges = AksRanges(
+        pod_cidr=B("10.244.0.0/16"), node_subnet=B("10.0.0.0/24"), subnets=(B("10.0.0.0/24"), B("10.245.3.0/24"))
     )
+    found = cluster_capacity(ranges, [AksPool.parse("apps:300::0")])
+    assert found.grown is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import items
 from headroom.planning.plan import plan_to_json
 from headroom.planning.planner import make_plan
-from headroom.rehearsal.scenarios.incident import Played, save_played
+from headroom.rehearsal.scenarios.incident import Expected, Played, RehearsalFailedError, check_kept, save_played
+from headroom.rehearsal.scenarios.incidents import INCIDENTS
 
 FOLDER = Path(__file__).parents[1] / "incidents"
 NAMES = sorted(path.name for path in FOLDER.glob("eks-*"))
@@ -31,8 +32,25 @@ def expected_of(name: str) -> dict[str, Any]:
 
 
 def test_the_incidents_cover_what_can_be_rehearsed() -> None:
-    known = {"eks-healthy", "eks-not-ip", "eks-leaked-enis", "eks-fragmented", "eks-cooldown", "eks-exhausted"}
-    assert known <= set(NAMES)
+    assert set(NAMES) == {"eks-exhausted", *INCIDENTS}
+
+
+def test_two_causes_at_once_are_both_planned_for_room_first_and_then_nodes() -> None:
+    facts = facts_of("eks-two-causes")
+    plan = make_plan(facts, diagnose(facts))
+    check_kept(Expected(kept=("secondary-cidr",)), plan)
+    done = [step.what.split(" (")[0] for step in plan.steps]
+    assert done == ["Look at what would happen", "Apply it", "Add nodes", "See that it worked"]
+
+
+def test_where_the_shared_space_is_routed_elsewhere_the_vpcs_own_is_taken() -> None:
+    facts = facts_of("eks-own-space")
+    plan = make_plan(facts, diagnose(facts))
+    check_kept(INCIDENTS["eks-own-space"].expected, plan)
+    further = next(option.reason for option in plan.options if option.name == "secondary-cidr")
+    assert further.endswith("but a route leads to 100.64.0.0/10, which contains it.")
+    with pytest.raises(RehearsalFailedError, match="the plan keeps subnets-in-own-space; expected was secondary-cidr"):
+        check_kept(Expected(kept=("secondary-cidr",)), plan)
 
 
 @pytest.mark.parametrize("name", NAMES)

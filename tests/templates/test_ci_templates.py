@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from headroom.rehearsal.tools import MANIFEST
 from tests.templates.conftest import CHECKOUT, TEMPLATES, template
 
 BIN = Path(sys.executable).parent
@@ -92,6 +93,43 @@ def test_zizmor_would_find_something(tmp_path: Path) -> None:
     text = (TEMPLATES / GITHUB).read_text(encoding="utf-8")
     file.write_text(text.replace("  pull_request:", "  pull_request_target:"), encoding="utf-8")
     assert "dangerous-triggers" in zizmor(file).stdout
+
+
+def actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
+    programs = json.loads(MANIFEST.read_text(encoding="utf-8"))["programs"]
+    assert "actionlint" in programs, f"{sys.executable} -m toolchain.setup --tests provides it, as `make test` does"
+    # What a repository configures for itself is not looked for, and shell scripts are judged by the locked linter.
+    options = ["-no-color", "-config-file", "/dev/null", "-shellcheck", str(BIN / "shellcheck"), "-pyflakes", ""]
+    command = [programs["actionlint"], *options, *map(str, files)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the program that was set up
+
+
+@pytest.mark.actionlint
+def test_actionlint_finds_nothing() -> None:
+    workflows = sorted(TEMPLATES.glob("github-*.yml"))
+    assert len(workflows) == 2
+    done = actionlint(*workflows)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.actionlint
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "said"),
+    [
+        # None of these is anything to a schema.
+        (GITHUB, "needs.check.outputs.", "needs.check.output.", "[expression]"),
+        (GITHUB, "needs: check\n", "needs: chek\n", "[job-needs]"),
+        ("github-alarm.yml", "steps.event.outputs.region", "steps.evnt.outputs.region", "[expression]"),
+    ],
+)
+def test_actionlint_finds_what_no_schema_knows(tmp_path: Path, name: str, right: str, wrong: str, said: str) -> None:
+    file = tmp_path / name
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    assert right in text
+    file.write_text(text.replace(right, wrong), encoding="utf-8")
+    assert conforms(name, file).returncode == 0
+    done = actionlint(file)
+    assert (done.returncode, said in done.stdout) == (1, True), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -16,7 +16,8 @@ def judge(reading: Reading) -> Finding:
     """What is written of it, settings that contradict each other, and custom networking without an ENIConfig."""
     hits = list(reading.supporting(Detail.CONFIG))
     hits += _second_interface(reading)
-    hits = [hit for hit in hits if not _names_subnets_with_room(hit)]
+    refused = [hit for hit in hits if _is_refused_change(reading, hit)]
+    hits = [hit for hit in hits if hit not in refused and not _names_subnets_with_room(hit)]
     seen = [*_settings(reading), *_no_eni_config(reading)]
     causes: tuple[Cause, ...] = ()
     if hits or seen:
@@ -32,6 +33,8 @@ def judge(reading: Reading) -> Finding:
                 summary=sentence(weak[0].signature.means),
             ),
         )
+    elif refused and reading.aks is not None and reading.aks.unscheduled:
+        fallback = (cause(reading, Detail.CONFIG, hits=refused, summary=_summary(refused, [])),)
     return Finding(causes=causes, fallback=fallback)
 
 
@@ -49,6 +52,16 @@ def _second_interface(reading: Reading) -> list[Hit]:
 def _names_subnets_with_room(hit: Hit) -> bool:
     """The load balancer controller's list of qualified subnets is not empty: then it is not their filter."""
     return hit.signature.name == "load-balancer-finds-no-subnet" and 'qualified subnets: "["' in hit.line.text
+
+
+def _is_refused_change(reading: Reading, hit: Hit) -> bool:
+    """Of a running cluster: a change of the network that AKS refused and no pool failed of.
+
+    It leaves the cluster as it was. Pods that wait for a node may wait for it, where nothing else is found.
+    """
+    aks = reading.aks
+    live = aks is not None and aks.cluster is not None and not aks.failed_pools
+    return live and hit.signature.name == "azure-range-conflict"
 
 
 def _settings(reading: Reading) -> list[Evidence]:

@@ -50,7 +50,7 @@ def judge(reading: Reading) -> Finding:
         )
     short = reading.of("cns-short")
     if not short:
-        return Finding()
+        return Finding(needed=(CNS_STATE,) if reading.of("cns-no-address") else ())
     overlay = reading.said(r"\boverlay\b")
     if overlay is None:
         return Finding(needed=(CNS_STATE,))

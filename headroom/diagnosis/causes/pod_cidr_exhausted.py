@@ -34,9 +34,13 @@ def _seen(reading: Reading, aks: Aks) -> Finding:
         return Finding()
     given = aks.given
     refused = aks.refused_for_pod_cidr()
+    fits = aks.capacity is not None and aks.capacity.nodes <= aks.capacity.blocks
+    if fits and refused and not any(known(each.last_seen) for each in refused):
+        # Of whatever time it was: all pools at their largest fit now.
+        return Finding(needed=(AKS_CLUSTER,), contradiction=True)
     hits = reading.supporting(Detail.POD_CIDR_EXHAUSTED)
     without = [name for name, node in sorted(aks.nodes.items()) if aks.mode is Mode.KUBENET and node.pod_cidr is None]
-    # Of a kubenet cluster nothing is refused beforehand: nodes come, and are given no block.
+    # What a kubenet cluster is not refused beforehand comes, and is given no block.
     is_full = given is not None and given.given - len(without) >= given.blocks
     if not refused and not (hits and (is_full or given is None)) and not (without and is_full):
         by = (RuledOut(cause=Detail.POD_CIDR_EXHAUSTED, by=str(given)),) if given is not None and not is_full else ()

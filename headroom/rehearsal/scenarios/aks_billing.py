@@ -1,21 +1,26 @@
-"""One job whose database knows the old address alone: every night it runs, and fails if its address is not listed."""
+"""One job whose database knows the old address alone: every night it runs, and fails if its address is not listed.
+
+And one application whose replicas elect a leader, which alone writes: a second cluster would have a second one.
+"""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
 from headroom.collect.azure_session import azure_clients
 from headroom.rehearsal import aks_estate as names
 from headroom.rehearsal.aks_estate import Estate
-from headroom.rehearsal.kube import Resource
+from headroom.rehearsal.kube import CRON_JOBS, LEASES, Resource
 from headroom.rehearsal.kubelets import Ended, Kubelet
 from headroom.rehearsal.scenarios.aks_cluster import NAMESPACE, Running
 from headroom.rehearsal.scenarios.aks_story import Story
 from headroom.rehearsal.scenarios.incident import RehearsalFailedError
 
 BILLING: Final = "billing-reconciliation"
+LEADS, LEASE = "reports", "reports-writer"
+"""An application whose replicas elect a leader, and the Lease by which they do."""
 JOBS: Final = Resource(group_version="batch/v1", plural="jobs", kind="Job")
-CRON_JOBS: Final = Resource(group_version="batch/v1", plural="cronjobs", kind="CronJob")
 SQL_API: Final = "2021-11-01"
 
 
@@ -70,6 +75,37 @@ def make_billing(running: Running, *, suspended: bool) -> None:
     metadata = {"name": BILLING, "namespace": NAMESPACE}
     body = {"apiVersion": CRON_JOBS.group_version, "kind": CRON_JOBS.kind, "metadata": metadata, "spec": spec}
     running.kube.create(CRON_JOBS, body)
+
+
+def lead(running: Running, at: datetime) -> None:
+    """The Lease by which the replicas of an application elect a leader, as their leader renews it; given up by none.
+
+    Args:
+        running: The cluster.
+        at: The time of the renewal.
+    """
+    pods = [
+        pod["metadata"]
+        for pod in running.pods()
+        if pod["metadata"].get("labels", {}).get("app") == LEADS and pod.get("status", {}).get("podIP")
+    ]
+    # What controller-runtime calls itself: the host's name, and an id of its own.
+    holder = f"{pods[0]['name']}_{pods[0]['uid']}" if pods else ""
+    spec = {
+        "holderIdentity": holder,
+        "leaseDurationSeconds": 15,
+        "renewTime": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    }
+    if running.kube.find(LEASES, LEASE, NAMESPACE) is not None:
+        running.kube.patch(LEASES, LEASE, {"spec": spec}, namespace=NAMESPACE)
+        return
+    body = {
+        "apiVersion": LEASES.group_version,
+        "kind": LEASES.kind,
+        "metadata": {"name": LEASE, "namespace": NAMESPACE},
+        "spec": spec,
+    }
+    running.kube.create(LEASES, body)
 
 
 def bill(story: Story, *clusters: Running, must: bool = True) -> None:

@@ -28,7 +28,7 @@ from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.engine import EngineRun
 from headroom.rehearsal.kube import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, PODS, ApiError, Kube
 from headroom.rehearsal.kubelets import Kubelets, Program
-from headroom.rehearsal.scenarios.incident import IMPORT_OPTIONS, SPEED, START, RehearsalFailedError
+from headroom.rehearsal.scenarios.incident import SPEED, START, RehearsalFailedError
 from headroom.rehearsal.scenarios.shape import wait_for
 from headroom.rehearsal.tools import Tools
 
@@ -68,6 +68,12 @@ class Running:
     def shell(self) -> Shell:
         """Runs the commands that are printed."""
         return Shell(estate=self.estate, fleet=self.fleet)
+
+    @property
+    def named(self) -> str:
+        """The options by which our own commands reach it, as a person types them."""
+        subscription, group = self.estate.arm.subscription, self.estate.group
+        return f"--cloud aks --subscription {subscription} --resource-group {group} --cluster {self.name}"
 
     @property
     def is_kubenet(self) -> bool:
@@ -161,6 +167,16 @@ def refusals_told() -> Iterator[None]:
         raise RehearsalFailedError(f"refused: {error}") from error
 
 
+def logs_of(nodes: Sequence[str]) -> str:
+    """The options that give a diagnosis what `headroom.facts.azure.HOST_LOCAL_COMMAND` printed on nodes."""
+    return " ".join(["--log", *(f"{node}.txt" for node in nodes)])
+
+
+def shortened(lines: Sequence[str], most: int = 6) -> list[str]:
+    """The first lines of what a command says, and how many more there were."""
+    return [*lines[:most], *([f"… {len(lines) - most} more lines"] if len(lines) > most else [])]
+
+
 def in_step(arm: Endpoint, clock: Clock) -> None:
     """Brings the two clocks of a rehearsal together: the one that is behind jumps."""
     difference = arm.now() - clock.now()
@@ -201,24 +217,10 @@ def start_cluster(  # noqa: PLR0913 - the parts, most by position
 
 
 def own(running: Running, stack: str, config: Mapping[str, Any]) -> EngineRun:
-    """Takes a cluster, its pool `apps` and its nodes' subnet into a stack of the remedy aks-retire, as they are."""
-    engine, cluster = running.world.engine, running.estate.cluster_id(running.name)
-    resources = {
-        "retired-cluster": ("containerservice:ManagedCluster", cluster),
-        "retired-apps": ("containerservice:AgentPool", f"{cluster}/agentPools/apps"),
-        "retired-subnet": ("network:Subnet", running.estate.subnet_id()),
-    }
-    entries: list[dict[str, Any]] = [
-        {"type": "headroom:index:RetiredCluster", "name": "component", "logicalName": "retired", "component": True}
-    ]
-    entries += [
-        {"type": f"azure-native:{kind}", "name": name, "id": identifier, "parent": "component"}
-        for name, (kind, identifier) in resources.items()
-    ]
+    """Lets a stack of the remedy aks-retire take a cluster, its pool and its nodes' subnet over, as they are."""
+    engine = running.world.engine
     engine.init(stack, config)
-    path = engine.stack_file(stack).with_name(f"import.{stack}.json")
-    path.write_text(json.dumps({"resources": entries}, indent=2), encoding="utf-8")
-    return engine.must("import", "--stack", stack, "--file", str(path), *IMPORT_OPTIONS)
+    return engine.must("up", "--yes", "--skip-preview", "--stack", stack)
 
 
 def deploy(running: Running, apps: Mapping[str, int]) -> None:

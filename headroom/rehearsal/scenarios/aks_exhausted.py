@@ -12,12 +12,15 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from azure.core.exceptions import HttpResponseError
 
+from headroom.addresses.blocks import listed
+from headroom.cli.plan import read_plan, written_files
 from headroom.collect.budget import budget
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
@@ -25,7 +28,10 @@ from headroom.facts.azure import HOST_LOCAL_COMMAND
 from headroom.planning.allow_list_inventory import example as example_inventory
 from headroom.planning.allow_lists import Span
 from headroom.planning.audit_record import file_name as audit_file
+from headroom.planning.fill_in import open_keys
+from headroom.planning.plan import Plan
 from headroom.planning.planner import make_plan
+from headroom.planning.probe_record import file_name as probes_file
 from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS as ROLLBACK_DAYS
 from headroom.rehearsal import aks_estate as names
 from headroom.rehearsal.aks_cni import HostLocal
@@ -34,19 +40,21 @@ from headroom.rehearsal.aks_visitors import Manners, Visitors
 from headroom.rehearsal.aks_world import AksWorld
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.kube import DEPLOYMENTS, EVENTS
-from headroom.rehearsal.narration import Narrator, engine_summary
+from headroom.rehearsal.narration import Narrator
 from headroom.rehearsal.policy_engine import NETWORK_POLICIES, run_probe_jobs
-from headroom.rehearsal.scenarios.aks_billing import BILLING, CRON_JOBS, bill, billing_of, firewall, make_billing
+from headroom.rehearsal.scenarios.aks_billing import BILLING, LEADS, bill, billing_of, firewall, lead, make_billing
 from headroom.rehearsal.scenarios.aks_cluster import (
     NAMESPACE,
     Running,
     deploy,
     grow_old,
-    own,
+    logs_of,
     refusals_told,
+    shortened,
     start_cluster,
 )
-from headroom.rehearsal.scenarios.aks_story import Story, example
+from headroom.rehearsal.scenarios.aks_incidents import until_met
+from headroom.rehearsal.scenarios.aks_story import Story
 from headroom.rehearsal.scenarios.incident import (
     Expected,
     Played,
@@ -58,7 +66,10 @@ from headroom.rehearsal.scenarios.incident import (
 )
 
 NAME: Final = "aks-kubenet-exhausted"
-NEXT: Final = "stacks/Pulumi.example-aks-*.yaml are the files to copy for clusters of your own."
+NEXT: Final = (
+    "`headroom plan --cloud aks …` writes the same files for a cluster of your own (--ahead: before anything hangs); "
+    "docs/aks.md goes through them."
+)
 MAX_PODS: Final = 40
 """Of a node; AKS's default is 110. Fewer pods, the same arithmetic: neither can use up 253 addresses."""
 DAEMONS: Final = ("kube-proxy", "calico-node")
@@ -75,7 +86,23 @@ BATCH: Final = {"reports": 24}
 """What the three nodes were added for."""
 SCALED, AFTER = "checkout-api", 22
 NEW_CLUSTER: Final = "aks-prod-eus2-overlay"
-EGRESS, OVERLAY, TRAFFIC, RETIRE = (f"prod-eus2-{name}" for name in ("egress", "overlay", "traffic", "retire"))
+ONE_SIDE: Final = f"one-side.{names.OLD_CLUSTER}.txt"
+"""The plan's list of what must run in one of the two clusters only."""
+EGRESS, OVERLAY, TRAFFIC, RETIRE = (
+    f"{names.OLD_CLUSTER}-{name}" for name in ("egress", "overlay", "traffic", "retire")
+)
+KNOWN_BY_PEOPLE: Final[Mapping[str, str]] = {
+    "frontDoor.resourceGroup": names.GROUP,
+    "frontDoor.profile": names.FRONT_DOOR,
+    "frontDoor.originGroup": names.ORIGIN_GROUP,
+    "origins.old.name": names.OLD_ORIGIN,
+    "origins.old.hostName": "kubenet.checkout.example.com",
+    "origins.old.originHostHeader": "checkout.example.com",
+    "origins.new.hostName": "overlay.checkout.example.com",
+    "origins.new.originHostHeader": "checkout.example.com",
+    "gate.workspaceId": names.WORKSPACE,
+}
+"""What no reading knows and a person writes into the plan's files, by its key."""
 REQUESTS_A_MINUTE: Final = 6000
 REQUESTS_A_POD: Final = 280
 """What one pod of the shop's front answers in a minute; above it, requests fail and wait."""
@@ -107,7 +134,7 @@ CANNOT_SHOW: Final = (
 def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None = None) -> dict[str, Any]:
     """Plays it; returns what `--json` prints beside the phases. Facts and verdict go to `save`."""
     estate = Estate(world.arm)
-    labels = {names.OLD_ORIGIN: "kubenet", names.NEW_ORIGIN: "overlay"}
+    labels = {names.OLD_ORIGIN: names.OLD_CLUSTER, NEW_CLUSTER: NEW_CLUSTER}
     visitors = Visitors(arm=world.arm, group=estate.origin_group_id, labels=labels, per_minute=REQUESTS_A_MINUTE)
     story = Story(world=world, narrator=narrator, clock=clock, estate=estate, visitors=visitors)
     with narrator.phase("cluster", "A cluster of 2022: kubenet, and a database that knows its address") as phase:
@@ -122,7 +149,7 @@ def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None
         phase.facts = _relief(story, old, played)
     world.begin_plane(NEW_CLUSTER)
     with narrator.phase("plan", "In place, or beside it?") as phase:
-        phase.facts = _plan(story, played)
+        phase.facts = _plan(story, old, played)
     with narrator.phase("egress", "An address that stays: made first, attached later") as phase:
         phase.facts = _egress(story, old)
     with narrator.phase("overlay", "A cluster with overlay beside it, in a subnet of its own") as phase:
@@ -170,6 +197,7 @@ def _cluster(story: Story) -> Running:
     deploy(old, BATCH)
     grow_old(old, late, free=1)
     make_billing(old, suspended=False)
+    lead(old, story.now())
     make_policies(old)
     bill(story, old)
     narrator.say(f"Its pods are seen as {address}, an address that AKS made for its load balancer.")
@@ -209,15 +237,17 @@ def _diagnose(story: Story, old: Running) -> Played:
     narrator = story.narrator
     story.in_step()
     worst = sorted({pod["spec"]["nodeName"] for pod in old.stuck()})
-    narrator.command(HOST_LOCAL_COMMAND.replace("NODE", worst[0], 1))
+    narrator.command(f"{HOST_LOCAL_COMMAND.replace('NODE', worst[0], 1)} > {worst[0]}.txt")
     text = old.debug(worst[0])
     narrator.output("\n".join(text.splitlines()[:3]))
     kubelet = old.kubelets.nodes[worst[0]]
     reserved = len(kubelet.cni.reserved()) if isinstance(kubelet.cni, HostLocal) else 0
     narrator.say(f"  … {reserved} files in all, for {len(kubelet.sandboxes())} sandboxes.")
-    narrator.command(f"headroom diagnose --cloud aks --resource-group {names.GROUP} --cluster {old.name}")
+    narrator.say(f"The same on {listed(worst[1:])}.")
+    narrator.command(f"headroom diagnose {old.named} {logs_of(worst)}")
     names.write_balancer_metrics(story.estate, story.clock.now())
     old.world.arm.forget_calls()
+    lead(old, story.now())
     started = time.monotonic()
     snapshot = old.read(debugged=worst)
     collected = time.monotonic()
@@ -246,7 +276,7 @@ def _relief(story: Story, old: Running, played: Played) -> dict[str, Any]:
         for command in reliefs(found):
             narrator.command(command)
             said = old.shell.run(command)
-            narrator.output("\n".join(said[:6]))
+            narrator.output("\n".join(shortened(said)))
         old.settle("evicted pods to find a place", lambda: all(p["spec"].get("nodeName") for p in old.pods()))
         story.in_step()
         stuck = len(old.stuck())
@@ -262,14 +292,14 @@ def _relief(story: Story, old: Running, played: Played) -> dict[str, Any]:
     raise RehearsalFailedError(f"{len(old.stuck())} pods still hang after {ROUNDS} rounds of what is printed")
 
 
-def _plan(story: Story, played: Played) -> dict[str, Any]:
+def _plan(story: Story, old: Running, played: Played) -> dict[str, Any]:
     """What the plan makes of the incident's facts.
 
     Raises:
         RehearsalFailedError: It does not plan a cluster beside the old one, which has a policy engine of its own.
     """
     narrator, started = story.narrator, time.monotonic()
-    narrator.command(f"headroom plan --cloud aks --resource-group {names.GROUP} --cluster {names.OLD_CLUSTER}")
+    narrator.command(f"headroom plan {old.named}")
     plan = make_plan(played.snapshot, played.diagnosis)
     played.plan, played.seconds["plan"] = plan, time.monotonic() - started
     for option in plan.options:
@@ -277,10 +307,55 @@ def _plan(story: Story, played: Played) -> dict[str, Any]:
     files = [file.path for file in plan.files]
     for file in plan.files:
         narrator.say(f"  {file.path}: {file.purpose}")
-    wanted = [f"stacks/Pulumi.{names.OLD_CLUSTER}-{name}.yaml" for name in ("egress", "overlay", "traffic")]
+    wanted = [f"stacks/Pulumi.{stack}.yaml" for stack in (EGRESS, OVERLAY, TRAFFIC, RETIRE)]
     if not set(wanted) <= set(files):
         raise RehearsalFailedError(f"the plan writes {', '.join(files) or 'nothing'}, not {', '.join(wanted)}")
-    return {"steps": len(plan.steps), "files": len(files)}
+    written = written_files(plan)
+    for file in written:
+        (story.world.engine.project / file.path).write_text(file.text, encoding="utf-8")
+    _decide(story, plan)
+    filled = _fill_in(story)
+    narrator.say("\nWhat the plan says to do tonight is done. Did it work?")
+    met = until_met(read_plan(story.world.engine.project / written[-1].path), old, narrator, written[-1].path)
+    return {"steps": len(plan.steps), "files": len(written), "filled in": filled, "conditions": met}
+
+
+def _fill_in(story: Story) -> int:
+    """Writes into the plan's files what only a person knows; how many keys that were.
+
+    Raises:
+        RehearsalFailedError: The plan asks for something that nobody has told here.
+    """
+    count = 0
+    for path in sorted(story.world.engine.stack_file(TRAFFIC).parent.glob("Pulumi.*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        config = yaml.safe_load(text)["config"]
+        asked = open_keys({key.partition(":")[2]: value for key, value in config.items() if ":" in key})
+        for key, value in asked.items():
+            if key not in KNOWN_BY_PEOPLE:
+                raise RehearsalFailedError(f"{path.name} asks for {key}, which nobody here knows")
+            last = key.rpartition(".")[2]
+            text = text.replace(f'{last}: "{value}"', f'{last}: "{KNOWN_BY_PEOPLE[key]}"', 1)
+        path.write_text(text, encoding="utf-8")
+        if asked:
+            story.narrator.say(f"Filled in by a person in stacks/{path.name}: {listed(asked)}.")
+        count += len(asked)
+    return count
+
+
+def _decide(story: Story, plan: Plan) -> None:
+    """Decides on the plan's list of what runs on one side only.
+
+    Raises:
+        RehearsalFailedError: It misses the job, or what elects a leader.
+    """
+    file = next(file for file in plan.files if file.path == f"stacks/{ONE_SIDE}")
+    asked = [line for line in file.text.splitlines() if line.startswith("? ")]
+    if len(asked) != 1 or f"deployment/{LEADS}" not in asked[0] or f"cronjob/{BILLING}" not in file.text:
+        raise RehearsalFailedError(f"the plan lists something else as running on one side only:\n{file.text}")
+    story.narrator.say(f"{file.path} asks one question, which is answered: {asked[0]}")
+    path = story.world.engine.stack_file(TRAFFIC).with_name(ONE_SIDE)
+    path.write_text(file.text.replace("\n? ", "\n"), encoding="utf-8")
 
 
 # An address that stays
@@ -288,28 +363,23 @@ def _plan(story: Story, played: Played) -> dict[str, Any]:
 
 def _egress(story: Story, old: Running) -> dict[str, Any]:
     narrator, estate = story.narrator, story.estate
-    config = example("aks-egress")
-    gateway = config["headroom:gateways"]["main"]
-    gateway["subnets"] = {"nodes": estate.subnet_id()}
-    story.stack(EGRESS, config)
-    story.pulumi("up", "--stack", EGRESS, "--yes", "--skip-preview")
+    story.make_stack(EGRESS)
+    story.up(EGRESS, policies=True)
     before = estate.outbound_address(names.OLD_CLUSTER)
     address = str(json.loads(story.world.engine.must("stack", "output", "addresses", "--stack", EGRESS).output)[0])
     if estate.outbound_address(names.OLD_CLUSTER) != before:
         raise RehearsalFailedError("the address moved before anything was attached")
     narrator.say(f"The new address is {address}; the cluster is still seen as {before}.")
-    narrator.say("\nAttached before the audit, it is refused:")
-    config["headroom:attach"] = True
-    story.stack(EGRESS, config)
+    narrator.say("\nThe old cluster is to go behind the gateway as well. Attached before the audit, it is refused:")
+    gateways = story.config(EGRESS)["headroom:gateways"]
+    story.write(EGRESS, "headroom:gateways", {"main": {**gateways["main"], "subnets": {"nodes": estate.subnet_id()}}})
+    story.write(EGRESS, "headroom:attach", value=True)
     story.pulumi("preview", "--stack", EGRESS, must_fail=True)
     changed = _audit(story, old, before, address)
     _naive(story)
     narrator.say("\nThe stack does it with every property of the subnet, which it takes over as it is:")
     kept = _kept(estate.subnet())
-    subnet = ("azure-native:network:Subnet", "egress-main-nodes", estate.subnet_id())
-    story.adopt(EGRESS, ("headroom:index:StableEgress", "egress"), [subnet])
-    story.preview(EGRESS)
-    story.pulumi("up", "--stack", EGRESS, "--yes", "--skip-preview")
+    story.up(EGRESS, policies=True)
     after = estate.subnet()
     if _kept(after) != kept or not after["properties"].get("natGateway"):
         raise RehearsalFailedError(f"the subnet lost something: {kept} became {_kept(after)}")
@@ -336,7 +406,9 @@ def _audit(story: Story, running: Running, old: str, new: str) -> int:
     record = engine.stack_file(EGRESS).with_name(audit_file(EGRESS))
     plan = story.world.folder / "egress-changes.sh"
     given = ["--old", old, "--new", new, "--region", names.LOCATION, "--endpoint-url", story.world.arm.url]
-    narrator.command(f"headroom audit-egress --old {old} --new {new} --plan egress-changes.sh")
+    asked = f"headroom audit-egress --old {old} --new {new} --region {names.LOCATION}"
+    recorded = f"--record stacks/{record.name}"
+    narrator.command(f"{asked} --plan egress-changes.sh {recorded}")
     code, said = story.command(audit_egress, *given, "--record", str(record), "--plan", str(plan))
     narrator.output(said)
     if code != 1 or names.DATABASE not in said:
@@ -351,9 +423,7 @@ def _audit(story: Story, running: Running, old: str, new: str) -> int:
     confirmed = example_inventory((Span.parse(new),)).replace("confirmed: no", "confirmed: yes")
     inventory.write_text(confirmed, encoding="utf-8")
     narrator.say("What Azure cannot tell, its owners confirm, each list of it, in allow-lists.yaml.")
-    narrator.command(
-        f"headroom audit-egress --old {old} --new {new} --inventory allow-lists.yaml --record stacks/{record.name}"
-    )
+    narrator.command(f"{asked} --inventory allow-lists.yaml {recorded}")
     code, said = story.command(audit_egress, *given, "--inventory", str(inventory), "--record", str(record))
     narrator.output(said)
     if code:
@@ -399,26 +469,23 @@ def _naive(story: Story) -> None:
 
 def _overlay(story: Story, old: Running) -> Running:
     narrator, estate = story.narrator, story.estate
-    config = example("aks-overlay")
-    address = estate.outbound_address(names.OLD_CLUSTER)
-    config["headroom:aksCluster"] |= {"name": NEW_CLUSTER, "authorizedRanges": [f"{address}/32"]}
-    config["headroom:pools"]["apps"] |= {"count": 6, "minCount": 6}
-    story.stack(OVERLAY, config)
-    known = {"aks-ranges": {"vnetCidrs": [names.VNET_CIDR]}}
-    # The gateway is another stack's.
-    known["authorized-ranges-include-egress"] = {"egressAddresses": [address]}
-    story.preview(OVERLAY, known)
-    story.pulumi("up", "--stack", OVERLAY, "--yes", "--skip-preview")
+    story.make_stack(OVERLAY)
+    story.up(OVERLAY, policies=True)
     new = start_cluster(
         story.world,
         estate,
         story.clock,
         NEW_CLUSTER,
-        daemons=("kube-proxy", "azure-cns"),
+        daemons=("kube-proxy", "calico-node", "azure-cns"),
         program=billing_of(estate, NEW_CLUSTER),
     )
-    narrator.say("What runs in the old cluster is applied to the new one; the CronJob there is suspended.")
-    deploy(new, {**APPS, **BATCH, SCALED: FEW})
+    path = f"stacks/verify.{OVERLAY}.json"
+    until_met(read_plan(story.world.engine.project / path), new, narrator, path)
+    narrator.say(
+        "What runs in the old cluster is applied to the new one; the CronJob there is suspended, and what elects a "
+        f"leader ({LEADS}) has no pods yet."
+    )
+    deploy(new, {**APPS, **BATCH, SCALED: FEW, LEADS: 0})
     make_billing(new, suspended=True)
     make_policies(new)
     seen = {name: estate.outbound_address(name) for name in (names.OLD_CLUSTER, NEW_CLUSTER)}
@@ -429,8 +496,9 @@ def _overlay(story: Story, old: Running) -> Running:
         f"{len(new.pods())} pods run on {len(blocks)} nodes, each with a /24 of its own ({blocks[0]}, {blocks[1]}, …): "
         "overlay has one too."
     )
-    narrator.say(f"Both clusters are seen as {address}.")
+    narrator.say(f"Both clusters are seen as {seen[NEW_CLUSTER]}.")
     bill(story, old, new)
+    _one_side(story, old, new, "old")
     return new
 
 
@@ -483,16 +551,19 @@ def _probes(story: Story, new: Running) -> dict[str, Any]:
 
 def _probe(story: Story, new: Running) -> tuple[int, str]:
     """Runs the probes, with the cluster's policy engine on; exit code and what they said."""
-    story.narrator.command("headroom probes --context rehearsal --run")
+    record = story.world.engine.stack_file(TRAFFIC).with_name(probes_file(TRAFFIC))
+    story.narrator.command(f"headroom probes --context {new.name} --run --record stacks/{record.name}")
     # A process of its own: which kubeconfig is the usual one is settled when its package is loaded.
-    environment = {**os.environ, "KUBECONFIG": str(story.world.plane(new.name).control_plane.kubeconfig)}
-    command = [sys.executable, "-m", "headroom.cli", "probes", "--context", "rehearsal", "--run"]
+    environment = {**os.environ, "KUBECONFIG": str(story.world.credentials(new.name))}
+    words = ["probes", "--context", new.name, "--run", "--record", str(record)]
+    command = [sys.executable, "-m", "headroom.cli", *words]
 
     def run() -> tuple[int, str]:
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
         return ended.returncode, ended.stdout + ended.stderr
 
     code, said = story.meanwhile(run, lambda: run_probe_jobs(new.kube, engine_on=True))
+    said = said.replace(f"{record.parent}/", "stacks/")
     story.narrator.output(said)
     return code, said
 
@@ -502,37 +573,28 @@ def _probe(story: Story, new: Running) -> tuple[int, str]:
 
 def _traffic(story: Story, new: Running) -> dict[str, Any]:
     narrator = story.narrator
-    story.visitors.capacity = lambda: {"overlay": _ready(new) * REQUESTS_A_POD}
+    story.visitors.capacity = lambda: {NEW_CLUSTER: _ready(new) * REQUESTS_A_POD}
     story.visitors.short = SHORT
-    config = example("aks-traffic")
-    story.stack(TRAFFIC, config)
-    group = story.estate.origin_group_id
-    origin = f"{group}/origins/{names.OLD_ORIGIN}"
-    resources = [
-        ("azure-native:cdn:AFDOriginGroup", "shift-group", group),
-        ("azure-native:cdn:AFDOrigin", "shift-old", origin),
-    ]
-    story.adopt(TRAFFIC, ("headroom:index:TrafficShift", "shift"), resources)
-    story.pulumi("up", "--stack", TRAFFIC, "--yes", "--skip-preview")
+    story.make_stack(TRAFFIC)
+    story.up(TRAFFIC, policies=True)
     narrator.say("The new origin is there, disabled. An hour and a half pass: Front Door's edges, and a baseline.")
     story.visitors.pass_minutes(90)
     story.in_step()
     for step in (10, 25):
-        _step(story, config, step, must=0)
-    said = _step(story, config, 50, must=1)
+        _step(story, step, must=0)
+    said = _step(story, 50, must=1)
     back = next(line for line in said.splitlines() if line.startswith("NEXT"))
     command = back.removeprefix("NEXT").split("    ")[0].strip()
     narrator.say("\nThe way back is that one command:")
     words = command.split()
     story.pulumi(*words[1:], "--yes", "--skip-preview")
-    config["headroom:step"] = int(command.rpartition("=")[2])
-    _gate(story, config["headroom:step"], must=0)
+    _gate(story, int(command.rpartition("=")[2]), must=0)
     narrator.say(f"\n{_ready(new)} pods answer {REQUESTS_A_POD} requests a minute each: too few for half of them.")
     narrator.command(f"kubectl -n {NAMESPACE} scale deployment {SCALED} --replicas={ENOUGH}")
     new.kube.patch(DEPLOYMENTS, SCALED, {"spec": {"replicas": ENOUGH}}, namespace=NAMESPACE)
     new.settle("the further pods to be ready", lambda: _ready(new) >= ENOUGH)
     for step in (50, 100):
-        _step(story, config, step, must=0)
+        _step(story, step, must=0)
     return {"gates": len(story.gates), "stopped": sum(outcome == "stopped" for _, outcome in story.gates)}
 
 
@@ -541,11 +603,10 @@ def _ready(running: Running) -> int:
     return int((found.get("status") or {}).get("readyReplicas") or 0)
 
 
-def _step(story: Story, config: dict[str, Any], step: int, *, must: int) -> str:
+def _step(story: Story, step: int, *, must: int) -> str:
     """One pull request: the step, and the gate after it; what the gate said."""
-    config["headroom:step"] = step
-    story.stack(TRAFFIC, config)
-    story.pulumi("up", "--stack", TRAFFIC, "--yes", "--skip-preview", lines=8)
+    story.write(TRAFFIC, "headroom:step", step)
+    story.up(TRAFFIC, lines=8)
     return _gate(story, step, must=must)
 
 
@@ -579,18 +640,14 @@ def _gate(story: Story, step: int, *, must: int) -> str:
 def _window(story: Story, old: Running, new: Running) -> dict[str, Any]:
     """The rollback window, a night at a time; the job runs in the new cluster from the first on."""
     narrator = story.narrator
-    narrator.say("The billing job moves: suspended in one cluster first, then let run in the other.")
-    for running, suspended in ((old, True), (new, False)):
-        running.kube.patch(CRON_JOBS, BILLING, {"spec": {"suspend": suspended}}, namespace=NAMESPACE)
-    config = example("aks-retire")
-    config["headroom:trafficStack"] = TRAFFIC
-    config["headroom:oldCluster"] |= {"name": names.OLD_CLUSTER, "pools": ["apps"], "subnet": story.estate.subnet_id()}
-    narrator.command(f"pulumi import --stack {RETIRE} --file import.{RETIRE}.json")
-    narrator.engine_output(engine_summary(own(old, RETIRE, config).output), 12)
+    narrator.say("What runs on one side only moves: stopped in one cluster first, then started in the other.")
+    _hand_over(story, old, new)
+    story.make_stack(RETIRE)
+    story.up(RETIRE)
     narrator.say("\nA day after the last step somebody wants to save the money:")
     story.pass_time(DAY)
     bill(story, old, new)
-    _phase(story, config, "zero", must_fail=True)
+    _phase(story, "zero", must_fail=True)
     for _ in range(1, ROLLBACK_DAYS):
         story.pass_time(DAY)
         bill(story, old, new)
@@ -599,25 +656,73 @@ def _window(story: Story, old: Running, new: Running) -> dict[str, Any]:
     return {"days": ROLLBACK_DAYS, "bills": len(story.bills), "failed": sum(bool(code) for *_, code in story.bills)}
 
 
-def _phase(story: Story, config: dict[str, Any], phase: str, *, must_fail: bool = False) -> None:
-    config["headroom:phase"] = phase
-    story.stack(RETIRE, config)
-    story.narrator.say(f"\nheadroom:phase: {phase}")
-    story.pulumi("up", "--stack", RETIRE, "--yes", "--skip-preview", must_fail=must_fail)
+def _hand_over(story: Story, old: Running, new: Running) -> None:
+    """What `headroom one-side` prints is done: in the old cluster first, and in the new one once nothing runs there."""
+    from headroom.cli.one_side import one_side  # noqa: PLC0415 - when it is due
+
+    path = str(_one_side_list(story))
+    for running, option, expected in ((old, "--stop", "neither"), (new, "--start", "new")):
+        story.narrator.command(f"headroom one-side stacks/{ONE_SIDE} {option} {running.name} | sh")
+        code, said = story.command(one_side, path, option, running.name)
+        if code:
+            raise RehearsalFailedError(f"nothing is printed that moves the job (exit code {code}):\n{said}")
+        for command in said.splitlines():
+            story.narrator.output("\n".join(running.shell.run(command)))
+        running.settle(
+            "what elects a leader to follow", partial(_followed, running, wanted=BATCH[LEADS] if running is new else 0)
+        )
+        _one_side(story, old, new, expected)
+
+
+def _followed(running: Running, *, wanted: int) -> bool:
+    """Whether the pods of what elects a leader are as many as wanted, with an address."""
+    pods = [pod for pod in running.pods() if pod["metadata"].get("labels", {}).get("app") == LEADS]
+    return len(pods) == wanted and all(pod.get("status", {}).get("podIP") for pod in pods)
+
+
+def _one_side_list(story: Story) -> Path:
+    """The plan's list, on which somebody has decided: what elects a leader here writes what both clusters share."""
+    path = story.world.engine.stack_file(TRAFFIC).with_name(ONE_SIDE)
+    if not path.exists():
+        raise RehearsalFailedError(f"nobody has written {ONE_SIDE}")
+    return path
+
+
+def _one_side(story: Story, old: Running, new: Running, expected: str) -> None:
+    """Asks both clusters where everything runs that must run on one side only.
+
+    Raises:
+        RehearsalFailedError: Elsewhere than expected.
+    """
+    for running in (old, new):
+        # The command reads by the wall's clock.
+        lead(running, datetime.now(UTC))
+    words = ["--old", old.name, "--new", new.name, "--expect", expected]
+    story.narrator.command(f"headroom one-side stacks/{ONE_SIDE} {' '.join(words)}")
+    command = [sys.executable, "-m", "headroom.cli", "one-side", str(_one_side_list(story)), *words]
+    environment = {**os.environ, "KUBECONFIG": str(story.world.credentials(old.name, new.name))}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    story.narrator.output(ended.stdout)
+    if ended.returncode:
+        raise RehearsalFailedError(f"what must run on one side only does not: {ended.stdout}{ended.stderr}")
+
+
+def _phase(story: Story, phase: str, *, must_fail: bool = False) -> None:
+    story.write(RETIRE, "headroom:phase", phase)
+    story.up(RETIRE, must_fail=must_fail)
 
 
 def _retire(story: Story, old: Running, new: Running) -> dict[str, Any]:
     narrator, estate = story.narrator, story.estate
-    config = dict(yaml.safe_load(story.world.engine.stack_file(RETIRE).read_text(encoding="utf-8"))["config"])
-    _phase(story, config, "zero")
+    _phase(story, "zero")
     _, went = old.fleet.follow()
     narrator.say(f"{len(went)} nodes go; the system pool stays until the end.")
     # Nothing is asked of its API server any more.
     old.end()
     narrator.say("\nDeleted now, the cluster would leave its route table in use, and the deletion would fail:")
-    _phase(story, config, "delete", must_fail=True)
-    _phase(story, config, "detach")
-    _phase(story, config, "delete")
+    _phase(story, "delete", must_fail=True)
+    _phase(story, "detach")
+    _phase(story, "delete")
     try:
         estate.containers.managed_clusters.get(estate.group, names.OLD_CLUSTER)
     except HttpResponseError as error:
@@ -630,6 +735,6 @@ def _retire(story: Story, old: Running, new: Running) -> dict[str, Any]:
         raise RehearsalFailedError(f"the subnet is not as it must be: {subnet}")
     story.pass_time(DAY)
     bill(story, new)
-    if new.without_address() or story.visitors.shares() != {"kubenet": 0.0, "overlay": 1.0}:
+    if new.without_address() or story.visitors.shares() != {names.OLD_CLUSTER: 0.0, NEW_CLUSTER: 1.0}:
         raise RehearsalFailedError("the new cluster does not serve all requests")
     return {"nodes that went": len(went) + 3, "bills": len(story.bills)}

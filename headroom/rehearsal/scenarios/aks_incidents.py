@@ -11,6 +11,7 @@ from azure.core.exceptions import HttpResponseError
 from headroom.collect.budget import budget
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Detail, RootCause
+from headroom.facts.azure import HOST_LOCAL_COMMAND
 from headroom.planning.conditions import State, evaluate
 from headroom.planning.plan import Plan, Step
 from headroom.planning.planner import make_plan
@@ -27,8 +28,10 @@ from headroom.rehearsal.scenarios.aks_cluster import (
     deploy,
     grow_old,
     in_step,
+    logs_of,
     own,
     refusals_told,
+    shortened,
     start_cluster,
 )
 from headroom.rehearsal.scenarios.incident import (
@@ -74,6 +77,7 @@ class AksIncident:
         expected: What the diagnosis must come to.
         owned: Whether a Pulumi stack owns the cluster.
         lasting: Whether the rest of the plan is carried out too, not what helps at once alone.
+        wanted: A command that Azure refuses in the incident and has to take after the remedy; empty: none.
         cured: What must be true at the end, beside all pods having addresses.
     """
 
@@ -86,6 +90,7 @@ class AksIncident:
     expected: Expected
     owned: bool = False
     lasting: bool = True
+    wanted: str = ""
     cured: Callable[[Running], bool] = lambda _: True
 
 
@@ -105,7 +110,7 @@ def play(
         running = start_cluster(world, estate, clock, names.OLD_CLUSTER, daemons=incident.daemons)
         incident.fill(running)
         if incident.owned:
-            narrator.say(f"The stack {OWNER} owns it, imported, and ignores changes of it.")
+            narrator.say(f"The stack {OWNER} has taken it over, and ignores changes of it.")
             own(running, OWNER, _owner(estate))
         phase.facts = {"nodes": len(running.kubelets.nodes), "pods": len(running.pods())}
     with narrator.phase("incident", f"{clock.text()}  {incident.title}") as phase:
@@ -124,6 +129,9 @@ def play(
         with narrator.phase("remedy", "What lasts, command by command") as phase:
             lasting = [step for step in plan.steps if not _is_relief(step)]
             phase.facts = {"commands": carry_out(lasting, running, narrator)}
+            if incident.wanted:
+                _repeat(incident.wanted, running, narrator)
+                phase.facts["refused before, taken now"] = 1
             running.settle("pods to be looked at", lambda: all(_was_tried(pod) for pod in running.without_address()))
             if running.without_address():
                 narrator.say("There is room now; what waits still needs nodes.")
@@ -140,8 +148,23 @@ def play(
         "scenario": incident.name,
         "azureCalls": world.arm.calls(),
         "cannotShow": list(CANNOT_SHOW),
-        "next": "headroom diagnose --cloud aks --resource-group GROUP --cluster NAME",
+        "next": "headroom diagnose --cloud aks --subscription ID --resource-group GROUP --cluster NAME",
     }
+
+
+def _repeat(command: str, running: Running, narrator: Narrator) -> None:
+    """What Azure refused in the incident is asked of it again: that it is taken now is what cured means.
+
+    Raises:
+        RehearsalFailedError: Azure refuses it again.
+    """
+    narrator.say("\nWhat Azure refused is asked of it again:")
+    narrator.command(command)
+    try:
+        said = running.shell.run(command)
+    except HttpResponseError as error:
+        raise RehearsalFailedError(f"after the remedy Azure still refuses {command}: {error.message}") from error
+    narrator.output("\n".join(shortened(said)) or "taken")
 
 
 def find_out(incident: AksIncident, running: Running, narrator: Narrator) -> Played:
@@ -152,10 +175,13 @@ def find_out(incident: AksIncident, running: Running, narrator: Narrator) -> Pla
     """
     in_step(running.world.arm, running.clock)
     names.write_balancer_metrics(running.estate, running.clock.now())
-    narrator.command(f"headroom diagnose --cloud aks --resource-group {names.GROUP} --cluster {running.name}")
+    leaking = _leaking(running)
+    for node in leaking:
+        narrator.command(f"{HOST_LOCAL_COMMAND.replace('NODE', node, 1)} > {node}.txt")
+    narrator.command(" ".join([f"headroom diagnose {running.named}", *([logs_of(leaking)] if leaking else [])]))
     running.world.arm.forget_calls()
     started = time.monotonic()
-    snapshot = running.read(debugged=_leaking(running))
+    snapshot = running.read(debugged=leaking)
     collected = time.monotonic()
     found = diagnose(snapshot)
     for line in told(found):
@@ -171,7 +197,7 @@ def find_out(incident: AksIncident, running: Running, narrator: Narrator) -> Pla
 
 def make(played: Played, narrator: Narrator, running: Running) -> Plan:
     """Makes the plan, and tells it."""
-    narrator.command(f"headroom plan --cloud aks --resource-group {names.GROUP} --cluster {running.name}")
+    narrator.command(f"headroom plan {running.named}")
     started = time.monotonic()
     plan = make_plan(played.snapshot, played.diagnosis)
     played.plan, played.seconds["plan"] = plan, time.monotonic() - started
@@ -243,7 +269,7 @@ def carry_out(steps: Sequence[Step], running: Running, narrator: Narrator) -> in
             raise RehearsalFailedError(f"Azure refuses {step.command}: {error.message}") from error
         except UnknownCommandError as error:
             raise RehearsalFailedError(str(error)) from error
-        narrator.output("\n".join(said[:6]))
+        narrator.output("\n".join(shortened(said)))
         count += 1
     return count
 
@@ -280,15 +306,21 @@ def _with_pulumi(command: str, running: Running, narrator: Narrator) -> int:
     return 1
 
 
-def until_met(plan: Plan, running: Running, narrator: Narrator) -> str:
+def until_met(plan: Plan, running: Running, narrator: Narrator, path: str = "…") -> str:
     """Judges the plan's postconditions again and again, and tells each change.
+
+    Args:
+        plan: The plan.
+        running: The cluster.
+        narrator: Who tells it.
+        path: The plan's file.
 
     Raises:
         RehearsalFailedError: One does not come to hold.
     """
     clock, said = running.clock, dict[str, str]()
     started = clock.now()
-    narrator.command("headroom verify --plan …")
+    narrator.command(f"headroom verify {running.named} --plan {path}")
     while True:
         waited = clock.now() - started
         in_step(running.world.arm, clock)
@@ -451,11 +483,15 @@ def _small_range(estate: Estate) -> None:
     )
 
 
+_TO_TEN: Final = (
+    f"az aks nodepool update --resource-group {names.GROUP} --cluster-name {names.OLD_CLUSTER} --name apps "
+    "--enable-cluster-autoscaler --min-count 1 --max-count 10"
+)
+
+
 def _more_at_most(running: Running) -> str:
-    where = f"--resource-group {names.GROUP} --cluster-name {running.name} --name apps"
     said = _scale(running, 90)
-    more = "--enable-cluster-autoscaler --min-count 1 --max-count 10"
-    return f"{said}\n{refused(running, f'az aks nodepool update {where} {more}')}"
+    return f"{said}\n{refused(running, _TO_TEN)}"
 
 
 POD_CIDR: Final = AksIncident(
@@ -465,6 +501,7 @@ POD_CIDR: Final = AksIncident(
     build=_small_range,
     fill=lambda running: deploy(running, {WEB: 40}),
     happen=_more_at_most,
+    wanted=_TO_TEN,
     expected=Expected(
         causes=((RootCause.SUBNET_EXHAUSTION, Detail.POD_CIDR_EXHAUSTED),),
         also=((RootCause.ENI_LIMIT, Detail.MAX_PODS),),

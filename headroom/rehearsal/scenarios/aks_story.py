@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.engine import CHECKOUT, EngineRun
 from headroom.rehearsal.narration import Narrator, engine_summary
 from headroom.rehearsal.scenarios.aks_cluster import in_step
-from headroom.rehearsal.scenarios.incident import IMPORT_OPTIONS, RehearsalFailedError
+from headroom.rehearsal.scenarios.incident import RehearsalFailedError
 
 COMMAND_SECONDS: Final = 90
 
@@ -69,37 +69,31 @@ class Story:
             raise RehearsalFailedError(f"{found.command} was expected {expected}:\n{found.output}")
         return found
 
-    def stack(self, name: str, config: Mapping[str, Any]) -> None:
-        """Makes a stack, or changes its file."""
-        if self.world.engine.stack_file(name).exists():
-            self.world.engine.configure(name, config)
-        else:
-            self.world.engine.init(name, config)
+    def make_stack(self, name: str) -> None:
+        """Makes the stack of a file that the plan has written."""
+        self.pulumi("stack", "select", "--create", name)
 
-    def preview(self, stack: str, settings: Mapping[str, Any] | None = None) -> None:
-        """Previews a stack with the policies."""
-        policies = ["--policy-pack", str(CHECKOUT / "policies")]
-        if settings:
-            path = self.world.engine.stack_file(stack).with_name(f"policy.{stack}.json")
-            path.write_text(json.dumps(settings), encoding="utf-8")
-            policies += ["--policy-pack-config", str(path)]
-        self.pulumi("preview", "--stack", stack, *policies)
+    def up(self, stack: str, *, policies: bool = False, must_fail: bool = False, lines: int = 24) -> EngineRun:
+        """Applies a stack, with the policies and what the plan tells them, where it is to."""
+        options: list[str] = []
+        if policies:
+            options = ["--policy-pack", str(CHECKOUT / "policies")]
+            told = self.world.engine.stack_file(stack).with_name(f"policy.{stack}.json")
+            options += ["--policy-pack-config", str(told)] if told.exists() else []
+        return self.pulumi(
+            "up", "--stack", stack, *options, "--yes", "--skip-preview", must_fail=must_fail, lines=lines
+        )
 
-    def adopt(self, stack: str, component: tuple[str, str], resources: Sequence[tuple[str, str, str]]) -> None:
-        """Takes what is there into a stack, as it is.
+    def config(self, stack: str) -> dict[str, Any]:
+        """The keys of a stack file, with their namespaces."""
+        text = self.world.engine.stack_file(stack).read_text(encoding="utf-8")
+        found: dict[str, Any] = yaml.safe_load(text)["config"]
+        return found
 
-        Args:
-            stack: The stack.
-            component: Type and name of the component that owns it.
-            resources: Type, logical name and id of each.
-        """
-        entries: list[dict[str, Any]] = [
-            {"type": component[0], "name": "component", "logicalName": component[1], "component": True}
-        ]
-        entries += [{"type": t, "name": n, "id": i, "parent": "component"} for t, n, i in resources]
-        path = self.world.engine.stack_file(stack).with_name(f"import.{stack}.json")
-        path.write_text(json.dumps({"resources": entries}, indent=2), encoding="utf-8")
-        self.pulumi("import", "--stack", stack, "--file", str(path), *IMPORT_OPTIONS)
+    def write(self, stack: str, key: str, value: Any) -> None:
+        """Changes one key of a stack file, as a pull request does."""
+        self.narrator.say(f"\n{self.world.engine.stack_file(stack).name}: {key}: {told_value(value)}")
+        self.world.engine.configure(stack, {**self.config(stack), key: value})
 
     def command(self, command: click.Command, *arguments: str) -> tuple[int, str]:
         """Runs one of our own commands; its exit code and what it printed."""
@@ -136,8 +130,6 @@ class Story:
         return answers[0]
 
 
-def example(name: str) -> dict[str, Any]:
-    """The configuration of an example stack file of this repository."""
-    path = CHECKOUT / "stacks" / f"Pulumi.example-{name}.yaml"
-    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
-    return found
+def told_value(value: object) -> str:
+    """A value as a stack file has it, on one line."""
+    return value if isinstance(value, str) else json.dumps(value)
