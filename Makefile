@@ -8,6 +8,9 @@ PYTHON := $(shell for candidate in .venv/bin/python python3 python3.14 python3.1
 	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$candidate; exit; fi; \
 	done; echo python3)
 
+# Tests and what they start are compiled once, not in every run: a fifth of `make quick` where this is set.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf 'make %-10s %s\n' "$$name" "$$what"; done
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -148,13 +149,11 @@ class ConfigReader:
         """Adds a problem for every key of ours that is set and was not asked for: a misspelt one does nothing."""
         asked = sorted(self._asked | set(known))
         configured = {**get_config_env(), **CONFIG.get()}
-        defaults: Mapping[str, str] | None = None
         for full in sorted(configured):
             namespace, _, key = full.partition(":")
             if namespace == NAMESPACE and key not in asked:
                 # The engine sets every key of Pulumi.yaml, those of other remedies too.
-                defaults = _project_defaults() if defaults is None else defaults
-                if defaults.get(key) == configured[full]:
+                if _project_defaults().get(key) == configured[full]:
                     continue
                 near = get_close_matches(key, asked, n=1)
                 step = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(asked)}."
@@ -200,7 +199,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
-def _project_defaults() -> dict[str, str]:
+@cache
+def _project_defaults() -> Mapping[str, str]:
     """The default of every key that Pulumi.yaml declares, as the engine hands it to the program."""
     import yaml  # noqa: PLC0415 - only where a key is left over
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import importlib
 import json
@@ -21,6 +22,7 @@ import hypothesis
 import pulumi
 import pytest
 import yaml
+from botocore.loaders import JSONFileLoader
 from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]  # no stubs in the lock
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.config import set_all_config
@@ -40,9 +42,19 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("shared-machine")
 
 
+def _read_once() -> None:
+    """Has botocore read each of its descriptions of a service once, and not for every session: EC2's is megabytes."""
+    read = functools.cache(JSONFileLoader().load_file)
+    # A loader keeps nothing of its own.
+    JSONFileLoader.load_file = lambda _, path: read(path)  # type: ignore[method-assign]  # for the tests alone
+
+
+_read_once()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Lets the garbage collector leave alone what modules made when they were imported: it stays until the end.
+    """Lets the garbage collector look seldom, and never at what modules made when they were imported.
 
     Looking through those millions of objects again and again took every tenth second of the tests.
     """
@@ -51,6 +63,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(100_000, 10, 10)
         gc.enable()
 
 

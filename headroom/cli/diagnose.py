@@ -48,7 +48,7 @@ def _print(found: Diagnosis, form: str | None, source: Source) -> None:
 
     now = datetime.now(UTC)
     # A plan needs the facts of a whole cluster; a page can be made of anything.
-    is_planned = found.verdict is Verdict.FOUND
+    is_planned = found.verdict is Verdict.FOUND or (found.verdict is Verdict.HEALTHY and bool(found.retires))
     given = source.option() if is_planned else source.options()
     if not sys.stdout.isatty():
         click.echo("\n".join(plain_lines(found, source=given, now=now)))

@@ -154,7 +154,7 @@ def read_plan(path: Path) -> Plan:
     """
     try:
         return plan_from_json(json.loads(read_text(path, wrote="headroom plan")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, ProblemsError):
             raise
         problem = Problem(

@@ -120,8 +120,9 @@ def collect_aks_from(  # noqa: PLR0913 - the parts that are injected, by keyword
         cns = readings.start("kubernetes azure-cns metrics", lambda: _read_cns(server(), kubernetes, configs, cns_pods))
         described = azure.cluster.fact()  # a cluster that does not exist ends the run here
         azure_facts, kubernetes_facts = azure.fact(), kubernetes.fact()
-        _check_that_it_is_one_cluster(described, kubernetes_facts, context)
         proven = _proven(connection, described, machines.fact(), kubernetes_facts, clients.subscription, context)
+        if not any(each.items for each in proven):
+            _check_that_it_is_one_cluster(described, kubernetes_facts, context)
         found = Snapshot(
             cloud="azure",
             cluster=cluster,

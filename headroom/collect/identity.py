@@ -78,7 +78,7 @@ def server_of(configuration: Any) -> Server:
     host = _host(str(configuration.host))
     if not configuration.verify_ssl:
         return Server(host=host)
-    named = str(getattr(configuration, "tls_server_name", None) or "").lower()
+    named = str(getattr(configuration, "tls_server_name", None) or "").lower().rstrip(".")
     try:
         pem = Path(configuration.ssl_ca_cert).read_text(encoding="ascii") if configuration.ssl_ca_cert else ""
     except (OSError, UnicodeDecodeError):
@@ -94,7 +94,9 @@ def _host(url: str) -> str:
     except ValueError:
         return ""
     usual = port is None or (parts.scheme, port) in (("https", 443), ("http", 80))
-    return (parts.hostname or "") if usual else f"{parts.hostname}:{port}"
+    # A name may end with the dot of DNS's root.
+    name = (parts.hostname or "").rstrip(".")
+    return name if usual or not name else f"{name}:{port}"
 
 
 def _certificates(pem: str) -> frozenset[bytes]:
@@ -130,10 +132,13 @@ def eks_identity(
     if server is not None and endpoint:
         if server.host == endpoint:
             return Identity(same=True, because="the context's server is the cluster's endpoint")
-        if all(host.endswith(_EKS_SUFFIXES) for host in (server.host, endpoint)):
+        # A cluster may answer at two domains, under the name that EKS made for it alone.
+        differs = server.host.partition(".")[0] != endpoint.partition(".")[0]
+        if differs and all(host.endswith(_EKS_SUFFIXES) for host in (server.host, endpoint)):
             return Identity(same=False, because=f"its server is {server.host}, and {cluster} is at {endpoint}")
     authority = frozenset() if isinstance(described, Unknown) else authority_of(described.authority)
-    if server is not None and server.authority & authority:
+    # Verified against a bundle of several clusters' authorities, it may be any of them.
+    if server is not None and server.authority and server.authority <= authority:
         return Identity(same=True, because="the server is verified by the cluster's own certificate authority")
     return _of_instances(cluster, items(nodes), items(interfaces))  # type: ignore[arg-type] # facts of that kind
 
@@ -141,13 +146,23 @@ def eks_identity(
 def _of_instances(cluster: str, nodes: Iterable[Node], interfaces: Iterable[Interface]) -> Identity:
     """By the tag with which the CNI marks its interfaces: `cluster.k8s.amazonaws.com/name`."""
     instances = {each.instance_id for each in nodes if isinstance(each.instance_id, str)}
-    tagged = [(each.cluster, each.instance_id in instances) for each in interfaces if isinstance(each.cluster, str)]
-    named = {name for name, of_context in tagged if of_context}
-    if cluster in named:
+    # An interface that hangs on no machine may have been left over under a name that nobody uses any more.
+    tagged = {
+        (each.cluster, each.instance_id)
+        for each in interfaces
+        if isinstance(each.cluster, str) and isinstance(each.instance_id, str)
+    }
+    named = {name for name, instance in tagged if instance in instances}
+    others = {instance for name, instance in tagged if name == cluster and instance not in instances}
+    own = {instance for name, instance in tagged if name == cluster and instance in instances}
+    if len(own) > len(others):
         return Identity(same=True, because="interfaces of its nodes carry the cluster's name")
     told = f"the interfaces of its nodes carry the name {listed(sorted(named))}" if named else ""
+    if own:
+        # A manifest that was copied with its CLUSTER_NAME: the nodes of two clusters carry one name.
+        told += ", as do those of as many other machines"
     # A CNI that was given a wrong CLUSTER_NAME marks all interfaces so; then none carries the cluster's own.
-    if named and any(name == cluster for name, _ in tagged):
+    elif named and others:
         return Identity(same=False, because=f"{told}, and those of other machines in the VPC the name {cluster}")
     return Identity(
         same=None,

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import AzureError, HttpResponseError
 from azure.monitor.query import LogsQueryPartialResult
 
-from headroom.collect.azure_session import unknown_of
+from headroom.collect.azure_session import NOT_FOUND, unknown_of
 from headroom.facts.values import Fact, Reason, Unknown
 from headroom.planning.front_door import DEFAULT_PRIORITY, DEFAULT_WEIGHT
 from headroom.planning.gate import Minute
@@ -60,7 +60,7 @@ class OriginsClient(Protocol):
 def read_origins(
     client: OriginsClient, traffic: Traffic, *, at: Callable[[datetime], None] = lambda _: None
 ) -> Fact[Mapping[str, OriginState]]:
-    """How every origin of the group stands, by name; unknown where the call failed.
+    """How every origin of the group stands, by name; ``None``: the group is not there; unknown where the call failed.
 
     `at` is told the service's own time, so that a clock that is wrong here moves no window of minutes.
     """
@@ -68,12 +68,15 @@ def read_origins(
 
 
 def read_group(client: OriginsClient, traffic: Traffic) -> Fact[GroupState]:
-    """How the origin group stands; unknown where the call failed."""
+    """How the origin group stands; ``None``: it is not there; unknown where the call failed."""
     return _attempt("Front Door's origin group", lambda: _group(client, traffic))
 
 
 def read_minutes(client: LogsClient, traffic: Traffic, start: datetime, end: datetime) -> Fact[tuple[Minute, ...]]:
-    """The minutes of both clusters in a span of time; unknown where the query failed or was answered in part."""
+    """The minutes of both clusters in a span of time.
+
+    ``None``: the workspace is not there; unknown where the query failed or was answered in part.
+    """
     return _attempt("the requests' log", lambda: _minutes(client, traffic, start, end))
 
 
@@ -97,6 +100,8 @@ def _attempt(what: str, read: Callable[[], Fact[T]]) -> Fact[T]:
     try:
         return read()
     except AzureError as error:
+        if isinstance(error, HttpResponseError) and error.status_code == NOT_FOUND:
+            return None
         unknown = unknown_of(error)
         return Unknown(unknown.reason, f"{what}: {unknown.detail}")
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from headroom.capacity.overlay import KUBENET_RETIRES
+from headroom.diagnosis.aks import Mode
 from headroom.diagnosis.causes import (
     auto_mode,
     cni_version,
@@ -116,6 +118,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
         cluster=known_or(snapshot.cluster, ""),
         cloud=known_or(snapshot.cloud, ""),
         collected_at=known_or(snapshot.collected_at, ""),
+        retires=KUBENET_RETIRES if reading.aks is not None and reading.aks.mode is Mode.KUBENET else "",
     )
 
 

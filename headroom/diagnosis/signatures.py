@@ -174,6 +174,8 @@ def normalise(text: str) -> str:
     return _SPACE.sub(" ", _QUOTES.sub('"', text)).strip()
 
 
+# Facts are judged again and again: by a plan, by what is read anew, and one line is many pods'.
+@lru_cache(maxsize=4096)
 def match(
     text: str, *, origin: Origin | None = None, cloud: str | None = None, cut: bool = False, stated: bool = False
 ) -> tuple[Match, ...]:

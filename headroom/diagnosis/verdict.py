@@ -352,6 +352,7 @@ class Diagnosis:
         cluster: The cluster's name; empty: unknown.
         cloud: aws or azure; empty: unknown.
         collected_at: When the facts were read; empty: unknown.
+        retires: Day on which the kind of network that it has is retired; empty: none is named, or it is unknown.
     """
 
     verdict: Verdict
@@ -365,3 +366,4 @@ class Diagnosis:
     cluster: str = ""
     cloud: str = ""
     collected_at: str = ""
+    retires: str = ""

@@ -680,9 +680,9 @@ class _Draft:
                     "cluster": self.name,
                 },
             },
-            comment="hostName and originHostHeader as Front Door has them (without originHostHeader where it has none, "
-            "httpPort and httpsPort where they are others): what is written here is what it gets. label is what the log of requests calls the "
-            "cluster, cluster what it is called.",
+            comment="As Front Door has them, for what is written here is what it gets: without originHostHeader where "
+            "it has none, with httpPort and httpsPort where they are not 80 and 443. label is what the log of requests "
+            "calls the cluster, cluster what it is called.",
         )
         yield Entry(key="headroom:steps", value=DEFAULT_STEPS)
         yield Entry(key="headroom:step", value=0, comment="0 before the first step, and the way back at any time.")

@@ -276,7 +276,8 @@ def _grown(situation: AksSituation) -> tuple[Block | None, str]:
         if blocks >= need:
             return wider, (
                 f"{ranges.pod_cidr} has {capacity.blocks:,} /24s, {wider} has {blocks:,} and contains it; all pools at "
-                f"their largest have {capacity.nodes:,} nodes with surge{asked}. Nothing restarts; it never shrinks again."
+                f"their largest have {capacity.nodes:,} nodes with surge{asked}. Nothing restarts; it never shrinks "
+                "again."
             )
     return None, f"No range of {need:,} /24s that contains {ranges.pod_cidr} is free of conflicts."
 

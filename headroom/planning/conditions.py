@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from headroom.addresses.blocks import Block, parse_address
+from headroom.addresses.problems import ProblemsError
 from headroom.capacity.cni_version import SUBNET_EXCLUDED, SUBNET_ROLE_TAG
 from headroom.diagnosis.finding import counted
 from headroom.diagnosis.readings import waiting_pods
@@ -14,6 +15,7 @@ from headroom.facts.values import NOT_COLLECTED, Reason, Unknown, items, known_o
 from headroom.planning.aks_conditions import AKS_CHECKS
 from headroom.planning.condition_state import LISTED, ConditionState, State, decided, some, undecided
 from headroom.planning.plan import Check, Plan, Postcondition
+from headroom.planning.records import UNREADABLE
 
 __all__ = ["LISTED", "ConditionState", "State", "evaluate", "pods_to_read"]
 
@@ -35,11 +37,21 @@ def evaluate(
         waited_seconds: Seconds since it was applied.
         logs: What came of reading the logs of `pods_to_read`; a snapshot does not say.
     """
-    found = (
-        _logs_read(c, snapshot, logs) if c.check is Check.LOGS_READ else _CHECKS[c.check](c, snapshot)
-        for c in plan.postconditions
-    )
+    found = (_stands(condition, snapshot, logs) for condition in plan.postconditions)
     return tuple(_patient(each, waited_seconds) for each in found)
+
+
+def _stands(condition: Postcondition, snapshot: Snapshot, logs: tuple[LogAccess, ...] | Unknown) -> ConditionState:
+    try:
+        if condition.check is Check.LOGS_READ:
+            return _logs_read(condition, snapshot, logs)
+        return _CHECKS[condition.check](condition, snapshot)
+    except ProblemsError:
+        raise
+    except UNREADABLE:
+        # A plan is a file, and a hand may have changed it: subjects taken out, names and states that no plan has.
+        told = Unknown(Reason.UNPARSEABLE, "the plan's file says nothing that can be looked at")
+        return undecided(condition, "what should be there", told)
 
 
 def pods_to_read(plan: Plan, snapshot: Snapshot) -> tuple[Pod, ...]:

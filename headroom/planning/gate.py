@@ -113,16 +113,23 @@ def judge(traffic: Traffic, changed: datetime, seen: Observation) -> GateState:
         changed: When the step's weights were applied, in UTC.
         seen: What was read last.
     """
-    if seen.origins is None or isinstance(seen.origins, Unknown):
-        return _undecided(f"The origins of {traffic.origin_group}: {seen.origins or 'there are none'}.", retry=True)
-    if seen.group is None or isinstance(seen.group, Unknown):
-        return _undecided(f"The origin group {traffic.origin_group}: {seen.group or 'it is not there'}.", retry=True)
-    drift = _drift(traffic, seen.origins, seen.group)
-    elsewhere = _stands_at(traffic, seen.origins) if drift else None
+    origins, group = seen.origins, seen.group
+    if origins is None or group is None:
+        return _undecided(
+            f"Front Door {traffic.profile} in {traffic.resource_group} has no origin group {traffic.origin_group}, or "
+            "is not there itself: headroom:frontDoor in the stack file names them.",
+            retry=False,
+        )
+    if isinstance(origins, Unknown) or isinstance(group, Unknown):
+        what, unread = ("origins", origins) if isinstance(origins, Unknown) else ("settings", group)
+        return _undecided(f"The {what} of {traffic.origin_group}: {unread}.", retry=True)
+    drift = _drift(traffic, origins, group)
+    elsewhere = _stands_at(traffic, origins) if drift else None
     if drift and elsewhere is None:
         return _drifted(drift)
     if seen.minutes is None or isinstance(seen.minutes, Unknown):
-        return _undecided(f"The requests' log: {seen.minutes or 'no answer'}.", retry=True)
+        gone = f"the workspace {traffic.gate.workspace_id} is not there: headroom:gate.workspaceId names it"
+        return _undecided(f"The requests' log: {seen.minutes or gone}.", retry=seen.minutes is not None)
     until = _floor(seen.at - timedelta(minutes=traffic.gate.ingestion_minutes))
     minutes = tuple(m for m in seen.minutes if m.start < until)
     if elsewhere is not None:

@@ -35,7 +35,7 @@ class KeyReader:
         )
 
     def known(self, config: Mapping[str, Any], allowed: Sequence[str]) -> None:
-        """Adds a problem for every key that is not known, which does nothing, and for each value still to be filled in."""
+        """Adds a problem for every key that is not known, since a misspelt one does nothing, and for what is open."""
         self.problems += open_problems(config)
         for key in config:
             if key not in allowed:

@@ -75,12 +75,12 @@ class Narrator:
         # A heading whose lines were all shown before says nothing.
         shown = [
             line
-            for line, after in zip(kept, [*kept[1:], ""], strict=True)
+            for line, after in zip(kept, [*kept[1:], ""], strict=False)
             if not line.endswith("):") or _indent(after) > _indent(line)
         ]
         shown = [
             line
-            for line, after in zip(shown, [*shown[1:], ""], strict=True)
+            for line, after in zip(shown, [*shown[1:], ""], strict=False)
             if line != "Diagnostics:" or _indent(after) > 0
         ]
         self.output("\n".join(shown[:most] if most >= 0 else shown[most:]))

@@ -41,6 +41,8 @@ def next_command(diagnosis: Diagnosis, source: str) -> str:
         return f"headroom plan {source}".strip()
     if diagnosis.verdict is Verdict.UNDECIDED:
         return diagnosis.needed[0].command if diagnosis.needed else ""
+    if diagnosis.verdict is Verdict.HEALTHY and diagnosis.retires:
+        return f"headroom plan --ahead {source}".strip()
     if diagnosis.verdict is Verdict.HEALTHY and diagnosis.cloud != "azure":
         return f"headroom forecast --cluster {quote(diagnosis.cluster or 'NAME')}"
     return ""
@@ -55,6 +57,8 @@ def _following(diagnosis: Diagnosis, source: str) -> str:
 
 def remedy(diagnosis: Diagnosis) -> str:
     """What helps at once and for good, in words, for a cluster of AKS."""
+    if diagnosis.verdict is Verdict.HEALTHY and diagnosis.retires:
+        return f"kubenet is retired on {diagnosis.retires}: plan the way off it while nothing hangs."
     if diagnosis.cloud != "azure" or diagnosis.verdict is not Verdict.FOUND:
         return ""
     advice = mitigation(diagnosis)

@@ -8,6 +8,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,8 +23,8 @@ from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Diagnosis, Verdict
 from headroom.facts.document import dump, from_json, load
 from headroom.facts.snapshot import Snapshot
-from headroom.planning.conditions import evaluate
-from headroom.planning.plan import Plan
+from headroom.planning.conditions import State, evaluate
+from headroom.planning.plan import Plan, plan_from_json, plan_to_json
 from headroom.planning.planner import make_plan
 from headroom.planning.recheck import recheck
 from headroom.report.markdown import to_markdown
@@ -103,6 +104,41 @@ def test_every_field_of_saved_facts_is_refused_or_used_and_never_ends_in_a_trace
             continue
         use(snapshot)
         assert load(dump(snapshot)) == snapshot
+
+
+# Plans: files that Git keeps and a hand may change.
+
+
+@pytest.mark.parametrize("name", [NAME, "aks-pod-cidr-exhausted"])
+def test_every_value_of_a_plan_is_refused_or_judged_and_never_ends_in_a_traceback(name: str) -> None:
+    facts = from_json(document_of(name))
+    document = plan_to_json(make_plan(facts, diagnose(facts)))
+    for general, path in leaves(document):
+        # What a plan writes and says is shown, and looked at by nobody.
+        if general[0] in {"files", "steps", "rollback", "options"}:
+            continue
+        for value in HOSTILE.values():
+            with contextlib.suppress(ProblemsError):
+                plan = plan_from_json(with_value(document, path, value))
+                recheck(plan, facts)
+                evaluate(plan, facts, waited_seconds=60)
+
+
+def test_a_plan_whose_subject_was_taken_out_is_undecided() -> None:
+    facts = from_json(document_of("aks-pod-cidr-exhausted"))
+    plan = make_plan(facts, diagnose(facts))
+    bare = tuple(replace(each, subjects=()) for each in plan.postconditions if each.subjects)
+    (state,) = {each.state for each in evaluate(replace(plan, postconditions=bare[:1]), facts, waited_seconds=60)}
+    assert state is State.UNKNOWN
+
+
+def test_a_plan_that_is_nested_too_deeply_is_no_plan(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text("[" * 200_000, encoding="utf-8")
+    for words in (["plan", "--recheck"], ["verify", "--plan"]):
+        run = command(words[0], "--facts", str(INCIDENTS / NAME / "facts.json"), words[1], str(plan))
+        assert (run.code, run.out) == (2, "")
+        assert "is not JSON. Name a file that `headroom plan` wrote." in run.err
 
 
 def command(*words: str) -> Run:

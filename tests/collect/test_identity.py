@@ -116,6 +116,41 @@ def test_a_cni_that_was_given_a_wrong_name_proves_nothing() -> None:
     assert found(TUNNEL, interface("i-1", "copied-from-elsewhere")) is None
 
 
+def test_a_name_with_the_dot_of_dnss_root_is_the_same_name() -> None:
+    name = ENDPOINT.removeprefix("https://")
+    assert found(f"{ENDPOINT}.:443") is True
+    assert found(f"{OTHER}.:443") is False
+    kept: dict[str, Any] = {"host": "https://127.0.0.1:8443", "ssl_ca_cert": None, "verify_ssl": True}
+    assert server_of(SimpleNamespace(**kept, tls_server_name=f"{name}.")).host == name.lower()
+
+
+def test_the_same_cluster_at_its_other_domain_is_no_other_cluster() -> None:
+    own = ENDPOINT.removeprefix("https://").partition(".")[0]
+    other_domain = f"https://{own}.us-east-1.api.aws"
+    assert found(other_domain) is None
+    assert found(other_domain, authority=OWN_AUTHORITY) is True
+
+
+def test_a_bundle_of_the_authorities_of_many_clusters_proves_none_of_them() -> None:
+    assert found(TUNNEL, authority=OWN_AUTHORITY + OTHER_AUTHORITY) is None
+    rotated = described(authority=OWN_AUTHORITY + OTHER_AUTHORITY)
+    assert found(TUNNEL, authority=OWN_AUTHORITY, of=rotated) is True, "an old kubeconfig while it is rotated"
+
+
+def test_interfaces_left_over_under_the_right_name_do_not_make_a_wrong_name_another_cluster() -> None:
+    """A CNI got another cluster's manifest: what it marks now tells a wrong name, what it left behind the right one."""
+    left = Interface(interface_id="eni-left", subnet_id="subnet-1", status="available", cluster=CLUSTER)
+    assert found(TUNNEL, interface("i-1", "copied"), interface("i-2", "copied"), left) is None
+
+
+def test_nodes_of_two_clusters_under_one_copied_name_prove_nothing() -> None:
+    seen = (interface("i-1", CLUSTER), interface("i-8", CLUSTER), interface("i-9", CLUSTER))
+    assert found(TUNNEL, *seen) is None
+    assert found(TUNNEL, interface("i-1", CLUSTER), interface("i-2", CLUSTER), interface("i-9", CLUSTER)) is True
+    identity = eks_identity(CLUSTER, DENIED, server(TUNNEL), NODES, seen)
+    assert identity.because.endswith("carry the name prod-use1, as do those of as many other machines")
+
+
 def test_what_was_not_read_proves_nothing() -> None:
     assert eks_identity(CLUSTER, DENIED, None, DENIED, DENIED).same is None
     assert found(TUNNEL, interface("i-9", CLUSTER)) is None, "an interface of no node of the context"
@@ -203,21 +238,25 @@ def test_a_context_that_is_not_proven_is_read_and_said(read: Read) -> None:
 
 
 @pytest.fixture
-def named(aws: World) -> Iterator[Callable[[str], None]]:
-    """Writes a cluster's name on the secondary interfaces of the nodes, as the CNI does."""
+def named(aws: World) -> Iterator[Callable[..., None]]:
+    """Writes clusters' names on the secondary interfaces of the nodes, as the CNI does."""
     ec2 = aws.client("ec2")
     interfaces = [each["interfaces"][1]["networkInterfaceId"] for each in aws.instances]
 
-    def write(name: str) -> None:
-        ec2.create_tags(Resources=interfaces, Tags=[{"Key": CLUSTER_TAG, "Value": name}])
+    def write(*names: str) -> None:
+        for interface, name in zip(interfaces, names, strict=True):
+            ec2.create_tags(Resources=[interface], Tags=[{"Key": CLUSTER_TAG, "Value": name}])
 
     yield write
     ec2.delete_tags(Resources=interfaces, Tags=[{"Key": CLUSTER_TAG}])
 
 
-def test_facts_of_two_clusters_in_one_vpc_are_not_mixed(read: Read, named: Callable[[str], None]) -> None:
+def test_facts_of_two_clusters_in_one_vpc_are_not_mixed(
+    read: Read, named: Callable[..., None], cluster: ApiServerStub
+) -> None:
     """All nodes are instances of the VPC, and their interfaces tell that the context is the other cluster's."""
-    named("prod-use2")
+    named("prod-use2", CLUSTER)
+    del cluster.lists["/api/v1/nodes"][1:]
     with pytest.raises(ProblemsError) as refused:
         read()
     (problem,) = refused.value.problems
@@ -225,8 +264,8 @@ def test_facts_of_two_clusters_in_one_vpc_are_not_mixed(read: Read, named: Calla
     assert "carry the name prod-use2, and those of other machines in the VPC the name prod-use1" in problem.reason
 
 
-def test_interfaces_of_its_nodes_prove_a_context_behind_a_tunnel(read: Read, named: Callable[[str], None]) -> None:
-    named(CLUSTER)
+def test_interfaces_of_its_nodes_prove_a_context_behind_a_tunnel(read: Read, named: Callable[..., None]) -> None:
+    named(CLUSTER, CLUSTER)
     assert identity_of(read()) == Source(name=SOURCE, items=1)
 
 

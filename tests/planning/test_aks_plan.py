@@ -38,6 +38,7 @@ from headroom.planning.aks_eligibility import Answer, in_place
 from headroom.planning.aks_plan import is_aks
 from headroom.planning.aks_situation import read_aks_situation
 from headroom.planning.egress import read_egress
+from headroom.planning.fill_in import ASKED
 from headroom.planning.overlay_cluster import read_overlay
 from headroom.planning.plan import Plan, plan_from_json, plan_to_json
 from headroom.planning.planner import make_plan
@@ -156,8 +157,8 @@ def test_the_files_of_the_way_beside_say_what_the_stacks_read() -> None:
     assert (overlay.network_policy, overlay.outbound_type) == ("calico", "userAssignedNATGateway")
     assert overlay.subnet.nat_gateway_id == f"{made.GROUP}/Microsoft.Network/natGateways/nat-aks-prod-eus2"
     assert [(pool.name, pool.count, pool.max_pods) for pool in overlay.pools] == [("default", 9, 110)]
-    traffic = read_traffic(config_of(plan, "aks-prod-eus2-traffic"))
-    assert (traffic.steps, traffic.step, traffic.profile) == ((10, 25, 50, 100), 0, "fill-in-profile")
+    traffic = read_traffic(config_of(filled(plan), "aks-prod-eus2-traffic"))
+    assert (traffic.steps, traffic.step, traffic.profile) == ((10, 25, 50, 100), 0, "fd-checkout")
     end = read_retirement(config_of(plan, "aks-prod-eus2-retire"))
     assert (end.name, end.phase, end.system_pools) == ("aks-prod-eus2", "keep", ("default",))
     assert end.traffic_stack == "aks-prod-eus2-traffic"
@@ -166,15 +167,44 @@ def test_the_files_of_the_way_beside_say_what_the_stacks_read() -> None:
 def test_a_named_origin_and_workspace_leave_the_host_names_alone_to_be_filled_in() -> None:
     workspace = "11111111-2222-3333-4444-555555555555"
     plan = planned(facts_of("aks-kubenet-exhausted"), f"origin={ORIGIN}", f"workspace={workspace}")
-    traffic = read_traffic(config_of(plan, "aks-prod-eus2-traffic"))
+    traffic = read_traffic(config_of(filled(plan), "aks-prod-eus2-traffic"))
     assert (traffic.resource_group, traffic.profile, traffic.origin_group) == ("rg-edge", "fd-checkout", "checkout")
     assert (traffic.old.name, traffic.gate.workspace_id) == ("aks-kubenet", workspace)
-    imports = json.loads(next(file.text for file in plan.files if "import.aks-prod-eus2-traffic" in file.path))[
-        "resources"
-    ]
-    assert [each["id"] for each in imports[1:]] == [ORIGIN.rpartition("/origins/")[0], ORIGIN]
     text = next(file.text for file in plan.files if file.path.endswith("traffic.yaml"))
-    assert [line.split(":")[0].strip() for line in text.splitlines() if "fill-in" in line] == ["hostName", "hostName"]
+    left = [line.split(":")[0].strip() for line in text.splitlines() if "fill-in" in line]
+    assert left == ["hostName", "originHostHeader", "hostName", "originHostHeader"]
+
+
+def test_what_is_still_to_be_filled_in_is_refused_key_by_key_with_the_way_to_find_it() -> None:
+    plan = planned(facts_of("aks-kubenet-exhausted"))
+    with pytest.raises(ProblemsError) as refused:
+        read_traffic(config_of(plan, "aks-prod-eus2-traffic"))
+    problems = {problem.key.removeprefix("headroom:"): problem for problem in refused.value.problems}
+    assert set(problems) == set(ASKED), "each key that a plan leaves open is explained, and no other is"
+    assert problems["frontDoor.profile"].message == (
+        "headroom:frontDoor.profile: fill-in-profile is still to be filled in: Front Door's profile. Find it: az "
+        "resource list --resource-type Microsoft.Cdn/profiles --output table"
+    )
+    assert all(problem.next_step.startswith("Find it: ") for problem in problems.values())
+
+
+@pytest.mark.parametrize(
+    ("stack", "read"), [("egress", read_egress), ("overlay", read_overlay), ("retire", read_retirement)]
+)
+def test_every_stack_refuses_a_value_that_is_still_to_be_filled_in(stack: str, read: Any) -> None:
+    config = config_of(planned(facts_of("aks-kubenet-exhausted")), f"aks-prod-eus2-{stack}")
+    read(config)
+    for key, value in config.items():
+        if isinstance(value, str) and key != "remedy":
+            with pytest.raises(ProblemsError, match=f"headroom:{key}: fill-in-this is still to be filled in"):
+                read({**config, key: "fill-in-this"})
+
+
+def test_what_a_plan_writes_is_taken_over_and_nothing_is_imported_first() -> None:
+    for name in ("aks-kubenet-exhausted", "aks-snat"):
+        plan = planned(facts_of(name))
+        assert "pulumi import" not in commands(plan)
+        assert not any("import." in file.path for file in plan.files)
 
 
 def written(plan: Plan, folder: Path) -> Path:
@@ -185,6 +215,18 @@ def written(plan: Plan, folder: Path) -> Path:
     for file in plan.files:
         (folder / file.path).write_text(file.text, encoding="utf-8")
     return folder
+
+
+def filled(plan: Plan) -> Plan:
+    """A plan in whose stack files is written what only a person knows."""
+    files = []
+    for file in plan.files:
+        text = file.text
+        if "/Pulumi." in file.path:
+            for open_, value in FILLED.items():
+                text = text.replace(open_, value)
+        files.append(replace(file, text=text))
+    return replace(plan, files=tuple(files))
 
 
 def checked(folder: Path) -> dict[str, tuple[int, str]]:
@@ -212,7 +254,7 @@ RESOURCES = {
     ("name", "stacks"), [("aks-kubenet-exhausted", set(RESOURCES)), ("aks-snat", {"aks-prod-eus2-egress"})]
 )
 def test_the_policies_find_nothing_wrong_with_the_files(name: str, stacks: set[str], tmp_path: Path) -> None:
-    found = checked(written(planned(facts_of(name)), tmp_path))
+    found = checked(written(filled(planned(facts_of(name))), tmp_path))
     assert found.keys() == stacks
     for stack, (code, output) in found.items():
         assert (code, output.splitlines()[-1].split(":")[0]) == (0, "clean"), f"{stack}: {output}"
@@ -228,6 +270,7 @@ FILLED = {
     "fill-in-old-origin": "aks-kubenet",
     "fill-in.old.example.com": "old.shop.example",
     "fill-in.new.example.com": "new.shop.example",
+    "fill-in-host-header": "shop.example",
     "00000000-0000-0000-0000-000000000000": "11111111-2222-3333-4444-555555555555",
     "fill-in: an address that the stack aks-prod-eus2-egress has made": "20.97.1.2/32",
 }
@@ -246,7 +289,7 @@ def test_every_stack_file_passes_once_what_only_a_person_knows_is_filled_in(tmp_
     plan = planned(with_authorized_ranges(facts_of("aks-kubenet-exhausted")))
     folder = written(plan, tmp_path)
     before = checked(folder)
-    assert {stack for stack, (code, _) in before.items() if code} == {"aks-prod-eus2-overlay"}
+    assert {stack for stack, (code, _) in before.items() if code} == {"aks-prod-eus2-overlay", "aks-prod-eus2-traffic"}
     assert "egressAddresses[1]: fill-in: an address that the stack" in before["aks-prod-eus2-overlay"][1]
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("stacks/*"))}
     told = " ".join((*(step.what for step in plan.steps), *plan.decisions))
@@ -364,7 +407,7 @@ def test_the_steps_prove_each_before_the_next() -> None:
         "--stop aks-prod-eus2-overlay",
         "--expect old",
         "headroom probes --context aks-prod-eus2-overlay --run",
-        "pulumi import --stack aks-prod-eus2-traffic",
+        "pulumi stack select --create aks-prod-eus2-traffic",
         "headroom:step 10 ",
         "headroom:step 25 ",
         "headroom:step 50 ",
@@ -373,7 +416,7 @@ def test_the_steps_prove_each_before_the_next() -> None:
         "--start aks-prod-eus2-overlay",
         "--expect new",
         "headroom:step 100 ",
-        "pulumi import --stack aks-prod-eus2-retire",
+        "pulumi stack select --create aks-prod-eus2-retire",
         "headroom:phase zero",
         "headroom:phase detach",
         "headroom:phase delete",
@@ -811,6 +854,22 @@ def test_a_pod_range_grows_alone_and_without_ipv6(network: dict[str, Any], said:
     assert said in reason(plan, "grow-pod-cidr")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "pod_cidr"), [(5120, "10.244.0.0/19"), (8192, "10.244.0.0/19"), (8448, "10.244.0.0/18")]
+)
+def test_a_pod_range_grows_to_what_azure_refused_and_not_to_what_the_pools_say_now(wanted: int, pod_cidr: str) -> None:
+    facts = facts_of("aks-pod-cidr-exhausted")
+    [error] = items(made.azure_of(facts).errors)
+    text = error.message.replace("Pre-allocated IPs 5120 ", f"Pre-allocated IPs {wanted} ")
+    plan = planned(made.with_azure(facts, errors=(replace(error, message=text),)))
+    assert f"--pod-cidr {pod_cidr}" in commands(plan)
+    nodes = read_aks_situation(made.with_azure(facts, errors=(replace(error, message=text),))).aks.nodes_refused
+    assert nodes == wanted // 256, "every node has a /24"
+    other = error.message.replace("10.244.0.0/20", "10.9.0.0/20").replace("5120", "99999")
+    foreign = read_aks_situation(made.with_azure(facts, errors=(replace(error, message=other),)))
+    assert foreign.aks.nodes_refused == 0 or foreign.pools[0].provisioning_state == "Failed"
+
+
 def test_a_pod_range_grows_to_a_superset_that_nothing_is_in_the_way_of() -> None:
     facts = facts_of("aks-pod-cidr-exhausted")
     assert "--pod-cidr 10.244.0.0/19" in commands(planned(facts))
@@ -851,19 +910,12 @@ def test_an_outbound_type_moves_only_where_azure_moves_it(kind: Any, own: Any, o
     assert any("aks-egress" in file.text for file in plan.files) == (outbound == "userAssignedNATGateway")
 
 
-def test_the_subnet_of_an_attached_gateway_is_imported_and_the_audit_comes_first() -> None:
+def test_the_subnet_of_an_attached_gateway_is_taken_over_and_the_audit_comes_first() -> None:
     plan = planned(facts_of("aks-snat"))
     egress = read_egress(config_of(plan, "aks-prod-eus2-egress"))
     assert egress.gateways["main"].subnets["nodes"].id == made.NODE_SUBNET
-    imports = json.loads(next(file.text for file in plan.files if "import." in file.path))["resources"]
-    assert imports[1] == {
-        "type": "azure-native:network:Subnet",
-        "name": "egress-main-nodes",
-        "id": made.NODE_SUBNET,
-        "parent": "component",
-    }
     text = commands(plan)
-    order = ["headroom audit-egress", "pulumi import", "headroom:attach true", "--outbound-type"]
+    order = ["headroom audit-egress", "headroom:attach true", "--outbound-type"]
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
 
 

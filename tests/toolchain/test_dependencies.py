@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from collections import defaultdict
+from functools import cache
 from importlib.metadata import packages_distributions
 
 from toolchain.versions import CHECKOUT
@@ -25,7 +26,16 @@ PART_OF = {
 def imported(folders: tuple[str, ...]) -> dict[str, set[str]]:
     """Top-level packages of others, each with the files that import it."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for path in (file for folder in folders for file in (CHECKOUT / folder).rglob("*.py")):
+    for folder in folders:
+        for package, files in imported_by(folder).items():
+            found[package] |= files
+    return dict(found)
+
+
+@cache
+def imported_by(folder: str) -> dict[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for path in (CHECKOUT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:

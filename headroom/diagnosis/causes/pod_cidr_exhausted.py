@@ -35,8 +35,8 @@ def _seen(reading: Reading, aks: Aks) -> Finding:
     given = aks.given
     refused = aks.refused_for_pod_cidr()
     fits = aks.capacity is not None and aks.capacity.nodes <= aks.capacity.blocks
-    if fits and refused and not any(known(each.last_seen) for each in refused):
-        # Of whatever time it was: all pools at their largest fit now.
+    if fits and refused and not aks.failed_pools and not any(known(each.last_seen) for each in refused):
+        # Of whatever time it was: all pools at their largest fit now, and none has failed.
         return Finding(needed=(AKS_CLUSTER,), contradiction=True)
     hits = reading.supporting(Detail.POD_CIDR_EXHAUSTED)
     without = [name for name, node in sorted(aks.nodes.items()) if aks.mode is Mode.KUBENET and node.pod_cidr is None]

@@ -35,6 +35,7 @@ from headroom.capacity.overlay import (
     Surge,
     default_surge,
 )
+from headroom.planning.aks_network import OUTBOUND_TYPES, Allowed, outbound_move
 from headroom.rehearsal.arm.errors import ArmError, invalid
 from headroom.rehearsal.arm.ids import Path, key_of, referred
 from headroom.rehearsal.arm.network import (
@@ -47,30 +48,6 @@ from headroom.rehearsal.arm.world import Body, Record, World
 from policies.aks import OVERLAY_BY_DEFAULT_SINCE, SDK_DEFAULTS
 
 Profile = dict[str, Any]
-
-OUTBOUND_TYPES: Final = (
-    "loadBalancer",
-    "userDefinedRouting",
-    "managedNATGateway",
-    "managedNATGatewayV2",
-    "userAssignedNATGateway",
-    "none",
-    "block",
-)
-"""What outboundType may be (AKS documentation, egress-outboundtype)."""
-
-OUTBOUND_OF_ONES_OWN: Final = frozenset({"loadBalancer", "userAssignedNATGateway", "userDefinedRouting", "none"})
-"""Between these a cluster in a VNet of its user's changes (AKS documentation, egress-outboundtype)."""
-
-OUTBOUND_MANAGED: Final = frozenset(
-    {
-        ("loadBalancer", "managedNATGateway"),
-        ("loadBalancer", "managedNATGatewayV2"),
-        ("managedNATGateway", "managedNATGatewayV2"),
-    }
-)
-"""Changes of a cluster in AKS's own VNet. Sources contradict one another on the way back from managedNATGateway: the
-table, which refuses it since 2026-03-27, is followed (AKS documentation, egress-outboundtype)."""
 
 OVERLAY_FROM: Final = (1, 27)
 """Kubernetes version from which a cluster moves to overlay in place (AKS documentation, update-azure-cni)."""
@@ -533,8 +510,8 @@ def _judge_gateway(world: World, subnet: Record) -> None:
 def _judge_outbound_change(old: Profile, profile: Profile, pools: Sequence[Pool]) -> None:
     before, after = old["outboundType"], profile["outboundType"]
     own = all(pool.subnet for pool in pools)
-    allowed = {before, after} <= OUTBOUND_OF_ONES_OWN if own else (before, after) in OUTBOUND_MANAGED
-    if not allowed:
+    # Where the sources contradict each other, the stricter one is followed.
+    if outbound_move(before, after, own_vnet=own).allowed is not Allowed.YES:
         raise _aks(
             "UpdatingOutboundTypeNotAllowed",
             f"Updating outboundType from {before} to {after} is not allowed.",

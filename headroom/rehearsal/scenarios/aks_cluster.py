@@ -1,6 +1,5 @@
 """A running cluster of a scenario on AKS: its nodes, its workloads, and how a person reads and repairs it."""
 
-import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -7,6 +7,7 @@ last step is one.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -315,9 +316,21 @@ def _plan(story: Story, old: Running, played: Played) -> dict[str, Any]:
         (story.world.engine.project / file.path).write_text(file.text, encoding="utf-8")
     _decide(story, plan)
     filled = _fill_in(story)
+    _replace(plan, old, played.diagnosis, narrator)
     narrator.say("\nWhat the plan says to do tonight is done. Did it work?")
     met = until_met(read_plan(story.world.engine.project / written[-1].path), old, narrator, written[-1].path)
     return {"steps": len(plan.steps), "files": len(written), "filled in": filled, "conditions": met}
+
+
+def _replace(plan: Plan, old: Running, diagnosis: Diagnosis, narrator: Narrator) -> None:
+    """Deletes the machines of the drained nodes, one at a time, by the command that the plan has for the first."""
+    command = next(step.command for step in plan.steps if " delete-machines " in step.command)
+    [leak] = (cause for cause in diagnosis.causes if cause.detail is Detail.HOST_LOCAL_LEAK)
+    narrator.say("\nThe drained nodes go, and their files with them:")
+    for node in leak.scope.nodes:
+        named = command.replace(leak.scope.nodes[0], node)
+        narrator.command(named)
+        narrator.output("\n".join(old.shell.run(named)))
 
 
 def _fill_in(story: Story) -> int:
@@ -335,10 +348,12 @@ def _fill_in(story: Story) -> int:
             if key not in KNOWN_BY_PEOPLE:
                 raise RehearsalFailedError(f"{path.name} asks for {key}, which nobody here knows")
             last = key.rpartition(".")[2]
-            text = text.replace(f'{last}: "{value}"', f'{last}: "{KNOWN_BY_PEOPLE[key]}"', 1)
+            written = rf'\b{last}: "?{re.escape(value)}"?$'
+            text = re.sub(written, f'{last}: "{KNOWN_BY_PEOPLE[key]}"', text, count=1, flags=re.MULTILINE)
         path.write_text(text, encoding="utf-8")
         if asked:
-            story.narrator.say(f"Filled in by a person in stacks/{path.name}: {listed(asked)}.")
+            keys = ", ".join(asked)
+            story.narrator.say(f"stacks/{path.name}: filled in by a person, who alone knows it: {keys}.")
         count += len(asked)
     return count
 
@@ -482,11 +497,10 @@ def _overlay(story: Story, old: Running) -> Running:
     path = f"stacks/verify.{OVERLAY}.json"
     until_met(read_plan(story.world.engine.project / path), new, narrator, path)
     narrator.say(
-        "What runs in the old cluster is applied to the new one; the CronJob there is suspended, and what elects a "
-        f"leader ({LEADS}) has no pods yet."
+        f"What runs in the old cluster is applied to the new one; what elects a leader ({LEADS}) has no pods there yet."
     )
     deploy(new, {**APPS, **BATCH, SCALED: FEW, LEADS: 0})
-    make_billing(new, suspended=True)
+    make_billing(new, suspended=False)
     make_policies(new)
     seen = {name: estate.outbound_address(name) for name in (names.OLD_CLUSTER, NEW_CLUSTER)}
     if len(set(seen.values())) != 1:
@@ -497,8 +511,9 @@ def _overlay(story: Story, old: Running) -> Running:
         "overlay has one too."
     )
     narrator.say(f"Both clusters are seen as {seen[NEW_CLUSTER]}.")
-    bill(story, old, new)
+    _move(story, new, "--stop")
     _one_side(story, old, new, "old")
+    bill(story, old, new)
     return new
 
 
@@ -658,20 +673,28 @@ def _window(story: Story, old: Running, new: Running) -> dict[str, Any]:
 
 def _hand_over(story: Story, old: Running, new: Running) -> None:
     """What `headroom one-side` prints is done: in the old cluster first, and in the new one once nothing runs there."""
-    from headroom.cli.one_side import one_side  # noqa: PLC0415 - when it is due
-
-    path = str(_one_side_list(story))
     for running, option, expected in ((old, "--stop", "neither"), (new, "--start", "new")):
-        story.narrator.command(f"headroom one-side stacks/{ONE_SIDE} {option} {running.name} | sh")
-        code, said = story.command(one_side, path, option, running.name)
-        if code:
-            raise RehearsalFailedError(f"nothing is printed that moves the job (exit code {code}):\n{said}")
-        for command in said.splitlines():
-            story.narrator.output("\n".join(running.shell.run(command)))
+        _move(story, running, option)
         running.settle(
             "what elects a leader to follow", partial(_followed, running, wanted=BATCH[LEADS] if running is new else 0)
         )
         _one_side(story, old, new, expected)
+
+
+def _move(story: Story, running: Running, option: str) -> None:
+    """Does in a cluster what `headroom one-side` prints for it.
+
+    Raises:
+        RehearsalFailedError: It prints nothing.
+    """
+    from headroom.cli.one_side import one_side  # noqa: PLC0415 - when it is due
+
+    story.narrator.command(f"headroom one-side stacks/{ONE_SIDE} {option} {running.name} | sh")
+    code, said = story.command(one_side, str(_one_side_list(story)), option, running.name)
+    if code:
+        raise RehearsalFailedError(f"nothing is printed that moves the job (exit code {code}):\n{said}")
+    for command in said.splitlines():
+        story.narrator.output("\n".join(running.shell.run(command)))
 
 
 def _followed(running: Running, *, wanted: int) -> bool:
