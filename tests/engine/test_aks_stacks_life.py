@@ -23,13 +23,14 @@ from headroom.rehearsal.tools import find_tools
 from tests.engine.conftest import probed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 pytestmark = pytest.mark.engine
 
 CHECKOUT = Path(__file__).parents[2]
 GROUP, PLACE = "rg-prod-eus2", "eastus2"
 OLD, NEW = "aks-prod-eus2", "aks-prod-eus2-overlay"
+TRAFFIC = "prod-eus2-traffic"
 NODE_GROUP = f"MC_{GROUP}_{OLD}_{PLACE}"
 
 
@@ -83,6 +84,72 @@ def clusters(world: AzureWorld) -> Any:
 @pytest.fixture(scope="module")
 def doors(world: AzureWorld) -> Any:
     return CdnManagementClient(world.arm.credential(), world.arm.subscription, **world.arm.options())
+
+
+def gateway(network: Any) -> str:
+    """The id of a gateway with an address: the one of the stack of addresses, or one by hand where that did not run."""
+    made = next(iter(network.nat_gateways.list(GROUP)), None)
+    if made is None:
+        standard = {"location": PLACE, "sku": {"name": "Standard"}}
+        static = {**standard, "properties": {"publicIPAllocationMethod": "Static"}}
+        address = network.public_ip_addresses.begin_create_or_update(GROUP, "pip-by-hand", static).result()
+        body = {**standard, "properties": {"publicIpAddresses": [{"id": address.id}]}}
+        made = network.nat_gateways.begin_create_or_update(GROUP, "nat-by-hand", body).result()
+    return str(made.id)
+
+
+def door(world: AzureWorld, origins: Mapping[str, tuple[int, str]]) -> str:
+    """A Front Door with these origins, each with weight and state; the id of their group."""
+    profile = (
+        f"/subscriptions/{world.arm.subscription}/resourceGroups/{GROUP}"
+        "/providers/Microsoft.Cdn/profiles/fd-checkout-prod"
+    )
+    group = f"{profile}/originGroups/checkout"
+    settings = {"loadBalancingSettings": {}, "healthProbeSettings": {"probePath": "/healthz"}}
+    world.arm.add_resources(
+        [
+            {"id": profile, "location": "Global", "sku": {"name": "Standard_AzureFrontDoor"}},
+            {"id": group, "properties": settings},
+            *(
+                {
+                    "id": f"{group}/origins/{name}",
+                    "properties": {
+                        "hostName": f"{name.removeprefix('aks-')}.checkout.example.com",
+                        "originHostHeader": "checkout.example.com",
+                        "weight": weight,
+                        "priority": 1,
+                        "enabledState": state,
+                    },
+                }
+                for name, (weight, state) in origins.items()
+            ),
+        ]
+    )
+    return group
+
+
+def watched(config: Mapping[str, Any], step: int) -> GateRecord:
+    """The gate's record of a step that passed long ago."""
+    now = datetime.now(UTC) - timedelta(days=20)
+    keys = {key.removeprefix("headroom:"): value for key, value in config.items() if key.startswith("headroom:")}
+    return GateRecord(
+        stack=TRAFFIC,
+        shift=read_traffic(keys).identity,
+        step=step,
+        outcome=Outcome.PASSED,
+        started=now,
+        ended=now,
+    )
+
+
+def shifted(world: AzureWorld) -> None:
+    """Sees to it that all requests go to the new cluster, as they do where the stack of traffic came before."""
+    if (world.engine.project / "stacks" / gate_file(TRAFFIC)).exists():
+        return
+    door(world, {"aks-kubenet": (9, "Disabled"), "aks-overlay": (9, "Enabled")})
+    config = example("aks-traffic", world.arm.subscription, step=100)
+    world.engine.init(TRAFFIC, config)
+    beside(world, gate_file(TRAFFIC), to_text([watched(config, 100)]))
 
 
 def up(world: AzureWorld, stack: str) -> str:
@@ -147,9 +214,13 @@ def test_addresses_come_first_and_the_gateway_takes_nothing_from_the_subnet(worl
     world.engine.must("preview", "--stack", stack, "--expect-no-changes")
 
 
-def test_the_overlay_cluster_stands_beside_it_and_stays_as_it_was_made(world: AzureWorld, clusters: Any) -> None:
+def test_the_overlay_cluster_stands_beside_it_and_stays_as_it_was_made(
+    world: AzureWorld, clusters: Any, network: Any
+) -> None:
     stack = "prod-eus2-overlay"
-    world.engine.init(stack, example("aks-overlay", world.arm.subscription))
+    config = example("aks-overlay", world.arm.subscription)
+    config["headroom:nodeSubnet"]["natGatewayId"] = gateway(network)
+    world.engine.init(stack, config)
     up(world, stack)
     made = clusters.managed_clusters.get(GROUP, "aks-prod-eus2-overlay")
     assert (made.network_profile.network_plugin_mode, made.network_profile.pod_cidr) == ("overlay", "100.64.0.0/16")
@@ -159,32 +230,9 @@ def test_the_overlay_cluster_stands_beside_it_and_stays_as_it_was_made(world: Az
 
 
 def test_traffic_moves_step_by_step_and_back_by_one_command(world: AzureWorld, doors: Any) -> None:
-    stack = "prod-eus2-traffic"
+    stack = TRAFFIC
     config = example("aks-traffic", world.arm.subscription)
-    profile = (
-        f"/subscriptions/{world.arm.subscription}/resourceGroups/{GROUP}"
-        "/providers/Microsoft.Cdn/profiles/fd-checkout-prod"
-    )
-    group = f"{profile}/originGroups/checkout"
-    world.arm.add_resources(
-        [
-            {"id": profile, "location": "Global", "sku": {"name": "Standard_AzureFrontDoor"}},
-            {
-                "id": group,
-                "properties": {"loadBalancingSettings": {}, "healthProbeSettings": {"probePath": "/healthz"}},
-            },
-            {
-                "id": f"{group}/origins/aks-kubenet",
-                "properties": {
-                    "hostName": "kubenet.checkout.example.com",
-                    "originHostHeader": "checkout.example.com",
-                    "weight": 50,
-                    "priority": 1,
-                    "enabledState": "Enabled",
-                },
-            },
-        ]
-    )
+    group = door(world, {"aks-kubenet": (50, "Enabled")})
     world.engine.init(stack, config)
     resources = [
         {"type": "azure-native:cdn:AFDOriginGroup", "name": "shift-group", "id": group},
@@ -204,12 +252,9 @@ def test_traffic_moves_step_by_step_and_back_by_one_command(world: AzureWorld, d
     probed(world.engine.project, stack, NEW)
 
     records: list[GateRecord] = []
-    now = datetime.now(UTC) - timedelta(days=20)
-    keys = {key.removeprefix("headroom:"): value for key, value in config.items() if key.startswith("headroom:")}
-    shift = read_traffic(keys).identity
 
     def passed(step: int) -> None:
-        records.append(GateRecord(stack=stack, shift=shift, step=step, outcome=Outcome.PASSED, started=now, ended=now))
+        records.append(watched(config, step))
         beside(world, gate_file(stack), to_text(records))
 
     for step, expected in ((10, (9, 1)), (25, (9, 3)), (50, (9, 9))):
@@ -228,9 +273,13 @@ def test_traffic_moves_step_by_step_and_back_by_one_command(world: AzureWorld, d
 
 
 def test_the_old_cluster_ends_in_the_order_that_works(world: AzureWorld, clusters: Any, network: Any) -> None:
+    shifted(world)
     stack = "prod-eus2-retire"
     config = example("aks-retire", world.arm.subscription)
     subnet = config["headroom:oldCluster"]["subnet"]
+    nodes = network.subnets.get(GROUP, "vnet-spoke", "snet-aks-nodes").as_dict()
+    nodes["properties"]["natGateway"] = {"id": gateway(network)}
+    network.subnets.begin_create_or_update(GROUP, "vnet-spoke", "snet-aks-nodes", nodes).result()
     cluster = (
         f"/subscriptions/{world.arm.subscription}/resourceGroups/{GROUP}"
         f"/providers/Microsoft.ContainerService/managedClusters/{OLD}"
