@@ -199,10 +199,10 @@ def side_by_side(read: Callable[[S], T], items: Sequence[S], *, workers: int) ->
     """What `read` makes of each item, in their order, some at a time; its calls count for the caller's reading.
 
     Raises:
-        Exception: The first that `read` raised.
+        BaseException: The first that `read` raised.
     """
     results: dict[int, T] = {}
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     waiting = iter(enumerate(items))
     lock = threading.Lock()
 
@@ -214,7 +214,7 @@ def side_by_side(read: Callable[[S], T], items: Sequence[S], *, workers: int) ->
                 return
             try:
                 results[entry[0]] = read(entry[1])
-            except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
+            except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
                 failures.append(error)
 
     threads = [

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from unittest import mock
@@ -40,6 +41,11 @@ def report(*arguments: str) -> Run:
     return Run(code, out.getvalue(), err.getvalue())
 
 
+def read_out(page: str) -> str:
+    """A page's words, without its marks."""
+    return " ".join(re.sub(r"<[^>]*>", "", page).split())
+
+
 def test_a_snapshot_becomes_a_page_with_its_plan_and_markdown_beside_it(facts: Path, tmp_path: Path) -> None:
     page, text = tmp_path / "r.html", tmp_path / "r.md"
     run = report("--facts", str(facts), "-o", str(page), "--markdown", str(text))
@@ -50,7 +56,7 @@ def test_a_snapshot_becomes_a_page_with_its_plan_and_markdown_beside_it(facts: P
     assert written.startswith("<!doctype html>")
     assert "subnet_exhaustion" in written
     assert "100.64.0.0/16" in written, "the plan adds a secondary CIDR"
-    assert f"headroom plan --facts {facts}" in written
+    assert f"headroom plan --facts {facts}" in read_out(written)
     assert text.read_text(encoding="utf-8").startswith(
         "**Headroom: Cause found** · `prod-use1` · facts of 2026-03-03T21:14:00Z\n"
     )
@@ -77,7 +83,7 @@ def test_a_case_a_bundle_and_logs_become_the_page_of_their_diagnosis(facts: Path
         run = report(*words, "-o", str(page))
         written = page.read_text(encoding="utf-8")
         assert (run.code, "subnet_exhaustion" in written) == (1, True), words
-        assert "headroom plan --cluster NAME" in written, "a plan needs the facts of a whole cluster"
+        assert "headroom plan --cluster NAME" in read_out(written), "a plan needs the facts of a whole cluster"
 
 
 def test_the_page_goes_to_stdout_on_request_and_the_plan_can_be_left_out(facts: Path) -> None:
@@ -126,7 +132,7 @@ def test_a_history_is_drawn_zone_by_zone_and_a_bad_one_refused(facts: Path, tmp_
     history = tmp_path / "free.csv"
     history.write_text("\n".join(["time,subnet,freeAddresses", *rows]), encoding="utf-8")
     page = report("--facts", str(facts), "--history", str(history), "-o", "-").out
-    assert '<h3 id="forecast-1-title"><bdi>us-east-1a</bdi></h3>' in page
+    assert re.search(r'<h3 id="forecast-1-title">(<[^>]*>)*us-east-1a(<[^>]*>)*</h3>', page)
     history.write_text("time,subnet\n", encoding="utf-8")
     refused = report("--facts", str(facts), "--history", str(history), "-o", "-")
     assert refused.code == 2

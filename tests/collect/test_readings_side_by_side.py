@@ -151,6 +151,14 @@ def test_the_first_failure_side_by_side_is_raised() -> None:
     assert len(done) < 999, "the others are left"
 
 
+def test_what_ends_a_thread_is_raised_where_it_was_asked_for() -> None:
+    def work(number: int) -> None:
+        raise KeyboardInterrupt(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(work, range(3), workers=2)
+
+
 @pytest.mark.parametrize(
     ("size", "groups"), [(2, [[1, 2], [3, 4], [5]]), (5, [[1, 2, 3, 4, 5]]), (9, [[1, 2, 3, 4, 5]])]
 )
