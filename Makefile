@@ -8,7 +8,7 @@ PYTHON := $(shell for candidate in .venv/bin/python python3 python3.14 python3.1
 	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$candidate; exit; fi; \
 	done; echo python3)
 
-# Tests and what they start are compiled once, not in every run: a fifth of `make quick` where this is set.
+# Tests, and what they start, are compiled once and not in every run.
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
@@ -25,7 +25,8 @@ test: ## all tests; ARGS='-k subnet' passes options to pytest
 	@.venv/bin/python -m pytest -n 2 $(ARGS)
 
 quick: setup ## the tests of every day: no engine, no cluster, nothing that takes long; ARGS as for test
-	@.venv/bin/python -m pytest -n 2 -m 'not engine and not control_plane and not promtool and not actionlint and not slow' $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --hypothesis-profile=quick \
+		-m 'not engine and not control_plane and not promtool and not actionlint and not slow' $(ARGS)
 
 lint: setup ## formatting, style and types
 	.venv/bin/ruff format --check .

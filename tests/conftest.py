@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import functools
 import gc
 import importlib
@@ -16,6 +17,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
+from unittest import mock
 
 import grpc  # type: ignore[import-untyped] # grpcio ships no types
 import hypothesis
@@ -26,7 +28,7 @@ from botocore.loaders import JSONFileLoader
 from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]  # no stubs in the lock
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.config import set_all_config
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.stack import Stack
 
 if TYPE_CHECKING:
@@ -35,18 +37,27 @@ if TYPE_CHECKING:
     Properties = Mapping[str, Any]
     Answer = Properties | None | Callable[[Properties], Properties]
 
-# Nothing is timed in a test: the machines that run them are shared.
-hypothesis.settings.register_profile(
-    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("shared-machine")
+# Nothing is timed in a test: the machines that run them are shared. `make quick` asks for the second of these, with
+# fewer examples where a test names no number of its own.
+_EXAMPLES: Final = {"shared-machine": 100, "quick": 30}
+for _name, _examples in _EXAMPLES.items():
+    hypothesis.settings.register_profile(
+        _name, max_examples=_examples, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+# Tests import this file a second time, when pytest has chosen already.
+if hypothesis.settings.get_current_profile_name() not in _EXAMPLES:
+    hypothesis.settings.load_profile("shared-machine")
 
 
 def _read_once() -> None:
     """Has botocore read each of its descriptions of a service once, and not for every session: EC2's is megabytes."""
     read = functools.cache(JSONFileLoader().load_file)
-    # A loader keeps nothing of its own.
-    JSONFileLoader.load_file = lambda _, path: read(path)  # type: ignore[method-assign]  # for the tests alone
+
+    def load_file(_: JSONFileLoader, file_path: str) -> Any:
+        # A loader keeps nothing of its own.
+        return read(file_path)
+
+    JSONFileLoader.load_file = load_file  # type: ignore[assignment,method-assign]  # for the tests alone
 
 
 _read_once()
@@ -258,7 +269,9 @@ class Recorder:
             # The SDK starts its callback server for a real engine only, and registers no hook without one.
             settings.SETTINGS.callbacks = cast("Any", self)
             set_all_config(dict(config))
-            pulumi.runtime.test(lambda: self._declare(program))()  # type: ignore[no-untyped-call] # untyped upstream
+            # Nobody reads where a resource was declared, and the stack below a test is deep: a sixth of the time.
+            with mock.patch("pulumi.runtime.resource._get_stack_trace", source_pb2.StackTrace):
+                pulumi.runtime.test(lambda: self._declare(program))()  # type: ignore[no-untyped-call] # untyped upstream
         finally:
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
@@ -350,6 +363,15 @@ def recorder(_provider_sdks: None) -> Recorder:
 @pytest.fixture
 def example_config() -> dict[str, Any]:
     """The example stack file, to be changed at will."""
-    text = (CHECKOUT / "stacks" / "Pulumi.example-emergency.yaml").read_text(encoding="utf-8")
-    config: dict[str, Any] = yaml.safe_load(text)["config"]
+    return stack_config(CHECKOUT / "stacks" / "Pulumi.example-emergency.yaml")
+
+
+def stack_config(path: Path) -> dict[str, Any]:
+    """The configuration in a file of this repository, to be changed at will."""
+    return copy.deepcopy(_parsed(path))
+
+
+@functools.cache
+def _parsed(path: Path) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
     return config

@@ -35,8 +35,9 @@ LISTED_VALUES: Final = 8
 
 _HOST_MASKS: Final = tuple((1 << (ADDRESS_BITS - length)) - 1 for length in range(ADDRESS_BITS + 1))
 _ADDRESS: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
+_OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LEGAL_ADDRESS: Final = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}")
 _PREFIX_LENGTH: Final = re.compile(r"[0-9]{1,2}")
-_HIGHEST_OCTET: Final = 255
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -238,6 +239,13 @@ def _read_cidr(text: object, key: str) -> tuple[int, int] | Problem:
     address = _read_address(head, text, key)
     if isinstance(address, Problem):
         return address
+    if (
+        slash
+        and _PREFIX_LENGTH.fullmatch(tail)
+        and (prefix_length := int(tail)) <= ADDRESS_BITS
+        and str(prefix_length) == tail
+    ):
+        return address, prefix_length
     plain = format_address(address)
     if not slash:
         return _refuse(
@@ -247,8 +255,6 @@ def _read_cidr(text: object, key: str) -> tuple[int, int] | Problem:
             f"Write {plain}/32 if that one address is meant, else the block, such as {Block.containing(address, 24)}.",
             key,
         )
-    if _PREFIX_LENGTH.fullmatch(tail) and str(int(tail)) == tail and int(tail) <= ADDRESS_BITS:
-        return address, int(tail)
     netmask = _read_address(tail, tail, "")
     if isinstance(netmask, int) and _length_of_netmask(netmask) is not None:
         step = f"Write {plain}/{_length_of_netmask(netmask)}."
@@ -259,15 +265,16 @@ def _read_cidr(text: object, key: str) -> tuple[int, int] | Problem:
 
 def _read_address(text: object, whole: object, key: str) -> int | Problem:
     """The address that a text denotes; `whole` is what the message repeats."""
+    # A large cluster has hundred thousands of them.
+    if isinstance(text, str) and (legal := _LEGAL_ADDRESS.fullmatch(text)):
+        high, upper, lower, low = legal.groups()
+        return int(high) << 24 | int(upper) << 16 | int(lower) << 8 | int(low)
     example = "10.0.0.0/16" if isinstance(whole, str) and "/" in whole else "10.0.0.1"
     if not isinstance(text, str):
         return _not_text(whole, f"Write a text such as {example}.", key)
     found = _ADDRESS.fullmatch(text)
     octets = found.groups() if found else ()
     leading_zero = any(octet != "0" and octet.startswith("0") for octet in octets)
-    if found and not leading_zero and all(int(octet) <= _HIGHEST_OCTET for octet in octets):
-        high, upper, lower, low = map(int, octets)
-        return high << 24 | upper << 16 | lower << 8 | low
     step = f"Write four decimal numbers from 0 to 255 with dots between them, such as {example}."
     if leading_zero:
         reason = "has an octet with a leading zero, which some programs read as octal."

@@ -174,8 +174,6 @@ def normalise(text: str) -> str:
     return _SPACE.sub(" ", _QUOTES.sub('"', text)).strip()
 
 
-# Facts are judged again and again: by a plan, by what is read anew, and one line is many pods'.
-@lru_cache(maxsize=4096)
 def match(
     text: str, *, origin: Origin | None = None, cloud: str | None = None, cut: bool = False, stated: bool = False
 ) -> tuple[Match, ...]:
@@ -189,7 +187,7 @@ def match(
         stated: Whether a person says it: then only wordings count that are marked so.
     """
     normal = normalise(text)
-    found = _matches(normal, origin, cloud, stated=stated)
+    found = [*_matches(normal, origin, cloud, stated=stated)]
     if "\n" in text:  # wrapped in the middle of a word
         rejoined = normalise(text.replace("\r", "").replace("\n", ""))
         names = {each.signature.name for each in found}
@@ -210,7 +208,9 @@ def _candidates(lowered: str) -> tuple[Signature, ...]:
     return tuple(each for each in signatures() if any(required in lowered for required in each.requires))
 
 
-def _matches(normal: str, origin: Origin | None, cloud: str | None, *, stated: bool) -> list[Match]:
+# Facts are judged again and again: by a plan, by what is read anew, and one line is many pods'.
+@lru_cache(maxsize=4096)
+def _matches(normal: str, origin: Origin | None, cloud: str | None, *, stated: bool) -> tuple[Match, ...]:
     found = []
     for signature in _candidates(_LONG_ID.sub("", normal.lower())):
         if (stated and not signature.stated) or not signature.counts_for(origin, cloud):
@@ -219,7 +219,7 @@ def _matches(normal: str, origin: Origin | None, cloud: str | None, *, stated: b
         if hit is not None:
             groups = {name: value for name, value in hit.groupdict().items() if value is not None}
             found.append(Match(signature, hit.group(0), groups))
-    return found
+    return tuple(found)
 
 
 def _cut_matches(normal: str, found: Sequence[Match], origin: Origin | None, cloud: str | None) -> list[Match]:

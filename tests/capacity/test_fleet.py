@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from headroom.addresses.blocks import Block
+from headroom.capacity import fleet as module
 from headroom.capacity.demand import zone_demand
 from headroom.capacity.fleet import (
     EQUAL_SHARE,
@@ -266,6 +267,19 @@ def test_any_number_of_pods_is_answered(pods: int) -> None:
     assert advice is not None
     assert advice.kinds[0].pods <= 27
     assert advice.kinds[0].pods + advice.kinds[0].burst_pods <= 27, "no burst is larger than what a node can serve"
+
+
+def test_what_was_asked_before_makes_no_difference() -> None:
+    nodes = [Nodes(limits=M5_LARGE, zone="a", pods=10, count=3)]
+    first = best_warm_targets(nodes, DEFAULT)
+    assert first is not None
+    busy = best_warm_targets(nodes, DEFAULT, churn=9.0)
+    assert busy is not None
+    assert busy.now.calls_per_hour > first.now.calls_per_hour
+    assert best_warm_targets(nodes, DEFAULT) == first
+    for simulation in (module._calls_per_hour, module._seconds_to_serve):
+        simulation.cache_clear()
+    assert best_warm_targets(nodes, DEFAULT) == first
 
 
 def test_the_mode_is_kept() -> None:

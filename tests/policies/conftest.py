@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from headroom.cli.check import check
+from tests.conftest import stack_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ def run(*arguments: str, stdin: str | None = None) -> Result:
 
 
 def stack_file(folder: Path, *, name: str = "prod", **changes: Any) -> Path:
-    config: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["config"]
+    config = stack_config(EXAMPLE)
     config |= {f"headroom:{key}": value for key, value in changes.items()}
     path = folder / f"Pulumi.{name}.yaml"
     path.write_text(yaml.safe_dump({"config": config}, sort_keys=False), encoding="utf-8")

@@ -19,6 +19,7 @@ from policies.doors.program import run_program
 from policies.doors.project import read_project
 from policies.pack import RULES, judge
 from policies.resources import STASH, UNKNOWN
+from tests.conftest import stack_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,7 @@ ZONE = "us-east-1a"
 
 
 def config_of(path: Path = EXAMPLE) -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["config"]
-    return config
+    return stack_config(path)
 
 
 def full() -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from headroom.rehearsal.arm.endpoint import Endpoint, start_arm
+from headroom.rehearsal.aws.endpoint import Endpoint as AwsEndpoint
+from headroom.rehearsal.aws.endpoint import start_endpoint
 from headroom.rehearsal.control_plane import ControlPlane, start_control_plane
 from headroom.rehearsal.kube import Kube
 from headroom.rehearsal.tools import Tools, find_tools
@@ -160,6 +162,13 @@ class Azure:
 def arm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """One simulated Azure; tests keep apart by their own resource groups."""
     with start_arm(tmp_path_factory.mktemp("arm"), graph_quota=1000) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def simulated_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsEndpoint]:
+    """One simulated AWS as it comes, for tests that order no faults and keep apart by services, Regions and names."""
+    with start_endpoint(tmp_path_factory.mktemp("aws")) as endpoint:
         yield endpoint
 
 

@@ -1,13 +1,13 @@
 """EKS's own hands: what the simulated EKS decides about its add-on reaches the DaemonSet, and nothing else does."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from headroom.rehearsal.addon_manager import AddonManager
-from headroom.rehearsal.aws.endpoint import Endpoint, start_endpoint
+from headroom.rehearsal.aws.endpoint import Endpoint
 from headroom.rehearsal.kube import Kube, Resource
 
 CLUSTER = "prod-use1"
@@ -34,9 +34,8 @@ class Recorded:
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    with start_endpoint(tmp_path_factory.mktemp("aws")) as running:
-        yield running
+def endpoint(simulated_aws: Endpoint) -> Endpoint:
+    return simulated_aws
 
 
 def until(done: Callable[[], object]) -> None:

@@ -12,18 +12,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from headroom.rehearsal.alarm_board import read_board
-from headroom.rehearsal.aws.endpoint import Endpoint, start_endpoint
 from headroom.rehearsal.providers.aws_watch import zipped
 from headroom.rehearsal.providers.common import ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from headroom.rehearsal.aws.endpoint import Endpoint
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    with start_endpoint(tmp_path_factory.mktemp("aws")) as endpoint:
-        yield endpoint
+def aws(simulated_aws: Endpoint) -> Endpoint:
+    return simulated_aws
 
 
 @pytest.fixture

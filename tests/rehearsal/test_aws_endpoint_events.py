@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from headroom.rehearsal.aws.endpoint import Endpoint, start_endpoint
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from headroom.rehearsal.aws.endpoint import Endpoint
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    with start_endpoint(tmp_path_factory.mktemp("aws")) as endpoint:
-        yield endpoint
+def aws(simulated_aws: Endpoint) -> Endpoint:
+    return simulated_aws
 
 
 def parameters(token: str) -> dict[str, Any]:

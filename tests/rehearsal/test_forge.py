@@ -11,13 +11,13 @@ import pytest
 import urllib3
 
 from components.alarm_trigger import INPUT_PATHS, event_pattern, input_template, permissions, queue_policy
-from headroom.rehearsal.aws.endpoint import Endpoint, start_endpoint
 from headroom.rehearsal.forge import TRIGGER_TOKEN, Forge
 from headroom.rehearsal.trigger import alarm_event, deliver, respond, transformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from headroom.rehearsal.aws.endpoint import Endpoint
 
 WHEN = datetime(2026, 3, 3, 20, 20, tzinfo=UTC)
 ALARM = "headroom/prod-use1/us-east-1a/page"
@@ -87,9 +87,8 @@ def test_a_variable_stands_in_quotes_as_it_is_and_outside_them_as_json() -> None
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    with start_endpoint(tmp_path_factory.mktemp("aws")) as running:
-        yield running
+def endpoint(simulated_aws: Endpoint) -> Endpoint:
+    return simulated_aws
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A copied VPC answers as the original did: ids, CIDRs, routes, interfaces and addresses."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from headroom.facts.document import load
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import items, known
 from headroom.rehearsal import made
-from headroom.rehearsal.aws.endpoint import BackDoorRefusedError, Endpoint, start_endpoint
+from headroom.rehearsal.aws.endpoint import BackDoorRefusedError, Endpoint
 from headroom.rehearsal.aws.settings import ACCOUNT
 from headroom.rehearsal.scenarios.twin.network import content_of
 from headroom.rehearsal.scenarios.twin.original import Original, read_original
@@ -37,9 +36,8 @@ REGION = "eu-west-1"
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    with start_endpoint(tmp_path_factory.mktemp("aws")) as running:
-        yield running
+def endpoint(simulated_aws: Endpoint) -> Endpoint:
+    return simulated_aws
 
 
 def client(endpoint: Endpoint, region: str) -> "EC2Client":

@@ -16,7 +16,7 @@ from policies.resources import NODE_GROUP, Resource, Resources
 from policies.rules import node_group_within_capacity
 from stacks.limits import read_settings
 from stacks.settings import ConfigReader
-from tests.conftest import READ_STATE, Recorder
+from tests.conftest import READ_STATE, Recorder, stack_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,7 @@ A, B, C = "us-east-1a", "us-east-1b", "us-east-1c"
 @pytest.fixture
 def config() -> dict[str, Any]:
     """The example's configuration, to be changed at will."""
-    found: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["config"]
-    return found
+    return stack_config(EXAMPLE)
 
 
 def live(*, desired: int = 6, most: int = 30) -> dict[str, Any]:

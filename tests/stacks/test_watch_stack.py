@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
-import yaml
 from click.testing import CliRunner
 
 import stacks
@@ -18,7 +17,7 @@ from policies.doors.program import run_program
 from policies.doors.project import read_project
 from policies.resources import METRIC_ALARM, Resource, Resources
 from policies.rules import alarm_breaches_on_silence
-from tests.conftest import READ_STATE
+from tests.conftest import READ_STATE, stack_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +33,7 @@ A = "subnet-0aaaaaaaaaaaaaaa1"
 @pytest.fixture
 def config() -> dict[str, Any]:
     """The example's configuration, to be changed at will."""
-    found: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["config"]
-    return found
+    return stack_config(EXAMPLE)
 
 
 def deploy(recorder: Recorder, config: Mapping[str, Any]) -> None:
