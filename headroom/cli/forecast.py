@@ -4,10 +4,11 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -29,6 +30,7 @@ from headroom.cli.calc.forecast import (
     usable_of,
 )
 from headroom.cli.calc.reading import Reader
+from headroom.cli.clouds import takes_cloud
 from headroom.report.text import SHOWN_ITEMS, first_and_more
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ class Place:
 @click.option("--usable", multiple=True, metavar="SUBNET=N", help="Usable addresses of a subnet of a file: its most.")
 @click.option("--finding-within", metavar="DAYS", default=WARNING_DAYS, show_default=True, help="Empty sooner: 1.")
 @click.option("--no-chart", is_flag=True, help="No drawing, on a terminal too.")
+@takes_cloud
 @answers
 def forecast(  # noqa: PLR0913 - one argument for each option
     *,
@@ -128,9 +131,14 @@ def forecast(  # noqa: PLR0913 - one argument for each option
     usable: tuple[str, ...],
     finding_within: str,
     no_chart: bool,
+    cloud: str,
+    subscription: str,
+    resource_group: str,
 ) -> Answer:
     """Reads the options and answers."""
     reader = Reader()
+    if cluster and (cloud == "aks" or subscription or resource_group):
+        raise ProblemsError([_of_aks(cluster)], subject="headroom forecast")
     _check_source(reader, {"--cluster": cluster, "--csv": files, "--prometheus": prometheus}, query)
     within = reader.count(finding_within, "--finding-within")
     back = reader.count(days, "--days", least=1, most=455)
@@ -351,7 +359,12 @@ def _published(  # noqa: PLR0913 - how AWS is reached, and what is read
     from headroom.collect.published import read_published  # noqa: PLC0415
     from headroom.collect.session import aws_clients  # noqa: PLC0415
 
-    clients = aws_clients(region=region, profile=profile, endpoint_url=endpoint_url)
+    try:
+        clients = aws_clients(region=region, profile=profile, endpoint_url=endpoint_url)
+    except ProblemsError as error:
+        # Who forgot --cloud has no Region either.
+        told = [replace(each, next_step=f"{each.next_step} {_instead_on_aks(cluster)}") for each in error.problems]
+        raise ProblemsError(told, subject="headroom forecast") from None
     try:
         return read_published(
             clients("cloudwatch"), cluster, namespace=namespace, days=days, now=datetime.now(UTC) + timedelta(hours=1)
@@ -632,7 +645,26 @@ def _nothing(cluster: str, namespace: str) -> Problem:
         key="--cluster",
         value=cluster,
         reason=f"has no free addresses in CloudWatch's namespace {namespace}.",
-        next_step="Apply the watch stack (stacks/Pulumi.example-watch.yaml), or look at --region and --namespace.",
+        next_step="Apply the watch stack (stacks/Pulumi.example-watch.yaml), or look at --region and --namespace. "
+        f"{_instead_on_aks(cluster)}",
+    )
+
+
+def _of_aks(cluster: str) -> Problem:
+    return Problem(
+        rule="of-another-cloud",
+        key="--cluster",
+        value=cluster,
+        reason="is a cluster of AKS, and the history that --cluster reads is published for EKS alone.",
+        next_step=_instead_on_aks(cluster),
+    )
+
+
+def _instead_on_aks(cluster: str) -> str:
+    """What a forecast is of in an AKS cluster: ranges and quotas, which the pools' largest size uses up, not time."""
+    return (
+        f"For a cluster of AKS, `headroom plan --ahead --cloud aks --cluster {quote(cluster)}` holds ranges to the "
+        "pools at their largest; a history of your own goes with --csv FILE, or --prometheus URL and --query."
     )
 
 

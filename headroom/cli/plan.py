@@ -180,13 +180,15 @@ def _recheck(path: Path, snapshot: Snapshot, *, as_json: bool) -> None:
 
 def _print_recheck(path: Path, made: Plan, found: Recheck) -> None:
     """One fact a line, what decides last."""
+    from headroom.report.text import clean  # noqa: PLC0415 - only where somebody looks
+
     for heading, texts in (
         ("within", found.within),
         ("unread", [problem.message for problem in found.unread]),
         ("changed", [problem.message for problem in found.changed]),
     ):
         for text in texts:
-            click.echo(f"{heading} {text}")
+            click.echo(f"{heading} {clean(text, 2000)}")
     if found.problems:
         return
     because = "what changed is within its margins" if found.within else "everything that it rests on is as it was"

@@ -109,7 +109,7 @@ def make_plan(  # noqa: PLR0913 - what a person can ask for, by keyword
             situation,
             weighed,
             more_nodes=any(map(weighed.keeps, _ROLLS_NODES)) or any(map(_is_at_limit, diagnosis.causes)),
-            waits_for=_rounds(situation) * _per_request(situation),
+            waits_for=(_patience(situation, weighed) // RETRY_SECONDS - 1) * _per_request(situation),
         ),
         options=weighed.options,
         files=tuple(_files(situation, weighed, stack, snapshot, diagnosis)),
@@ -567,9 +567,7 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
     room = weighed.room
     settings = weighed.settings
     kubernetes = known_or(snapshot.kubernetes, Kubernetes())
-    patience = RETRY_SECONDS * (1 + _rounds(situation))
-    if settings or weighed.keeps("upgrade-cni"):
-        patience = max(patience, ROLLOUT_SECONDS)
+    patience = _patience(situation, weighed)
     if room is not None and room.secondary is not None:
         yield Postcondition(
             check=Check.CIDR_ASSOCIATED,
@@ -647,6 +645,12 @@ def _postconditions(situation: Situation, weighed: Weighed, snapshot: Snapshot) 
             if secondary
             else "",
         )
+
+
+def _patience(situation: Situation, weighed: Weighed) -> int:
+    """Seconds within which the pods that wait get their addresses: one pause more than they need."""
+    patience = RETRY_SECONDS * (1 + _rounds(situation))
+    return max(patience, ROLLOUT_SECONDS) if weighed.settings or weighed.keeps("upgrade-cni") else patience
 
 
 def _rounds(situation: Situation) -> int:

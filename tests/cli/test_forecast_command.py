@@ -219,8 +219,21 @@ def test_a_cluster_that_nobody_watches_is_told_how_to(cloudwatch: Any) -> None:
     (told,) = refused("--cluster", "prod-use1")
     assert told == (
         "--cluster: prod-use1 has no free addresses in CloudWatch's namespace Headroom. Apply the watch stack "
-        "(stacks/Pulumi.example-watch.yaml), or look at --region and --namespace."
+        "(stacks/Pulumi.example-watch.yaml), or look at --region and --namespace. For a cluster of AKS, "
+        "`headroom plan --ahead --cloud aks --cluster prod-use1` holds ranges to the pools at their largest; a history "
+        "of your own goes with --csv FILE, or --prometheus URL and --query."
     )
+
+
+@pytest.mark.parametrize("options", [("--cloud", "aks"), ("--resource-group", "rg-prod"), ()])
+def test_a_cluster_of_aks_is_told_what_says_it_there(options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    (told,) = refused("--cluster", "aks-prod", *options)
+    assert "`headroom plan --ahead --cloud aks --cluster aks-prod`" in told
+    if options:
+        assert told.startswith("--cluster: aks-prod is a cluster of AKS, and the history that --cluster reads")
 
 
 def test_a_denied_call_is_one_sentence_and_names_what_is_needed(

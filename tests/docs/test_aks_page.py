@@ -37,6 +37,14 @@ def test_the_numbered_steps_are_those_of_a_plan_in_its_order() -> None:
     assert count >= 20
 
 
+def test_the_audit_is_asked_for_on_the_page_as_in_the_plan() -> None:
+    snapshot = load(FACTS.read_text(encoding="utf-8"), subject=FACTS.name)
+    [step] = [each for each in make_plan(snapshot, diagnose(snapshot)).steps if "audit-egress" in each.command]
+    asked = next(line for line in commands(PAGE.read_text(encoding="utf-8")) if "audit-egress --cluster" in line)
+    for text in (step.command, asked):
+        assert "--plan changes.sh --inventory lists.yaml --record stacks/audit.aks-prod-eus2-egress.json" in text
+
+
 def test_the_files_that_the_page_names_are_those_of_the_plan() -> None:
     snapshot = load(FACTS.read_text(encoding="utf-8"), subject=FACTS.name)
     plan = make_plan(snapshot, diagnose(snapshot))

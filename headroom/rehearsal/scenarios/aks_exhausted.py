@@ -159,7 +159,7 @@ def play(world: AksWorld, narrator: Narrator, clock: Clock, *, save: Path | None
     with narrator.phase("probes", "Every NetworkPolicy, tried in the new cluster") as phase:
         phase.facts = _probes(story, new)
     with narrator.phase("traffic", "10, 25, 50, 100 %: a bad step is stopped and taken back") as phase:
-        phase.facts = _traffic(story, new)
+        phase.facts = _traffic(story, old, new)
     with narrator.phase("window", "Nine days in which the old cluster stays the way back") as phase:
         phase.facts = _window(story, old, new)
     with narrator.phase("retire", "The end of the old cluster, in the order that works") as phase:
@@ -419,26 +419,26 @@ def _audit(story: Story, running: Running, old: str, new: str) -> int:
 
     narrator, engine = story.narrator, story.world.engine
     record = engine.stack_file(EGRESS).with_name(audit_file(EGRESS))
-    plan = story.world.folder / "egress-changes.sh"
+    plan = story.world.folder / "changes.sh"
     given = ["--old", old, "--new", new, "--region", names.LOCATION, "--endpoint-url", story.world.arm.url]
     asked = f"headroom audit-egress --old {old} --new {new} --region {names.LOCATION}"
     recorded = f"--record stacks/{record.name}"
-    narrator.command(f"{asked} --plan egress-changes.sh {recorded}")
+    narrator.command(f"{asked} --plan changes.sh {recorded}")
     code, said = story.command(audit_egress, *given, "--record", str(record), "--plan", str(plan))
     narrator.output(said)
     if code != 1 or names.DATABASE not in said:
         raise RehearsalFailedError(f"the audit does not find the database (exit code {code}):\n{said}")
     commands = [line for line in plan.read_text(encoding="utf-8").splitlines() if line.startswith("az ")]
-    narrator.command("sh egress-changes.sh")
+    narrator.command("sh changes.sh")
     for command in commands:
         narrator.output("\n".join(running.shell.run(command)))
     if new not in firewall(story.estate) or old not in firewall(story.estate):
         raise RehearsalFailedError("the database does not have both addresses")
-    inventory = story.world.folder / "allow-lists.yaml"
+    inventory = story.world.folder / "lists.yaml"
     confirmed = example_inventory((Span.parse(new),)).replace("confirmed: no", "confirmed: yes")
     inventory.write_text(confirmed, encoding="utf-8")
-    narrator.say("What Azure cannot tell, its owners confirm, each list of it, in allow-lists.yaml.")
-    narrator.command(f"{asked} --inventory allow-lists.yaml {recorded}")
+    narrator.say("What Azure cannot tell, its owners confirm, each list of it, in lists.yaml.")
+    narrator.command(f"{asked} --inventory lists.yaml {recorded}")
     code, said = story.command(audit_egress, *given, "--inventory", str(inventory), "--record", str(record))
     narrator.output(said)
     if code:
@@ -586,7 +586,7 @@ def _probe(story: Story, new: Running) -> tuple[int, str]:
 # Traffic
 
 
-def _traffic(story: Story, new: Running) -> dict[str, Any]:
+def _traffic(story: Story, old: Running, new: Running) -> dict[str, Any]:
     narrator = story.narrator
     story.visitors.capacity = lambda: {NEW_CLUSTER: _ready(new) * REQUESTS_A_POD}
     story.visitors.short = SHORT
@@ -608,8 +608,10 @@ def _traffic(story: Story, new: Running) -> dict[str, Any]:
     narrator.command(f"kubectl -n {NAMESPACE} scale deployment {SCALED} --replicas={ENOUGH}")
     new.kube.patch(DEPLOYMENTS, SCALED, {"spec": {"replicas": ENOUGH}}, namespace=NAMESPACE)
     new.settle("the further pods to be ready", lambda: _ready(new) >= ENOUGH)
-    for step in (50, 100):
-        _step(story, step, must=0)
+    _step(story, 50, must=0)
+    narrator.say("\nBefore the last step, what runs on one side only moves: stopped in one, started in the other.")
+    _hand_over(story, old, new)
+    _step(story, 100, must=0)
     return {"gates": len(story.gates), "stopped": sum(outcome == "stopped" for _, outcome in story.gates)}
 
 
@@ -655,8 +657,6 @@ def _gate(story: Story, step: int, *, must: int) -> str:
 def _window(story: Story, old: Running, new: Running) -> dict[str, Any]:
     """The rollback window, a night at a time; the job runs in the new cluster from the first on."""
     narrator = story.narrator
-    narrator.say("What runs on one side only moves: stopped in one cluster first, then started in the other.")
-    _hand_over(story, old, new)
     story.make_stack(RETIRE)
     story.up(RETIRE)
     narrator.say("\nA day after the last step somebody wants to save the money:")
@@ -738,9 +738,12 @@ def _phase(story: Story, phase: str, *, must_fail: bool = False) -> None:
 def _retire(story: Story, old: Running, new: Running) -> dict[str, Any]:
     narrator, estate = story.narrator, story.estate
     _phase(story, "zero")
-    _, went = old.fleet.follow()
+    pool: Any = estate.containers.agent_pools.get(estate.group, names.OLD_CLUSTER, "apps")
+    if pool.count:
+        raise RehearsalFailedError(f"{pool.count} nodes are left in the pool apps")
+    went = [name for name in old.kubelets.nodes if name.startswith("aks-apps-")]
     narrator.say(f"{len(went)} nodes go; the system pool stays until the end.")
-    # Nothing is asked of its API server any more.
+    # Nothing is asked of its API server any more, and nobody waits for what its nodes would tell it.
     old.end()
     narrator.say("\nDeleted now, the cluster would leave its route table in use, and the deletion would fail:")
     _phase(story, "delete", must_fail=True)
