@@ -44,9 +44,9 @@ LEVEL_PERIODS: Final = 3
 
 HELD_PERIODS: Final = (LEVEL_PERIODS, HOLD_HOURS * 3600 // PERIOD_SECONDS)
 """Runs below a threshold, of so many: it rings as soon as `LEVEL_PERIODS`, and for so long. CloudWatch has no other
-memory, and takes a day at most (CloudWatch API reference, PutMetricAlarm, EvaluationPeriods). Beside such an alarm
-stands one that is on as long as things are near the threshold, and only both together tell: so one is over at once
-where there is room again, and goes on over a night where there is a little more."""
+memory, and looks at a day at most where a period is under an hour (CloudWatch API reference, PutMetricAlarm, Period).
+Beside such an alarm stands one that is on as long as things are near the threshold, and only both together tell: so one
+is over at once where there is room again, and goes on over a night where there is a little more."""
 
 SILENT_PERIODS: Final = (2, 3)
 """Runs without a heartbeat, of so many: one less than `LEVEL_PERIODS`, so that silence is known to be silence before

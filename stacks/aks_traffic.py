@@ -8,6 +8,7 @@ from typing import Any, Final
 import pulumi
 
 from components.traffic_shift import TrafficShift, TrafficShiftArgs
+from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning import probe_record
 from headroom.planning.gate_history import file_name, read_history
@@ -51,6 +52,14 @@ def candidates(traffic: Traffic) -> Iterator[Candidate]:
             return ""
         return f"is there already and sends requests to {host}, not to {traffic.new.host_name}."
 
+    def not_old(found: Found) -> str:
+        # It serves everybody now: who takes it over must not send its requests elsewhere.
+        for field, ours in (("hostName", traffic.old.host_name), ("originHostHeader", traffic.old.host_header)):
+            live = str(found.get(field) or "")
+            if live and live.casefold() != ours.casefold():
+                return f"has {field} {live}, and the file would make it {ours or 'none'}."
+        return ""
+
     group = {
         "resourceGroupName": traffic.resource_group,
         "profileName": traffic.profile,
@@ -74,8 +83,10 @@ def candidates(traffic: Traffic) -> Iterator[Candidate]:
             called=origin.name,
             function="cdn:getAFDOrigin",
             arguments={**group, "originName": origin.name},
-            foreign=theirs if side == "old" else not_new,
-            next_step="Give the new origin another name, or take that one off.",
+            foreign=not_old if side == "old" else not_new,
+            next_step="Write it as Front Door has it: nothing of the old origin changes but its weight."
+            if side == "old"
+            else "Give the new origin another name, or take that one off.",
             must=side == "old",
         )
 
@@ -153,9 +164,10 @@ def probes_problems(traffic: Traffic, history: Sequence[GateRecord], stack: str,
     name = probe_record.file_name(stack)
     text = recorded(folder / name, rule="probes-record")
     record = probe_record.read_record(text, subject=name) if text is not None else None
-    return probe_record.first_step_problems(
-        record, traffic.new.cluster, f"stacks/{name}", without=traffic.without_probes, now=datetime.now(UTC)
-    )
+    without, now = traffic.without_probes, datetime.now(UTC)
+    if without is not None and now.date() <= without.expires:
+        pulumi.log.warn(f"The first requests come without probes, as the stack file says: {shown(without.reason)}.")
+    return probe_record.first_step_problems(record, traffic.new.cluster, f"stacks/{name}", without=without, now=now)
 
 
 def read_gate(stack: str, folder: Path) -> tuple[GateRecord, ...]:

@@ -92,7 +92,7 @@ def find_existing(candidates: Iterable[Candidate], state: Recorded | None = None
             problems.append(problem)
         elif found is not None:
             adopted[candidate.name] = _spelt(str(found["id"]), candidate.arguments)
-            if candidate.foreign is not theirs:
+            if candidate.foreign is not theirs and not candidate.must:
                 pulumi.log.info(f"{candidate.called} is there, made by a run that was cut off: it is taken over.")
     if problems:
         raise ProblemsError(problems, subject="configuration")
@@ -100,9 +100,21 @@ def find_existing(candidates: Iterable[Candidate], state: Recorded | None = None
 
 
 def _spelt(identifier: str, arguments: Mapping[str, str]) -> str:
-    """An id with our spelling of its names: Azure may write them in another case, and they would be others then."""
-    ours = {value.casefold(): value for value in arguments.values()}
-    return "/".join(ours.get(word.casefold(), word) for word in identifier.split("/"))
+    """An id with our spelling of its names: Azure may write them in another case, and they would be others then.
+
+    Args:
+        identifier: The id, as Azure writes it.
+        arguments: Its names, in the order in which they stand in an id.
+    """
+    words, left = identifier.split("/"), list(arguments.values())
+    # /subscriptions/S/resourceGroups/G/providers/P/type/NAME/…: every second word is a value, and the others are fixed.
+    for place in range(2, len(words), 2):
+        ours = next((each for each in left if each.casefold() == words[place].casefold()), None)
+        if ours is not None:
+            words[place] = ours
+            # A group and what is in it may differ in nothing but the case.
+            left.remove(ours)
+    return "/".join(words)
 
 
 _OVER: Final = {"Creating": "--created", "Deleting": "--deleted"}

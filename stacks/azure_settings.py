@@ -60,7 +60,8 @@ def recorded(path: Path, *, rule: str) -> str | None:
         ProblemsError: It is there and cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        # Editors of Windows put a mark before a text.
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -8,11 +8,13 @@ that the cluster sends for it (EKS user guide, cluster-auth; aws-cli, `aws eks g
 import base64
 import json
 import ssl
+import time
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from headroom.addresses.blocks import parse_address
 from headroom.addresses.problems import ProblemsError
@@ -21,6 +23,10 @@ PAGE: Final = 2000
 """Pods asked for at once."""
 
 TIMEOUT_SECONDS: Final = 20
+"""How long the cluster may take for an answer."""
+
+MOST_SECONDS: Final = 60
+"""How long the pages may take together: a run that is killed publishes nothing of what alarms stand on."""
 
 TOKEN_SECONDS: Final = 60
 """How long a signed request is good for, as aws-cli signs it."""
@@ -40,7 +46,12 @@ class PodsError(Exception):
     """The pods could not be read; says why."""
 
 
-def pod_addresses(cluster: str, client: Callable[[str], Any], now: Callable[[str], Fetch] | None = None) -> set[int]:
+def pod_addresses(
+    cluster: str,
+    client: Callable[[str], Any],
+    now: Callable[[str], Fetch] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> set[int]:
     """The IPv4 addresses of all pods of a cluster that have not ended, those that share their node's among them.
 
     Args:
@@ -48,23 +59,43 @@ def pod_addresses(cluster: str, client: Callable[[str], Any], now: Callable[[str
         client: Makes a boto3 client by the name of its service.
         now: Makes what fetches, from the cluster's certificate authority; by default, over HTTPS.
 
+        clock: Tells seconds.
+
     Raises:
-        PodsError: The cluster does not answer, or refuses.
+        PodsError: The cluster does not answer, refuses, or answers what is none.
         ClientError: AWS refuses.
     """
     found = client("eks").describe_cluster(name=cluster)["cluster"]
-    authority = base64.b64decode(found["certificateAuthority"]["data"]).decode("ascii")
-    fetch = (now or https)(authority)
-    headers = {"Authorization": f"Bearer {token(client('sts'), cluster)}", "Accept": ACCEPT}
+    endpoint = found.get("endpoint") or ""
     try:
-        return _listed(found["endpoint"], headers, fetch)
+        fetch = (now or https)(base64.b64decode(found["certificateAuthority"]["data"]).decode("ascii"))
+    except (LookupError, TypeError, ValueError, ssl.SSLError) as error:
+        raise PodsError(f"{cluster} has no endpoint with a certificate authority: it is {_state(found)}") from error
+    until = clock() + MOST_SECONDS
+
+    def listed() -> set[int]:
+        headers = {"Authorization": f"Bearer {token(client('sts'), cluster)}", "Accept": ACCEPT}
+        return _listed(endpoint, headers, fetch, lambda: clock() < until)
+
+    try:
+        try:
+            return listed()
+        except HTTPError as error:
+            if error.code != EXPIRED:
+                raise
+            return listed()
     except HTTPError as error:
-        if error.code == EXPIRED:
-            return _listed(found["endpoint"], headers, fetch)
         raise PodsError(f"{error.code}: {_message(error)}") from error
     except (URLError, TimeoutError, OSError) as error:
         reason = getattr(error, "reason", error)
-        raise PodsError(f"{found['endpoint']} does not answer: {reason}. A private endpoint cannot be read") from error
+        raise PodsError(f"{endpoint} does not answer: {reason}. A private endpoint cannot be read") from error
+    except (HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
+        # What stands in the way may say anything; the alarms do not depend on it.
+        raise PodsError(f"{endpoint} answers no table of pods: {type(error).__name__}") from error
+
+
+def _state(found: Mapping[str, Any]) -> str:
+    return str(found.get("status") or "in no known state")
 
 
 def token(sts: Any, cluster: str) -> str:
@@ -73,27 +104,38 @@ def token(sts: Any, cluster: str) -> str:
     def name_cluster(request: Any, **_: Any) -> None:
         request.headers.add_header("x-k8s-aws-id", cluster)
 
-    sts.meta.events.register("before-sign.sts.GetCallerIdentity", name_cluster)
+    # Once for each client: a header that is there twice is another one, and the cluster refuses it.
+    sts.meta.events.register("before-sign.sts.GetCallerIdentity", name_cluster, unique_id=f"{__name__}.{cluster}")
     url = sts.generate_presigned_url("get_caller_identity", ExpiresIn=TOKEN_SECONDS, HttpMethod="GET")
     return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
 def https(authority: str) -> Fetch:
     """Fetches over HTTPS from servers that this authority vouches for, and no others."""
-    context = ssl.create_default_context(cadata=authority)
+    if not authority.strip():
+        # With none, Python takes those of the machine.
+        raise ValueError
+    opener = build_opener(HTTPSHandler(context=ssl.create_default_context(cadata=authority)), _NoRedirects())
 
     def fetch(url: str, headers: Mapping[str, str]) -> bytes:
         if not url.startswith("https://"):
             raise PodsError(f"{url} is not read: the token would go out in the clear")
         request = Request(url, headers=dict(headers))  # noqa: S310 - HTTPS, as was just asked
-        with urlopen(request, timeout=TIMEOUT_SECONDS, context=context) as answer:  # noqa: S310 - the same
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             body: bytes = answer.read()
         return body
 
     return fetch
 
 
-def _listed(endpoint: str, headers: Mapping[str, str], fetch: Fetch) -> set[int]:
+class _NoRedirects(HTTPRedirectHandler):
+    """An API server sends nobody elsewhere, and the token would go there too."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _listed(endpoint: str, headers: Mapping[str, str], fetch: Fetch, in_time: Callable[[], bool]) -> set[int]:
     found: set[int] = set()
     query = {"limit": str(PAGE), "fieldSelector": RUNNING, "includeObject": "None"}
     while True:
@@ -102,6 +144,8 @@ def _listed(endpoint: str, headers: Mapping[str, str], fetch: Fetch) -> set[int]
         going_on = page.get("metadata", {}).get("continue")
         if not going_on:
             return found
+        if not in_time():
+            raise PodsError(f"{endpoint} has more pods than it lists in {MOST_SECONDS} seconds")
         query["continue"] = going_on
 
 
@@ -124,6 +168,6 @@ def _message(error: HTTPError) -> str:
     """What the API server says; what is no answer of one is not shown."""
     try:
         text = json.loads(error.read())["message"]
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, OSError, HTTPException):
         return error.reason or "no reason given"
     return str(text)[:500]

@@ -1,6 +1,7 @@
 """The command line: `headroom COMMAND`. Each command is a module of its own, imported when it is called."""
 
 import importlib
+import io
 import sys
 
 import click
@@ -63,6 +64,10 @@ def headroom() -> None:
 
 def main() -> None:
     """Runs the command line; bad input is one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a file may not know a character: its escape is better than no answer.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         headroom()
     except ProblemsError as error:

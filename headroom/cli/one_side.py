@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -18,11 +17,14 @@ from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.values import Unknown, known
 from headroom.planning.one_side import Entry, Placed, Side, Verdict, commands, placed, read_entries, undecided_problems
 from headroom.planning.one_side import unread as unread_of
+from headroom.report.text import clean
 
 SUBJECT: Final = "headroom one-side"
 FOUND, UNDECIDED = 1, 3
 EXPECTED: Final = ("old", "new", "neither")
 MARKS: Final = {"right": "✓", "wrong": "✗", "undecided": "?"}
+MOST_OF_A_LINE: Final = 1000
+"""Characters of what objects of the cluster say of themselves."""
 STYLES: Final = {"right": "green", "wrong": "red", "undecided": "yellow"}
 
 
@@ -77,6 +79,7 @@ def one_side(  # noqa: PLR0913 - one argument for each option
     problems = [
         *_one_of("old", old, old_facts),
         *_one_of("new", new, new_facts),
+        *_twice(old, new),
     ]
     if problems:
         raise ProblemsError(problems, subject="command line")
@@ -179,6 +182,13 @@ def _one_of(side: str, context: str, facts: Path | None) -> list[Problem]:
     ]
 
 
+def _twice(old: str, new: str) -> list[Problem]:
+    if not old or old != new:
+        return []
+    step = "Give the contexts of the two clusters: `kubectl config get-contexts` lists them."
+    return [Problem(rule="two-clusters", key="--new", value=new, reason="is --old too.", next_step=step)]
+
+
 def _print(entries: Sequence[Entry], file: Path, context: str, *, stop: bool) -> None:
     problems = undecided_problems(entries, subject=file.name)
     if problems:
@@ -199,8 +209,7 @@ def _cluster(context: str, file: Path | None) -> _Cluster:
     if isinstance(found, Unknown):
         problem = Problem(rule="cluster-reachable", value=context, reason=f"cannot be used: {found}.")
         raise ProblemsError([problem], subject=SUBJECT)
-    # Leases that were renewed while others were read are younger than now.
-    return _Cluster(given=context, side=Side(found, datetime.now(UTC).isoformat(timespec="seconds")))
+    return _Cluster(given=context, side=Side(found.kubernetes, found.at))
 
 
 def _write(path: Path, text: str) -> None:
@@ -221,14 +230,15 @@ def _summary(found: Sequence[Placed], expect: str | None) -> str:
 def _tell(found: Sequence[Placed], unread: Sequence[str], old: str, new: str, expect: str | None) -> None:
     for each in found:
         state = state_of(each, expect)
-        told = f"{MARKS[state]} {each.verdict.value:<9}  {each.entry.place}"
+        told = f"{MARKS[state]} {each.verdict.value:<9}  {clean(each.entry.place, MOST_OF_A_LINE)}"
         click.secho(told, fg=STYLES[state])
         width = max(len(old), len(new))
-        click.echo(f"    {old:<{width}}  {each.old}\n    {new:<{width}}  {each.new}")
+        for name, because in ((old, each.old), (new, each.new)):
+            click.echo(f"    {name:<{width}}  {clean(because, MOST_OF_A_LINE)}")
         if state == "undecided" and each.entry.note:
-            click.echo(f"    {each.entry.note}")
+            click.echo(f"    {clean(each.entry.note, MOST_OF_A_LINE)}")
     for what in unread:
-        click.secho(f"? {what}", fg="yellow")
+        click.secho(f"? {clean(what, MOST_OF_A_LINE)}", fg="yellow")
     click.echo(f"ONE SIDE  {_summary(found, expect)}")
     click.echo(f"NEXT  {_next(found, unread, old, new, expect)}")
 

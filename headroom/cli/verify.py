@@ -177,8 +177,10 @@ def _check_cluster(made: Plan, snapshot: "Snapshot") -> None:
 
 
 def _tell(found: Sequence[ConditionState], told: dict[str, str], waited: float) -> None:
+    from headroom.report.text import clean  # noqa: PLC0415 - only where somebody looks
+
     for state in found:
-        shown = f"{MARKS[state.state]} {state.condition.title}: {state.because}"
+        shown = clean(f"{MARKS[state.state]} {state.condition.title}: {state.because}", 2000)
         # What is met is not told again because a figure of it went on.
         mark = MARKS[State.MET] if state.state is State.MET else shown
         if told.get(state.condition.check) == mark:

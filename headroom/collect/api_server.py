@@ -6,6 +6,8 @@ A page of 500 pods takes 0.06 s this way, and 0.8 s as models that are made plai
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
@@ -44,6 +46,8 @@ class ApiServer:
         """
         self._configuration = client.configuration
         self.server = server_of(client.configuration)
+        self.answered_at: datetime | None = None
+        """The server's own clock at its last answer; None where it has not said."""
         self._pool: Any = client.rest_client.pool_manager
         self._headers: Mapping[str, str] = client.default_headers
         self._deadline = deadline
@@ -68,6 +72,7 @@ class ApiServer:
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=min(seconds, left)),
             retries=RETRIES,
         )
+        self.answered_at = _date(answer.headers.get("Date")) or self.answered_at
         if answer.status != _OK:
             said = _said(answer.data)
             raise ApiServerError(answer.status, said["reason"] or answer.reason or "", said["message"])
@@ -124,6 +129,14 @@ class ApiServer:
         """The headers that say who asks; a plugin's token is renewed by the client's own hook."""
         settings: Mapping[str, Mapping[str, str]] = self._configuration.auth_settings()
         return {each["key"]: each["value"] for each in settings.values() if each["in"] == "header" and each["value"]}
+
+
+def _date(text: str | None) -> datetime | None:
+    """The time of an answer's Date (RFC 9110, 6.6.1)."""
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC) if text else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def tried(read: Callable[[ApiServer], T], api: ApiServer) -> T | Unknown:

@@ -1,6 +1,8 @@
 """Reads from a cluster what may have to run in one of two clusters only, and nothing else."""
 
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -18,8 +20,21 @@ SECONDS: Final = 60.0
 """Time limit of a reading."""
 
 
-def read_one_side(context: str, *, kubeconfig: str = "") -> Kubernetes | Unknown:
-    """CronJobs, Leases, scalers of KEDA, and the pods and workloads behind them; what was not read is unknown.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneSide:
+    """One of the two clusters.
+
+    Attributes:
+        kubernetes: CronJobs, Leases, scalers of KEDA, and the pods and workloads behind them.
+        at: When they were read, in UTC: by the API server's clock, which is the cluster's and not this machine's.
+    """
+
+    kubernetes: Kubernetes
+    at: str
+
+
+def read_one_side(context: str, *, kubeconfig: str = "") -> OneSide | Unknown:
+    """What may have to run in one of two clusters only; what was not read is unknown.
 
     Raises:
         ProblemsError: There is no such context.
@@ -30,7 +45,10 @@ def read_one_side(context: str, *, kubeconfig: str = "") -> Kubernetes | Unknown
     except NotReadError as error:
         return error.unknown
     try:
-        return _read(api)
+        found = _read(api)
+        # Leases that were renewed while others were read are younger than now.
+        at = api.answered_at or datetime.now(UTC)
+        return OneSide(kubernetes=found, at=at.isoformat(timespec="seconds"))
     finally:
         api.close()
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from headroom.addresses.blocks import shown
 from headroom.facts.kubernetes import Kubernetes, Lease, Pod
 from headroom.facts.names import hosts_in
 from headroom.facts.values import Unknown, items, known
@@ -86,8 +87,9 @@ def leaders_of(kubernetes: Kubernetes, now: str) -> Leaders | Unknown:
     # Without pods nobody knows whether a holder is one of them.
     outside = [each for each in found if pods.known and each.lease.namespace == _SYSTEM and not each.pod]
     outside = [each for each in outside if each.hold is not Hold.FREE]
+    left_out = {_place(each) for each in outside}
     return Leaders(
-        leaders=tuple(sorted((each for each in found if each not in outside), key=_place)),
+        leaders=tuple(sorted((each for each in found if _place(each) not in left_out), key=_place)),
         of_control_plane=tuple(sorted(each.lease.name for each in outside)),
     )
 
@@ -123,10 +125,11 @@ def _leader(lease: Lease, pods: "_Pods", now: str) -> Leader:
 def _because(lease: Lease, hold: Hold, pod: Pod | None, *, pods_known: bool) -> str:
     if hold is Hold.FREE:
         return "nobody holds it"
-    who = known(lease.holder) or "somebody"
+    # Any tenant can write what it likes there.
+    who = shown(known(lease.holder) or "somebody")
     if pod is None:
         who += ", which is the name of no pod of the cluster" if pods_known else "; the pods were not read"
-    elif pod.name != who:
+    else:
         who = pod.name
     if hold is Hold.STALE:
         return f"stale: renewed last at {known(lease.renewed_at)}, for {known(lease.duration_seconds)} s, by {who}"

@@ -23,6 +23,10 @@ GENERATED: Final = re.compile(r"-(?:\d{1,5}|[bcdfghjklmnpqrstvwxz2456789]{5})$")
 (apimachinery, util/rand)."""
 
 
+_LONGEST: Final = 253
+"""Characters of the longest name of a pod or node (Kubernetes, object names)."""
+
+
 def hosts_in(holder: str) -> Iterator[str]:
     """What may be the name of a pod or node in a leader's name for itself, the likeliest first.
 
@@ -33,6 +37,8 @@ def hosts_in(holder: str) -> Iterator[str]:
     """
     host = holder.partition("_")[0]
     yield from dict.fromkeys((holder, host, holder.rpartition("/")[2]))
+    # A name that somebody made long on purpose is not taken apart in full.
+    host = host[: _LONGEST + 1]
     while "-" in host:
         host = host.rpartition("-")[0]
         # Cut shorter, any text would begin with some pod's name.

@@ -68,16 +68,19 @@ def read_history(text: str, *, stack: str, subject: str) -> tuple[GateRecord, ..
     records: list[GateRecord] = []
     problems: list[Problem] = []
     before = ""
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_unmarked(text).split("\n"), 1):
         if not line.strip():
             continue
         expected, before = _digest(before), line
         try:
             found = json.loads(line)
-            record, after = _record(found), found["after"]
+            version = _version(found)
+            record, after = (_record(found), found["after"]) if version == VERSION else (None, "")
         except UNREADABLE:
             problems.append(_wrong(subject, number, line, "is no record of the gate."))
             continue
+        if record is None:
+            raise ProblemsError([_of_other_version(subject, version)], subject=subject)
         if after != expected:
             reason = "does not follow the line before it: lines were taken out, changed, moved, or merged."
             problems.append(_wrong(subject, number, f"step {record.step}: {record.outcome.value}", reason))
@@ -92,15 +95,27 @@ def read_history(text: str, *, stack: str, subject: str) -> tuple[GateRecord, ..
     return tuple(records)
 
 
+def _unmarked(text: str) -> str:
+    """Without the mark that editors of Windows put before a text."""
+    return text.removeprefix("\ufeff")
+
+
 def _digest(before: str) -> str:
     """What stands for the last line of a history; empty for none."""
-    lines = [line.strip() for line in before.split("\n") if line.strip()]
+    lines = [line.strip() for line in _unmarked(before).split("\n") if line.strip()]
     return hashlib.sha256(lines[-1].encode()).hexdigest()[:DIGEST_CHARACTERS] if lines else ""
 
 
+def _version(found: Any) -> int:
+    version = found["version"]
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise ValueError  # noqa: TRY004 - a wrong value of a file, as all others are
+    return version
+
+
 def _record(found: Any) -> GateRecord:
-    if found["version"] != VERSION or isinstance(found["step"], bool) or not isinstance(found["step"], int):
-        raise ValueError
+    if isinstance(found["step"], bool) or not isinstance(found["step"], int):
+        raise ValueError  # noqa: TRY004 - a wrong value of a file, as all others are
     started, ended = read_time(found["started"]), read_time(found["ended"])
     if ended < started:
         raise ValueError
@@ -114,6 +129,23 @@ def _record(found: Any) -> GateRecord:
         because=tuple(str(item) for item in read_items(found.get("because", []))),
         figures={str(name): float(value) for name, value in found.get("figures", {}).items()},
     )
+
+
+def _of_other_version(subject: str, version: int) -> Problem:
+    """Nothing of it counts, and one problem says so for all of its lines."""
+    if version > VERSION:
+        reason = f"was written by a newer Headroom, and this one reads {VERSION}: it knows of nothing newer."
+        step = "Use the Headroom that wrote it."
+    else:
+        reason = (
+            f"was written by an older Headroom, and this one reads {VERSION}: those lines say neither which shift it "
+            "was nor what came before."
+        )
+        step = (
+            "Finish this shift with the Headroom that began it; or write headroom:step: 0, take the file away in the "
+            "same pull request, and begin with the first step."
+        )
+    return Problem(rule="gate-history", key=subject, value=f"Version {shown(version)}", reason=reason, next_step=step)
 
 
 def _wrong(subject: str, number: int, value: str, reason: str) -> Problem:

@@ -6,7 +6,7 @@ person decides on: only a person knows which of them work on their own cluster a
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -26,6 +26,16 @@ _BY_REQUESTS: Final = frozenset({"cpu", "memory"})
 """Triggers of KEDA that follow what the pods do, and with it the requests (KEDA documentation, scalers)."""
 _BY_HAND: Final = frozenset({LEASE, "daemonset", "job", "pod"})
 """Kinds that `kubectl scale` does not stop, and start again."""
+_EXTERNAL_DNS: Final = re.compile(r"(?:.+-)?external-dns(?:-.+)?")
+_OUTSIDE: Final = (
+    (_EXTERNAL_DNS, "writes DNS records: with one --txt-owner-id for both clusters each deletes the other's"),
+    (re.compile(r"(?:.+-)?cert-manager"), "orders certificates: their issuer counts those of both clusters together"),
+)
+"""Deployments of controllers that act on what both clusters share, and what they do (ExternalDNS documentation,
+multi-cluster-shared-records; Let's Encrypt, rate limits). ExternalDNS elects no leader: its name alone tells of it."""
+_INSIDE: Final = ("cert-manager-cainjector", "ingress-nginx-controller", "keda-operator")
+"""Deployments that elect a leader for what they write into their own cluster's API: injected certificates, an Ingress's
+status, the scalers that are lines of their own (cert-manager, ingress-nginx and KEDA documentation)."""
 _SYSTEM: Final = "kube-system"
 _NAME: Final = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
 """What namespaces and objects can be called (Kubernetes, names): these words reach a shell."""
@@ -106,7 +116,10 @@ def entries_of(kubernetes: Kubernetes, now: str) -> tuple[Entry, ...]:
     What a leader or KEDA starts is asked for; CronJobs are taken for what both clusters share.
     """
     found: dict[str, Entry] = {}
-    for each in (*_cron_jobs(kubernetes), *_scalers(kubernetes), *_elected(kubernetes, now)):
+    elected = tuple(_elected(kubernetes, now))
+    seen = {each.place for each in elected}
+    more = (each for each in _outside(kubernetes) if each.place not in seen)
+    for each in (*_cron_jobs(kubernetes), *_scalers(kubernetes), *elected, *more):
         before = found.get(each.place)
         # A workload may lead by several Leases.
         found[each.place] = each if before is None else replace(before, note=f"{before.note}; {each.note}")
@@ -132,7 +145,7 @@ def _scalers(kubernetes: Kubernetes) -> Iterator[Entry]:
 
 
 def _elected(kubernetes: Kubernetes, now: str) -> Iterator[Entry]:
-    found = leaders_of(kubernetes, now)
+    found, workloads = leaders_of(kubernetes, now), _workloads(kubernetes)
     for leader in found.leaders if isinstance(found, Leaders) else ():
         note = f"Lease {leader.lease.name}: {leader.because}"
         if not leader.workload:
@@ -143,21 +156,46 @@ def _elected(kubernetes: Kubernetes, now: str) -> Iterator[Entry]:
             )
             continue
         kind, _, name = leader.workload.partition("/")
-        workload = _workload(kubernetes, leader.namespace, kind, name)
-        of_cluster = leader.namespace == _SYSTEM
+        workload = workloads.get((leader.namespace, kind.lower(), name))
+        shared, own = _shared(kind, name), _of_own_cluster(leader.namespace, kind, name)
         yield Entry(
             namespace=leader.namespace,
             kind=kind.lower(),
             name=name,
             replicas=known(workload.desired) if workload is not None else None,
-            note=f"of the cluster itself; {note}" if of_cluster else note,
-            mark=Mark.LEFT if of_cluster else Mark.ASKED,
+            note="; ".join(filter(None, (shared or own, note))),
+            mark=Mark.LEFT if own and not shared else Mark.ASKED,
         )
 
 
-def _workload(kubernetes: Kubernetes, namespace: str, kind: str, name: str) -> Workload | None:
-    wanted = (namespace, kind.lower(), name)
-    return next((w for w in items(kubernetes.workloads) if (w.namespace, w.kind.lower(), w.name) == wanted), None)
+def _outside(kubernetes: Kubernetes) -> Iterator[Entry]:
+    """Controllers that elect no leader and act on what both clusters share."""
+    for each in items(kubernetes.workloads):
+        wanted = known(each.desired)
+        if each.kind == "Deployment" and _EXTERNAL_DNS.fullmatch(each.name) is not None and wanted != 0:
+            note = _shared(each.kind, each.name)
+            yield Entry(
+                namespace=each.namespace, kind="deployment", name=each.name, replicas=wanted, note=note, mark=Mark.ASKED
+            )
+
+
+def _shared(kind: str, name: str) -> str:
+    """What a controller does to what both clusters share; empty for all others."""
+    if kind != "Deployment":
+        return ""
+    return next((does for pattern, does in _OUTSIDE if pattern.fullmatch(name) is not None), "")
+
+
+def _of_own_cluster(namespace: str, kind: str, name: str) -> str:
+    """Why a leader is left alone; empty where somebody has to decide."""
+    if namespace == _SYSTEM:
+        return "of the cluster itself"
+    return "works on its own cluster" if kind == "Deployment" and name.endswith(_INSIDE) else ""
+
+
+def _workloads(kubernetes: Kubernetes) -> dict[tuple[str, str, str], Workload]:
+    """Workloads by namespace, kind as kubectl takes it, and name."""
+    return {(each.namespace, each.kind.lower(), each.name): each for each in items(kubernetes.workloads)}
 
 
 def unread(kubernetes: Kubernetes) -> tuple[str, ...]:
@@ -184,8 +222,8 @@ def text_of(kubernetes: Kubernetes, now: str) -> str:
         "What must run in one of the two clusters only: weights of Front Door do not split it.",
         "A line is NAMESPACE KIND/NAME REPLICAS, and what is known of it. `headroom one-side` reads it.",
         "With ? before it, it is not decided: take the ? away where both clusters would do the same work (a consumer",
-        "of a queue, a writer of a shared database), write # for what works on its own cluster alone (cert-manager, an",
-        "ingress controller). Consumers that neither elect a leader nor are KEDA's are not seen: add them.",
+        "of a queue, a writer of a shared database), write # for what works on its own cluster alone (an ingress",
+        "controller). Consumers that neither elect a leader nor are KEDA's are not seen: add them.",
     )
     lines = [f"# {line}" for line in (*head, *(_plain(each) for each in unread(kubernetes)))]
     found = leaders_of(kubernetes, now)
@@ -216,7 +254,8 @@ def read_entries(text: str, *, subject: str) -> tuple[Entry, ...]:
     """
     found: list[Entry] = []
     problems: list[Problem] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # Editors of Windows put a mark before a text.
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         mark = next((each for each in (Mark.ASKED, Mark.LEFT) if line.startswith(each.value)), Mark.ONE_SIDE)
         rest = line.removeprefix(mark.value).strip()
         match = _ENTRY.match(rest)
@@ -300,15 +339,17 @@ class Side:
         self.kubernetes, self.now = kubernetes, now
         found = leaders_of(kubernetes, now)
         self.leaders: tuple[Leader, ...] | Unknown = found if isinstance(found, Unknown) else found.leaders
-        self._pods = _pods(kubernetes)
+        self._pods, self._workloads = _pods(kubernetes), _workloads(kubernetes)
+        self._cron_jobs = {(each.namespace, each.name): each for each in items(kubernetes.cron_jobs)}
+        known_leaders = () if isinstance(self.leaders, Unknown) else self.leaders
+        self._by_lease = {(each.lease.namespace, each.lease.name): each for each in known_leaders}
+        self._leases: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        for place, leader in self._by_lease.items():
+            self._leases[leader.namespace, leader.workload.lower()].add(place)
 
     def leases_of(self, entry: Entry) -> set[tuple[str, str]]:
         """The Leases by which an entry's pods lead."""
-        return {
-            (leader.lease.namespace, leader.lease.name)
-            for leader in (() if isinstance(self.leaders, Unknown) else self.leaders)
-            if (leader.namespace, leader.workload.lower()) == (entry.namespace, f"{entry.kind}/{entry.name}")
-        }
+        return set(self._leases.get((entry.namespace, f"{entry.kind}/{entry.name}"), ()))
 
     def runs(self, entry: Entry, leases: Iterable[tuple[str, str]] = ()) -> tuple[bool | None, str]:
         """Whether something runs here, and why it is said so; ``None``: that could not be read.
@@ -329,7 +370,7 @@ class Side:
         jobs = self.kubernetes.cron_jobs
         if isinstance(jobs, Unknown):
             return None, f"not read: {jobs}"
-        found = next((j for j in items(jobs) if (j.namespace, j.name) == (entry.namespace, entry.name)), None)
+        found = self._cron_jobs.get((entry.namespace, entry.name))
         if found is None:
             return False, "not there"
         if not found.suspended:
@@ -376,7 +417,7 @@ class Side:
     def _lease(self, place: tuple[str, str]) -> tuple[bool | None, str]:
         if isinstance(self.leaders, Unknown):
             return None, f"not read: {self.leaders}"
-        found = next((each for each in self.leaders if (each.lease.namespace, each.lease.name) == place), None)
+        found = self._by_lease.get(place)
         if found is None:
             return False, "not there"
         held = {Hold.HELD: True, Hold.STALE: False, Hold.FREE: False, Hold.UNKNOWN: None}[found.hold]
@@ -384,7 +425,7 @@ class Side:
 
     def _scaled(self, entry: Entry, leases: Iterable[tuple[str, str]]) -> tuple[bool | None, str]:
         """A workload runs where it wants pods or still has some, and where somebody holds its Lease."""
-        workload = _workload(self.kubernetes, entry.namespace, entry.kind, entry.name)
+        workload = self._workloads.get((entry.namespace, entry.kind, entry.name))
         wanted = workload.desired if workload is not None else 0
         runs, because = self._pods_of(entry.namespace, f"{entry.kind}/{entry.name}", f"wants {wanted} pods")
         if workload is None:

@@ -194,11 +194,13 @@ def first_step_problems(
     if without is not None:
         reason = "is over: it was the last day on which the first step may come without probes."
         key = "headroom:withoutProbes.expires"
-        problems.append(_problem("probes-exception", key, without.expires.isoformat(), reason, again))
+        step = "Take headroom:withoutProbes away: without it the record of the probes counts alone."
+        problems.append(_problem("probes-exception", key, without.expires.isoformat(), reason, step))
     if record is None:
         reason = f"comes before the probes of {cluster or 'the new cluster'}: there is no {file}."
         return (*problems, _problem("probes-clear", "headroom:step", "The first step", reason, way))
-    if record.cluster != cluster:
+    # Azure tells no two clusters apart by case.
+    if record.cluster.casefold() != cluster.casefold():
         probed = f"is not what was probed: {shown(record.cluster) if record.cluster else 'a cluster without a name'}."
         said = f"Write the new cluster's name as headroom:origins.new.cluster, such as {shown(record.cluster)}."
         value = shown(cluster) if cluster else "No cluster"
@@ -206,7 +208,7 @@ def first_step_problems(
             _problem("probes-cluster", "headroom:origins.new.cluster", value, probed, again if cluster else said)
         )
     problems += age_problems(record.probed, now, MAX_AGE, rule="probes-age", what="the probes", again=way)
-    problems += [_problem("probes-clear", "", "A reading", f"failed: {each}", way) for each in record.unread]
+    problems += [_problem("probes-clear", "", "A reading", f"failed: {_line(each)}", way) for each in record.unread]
     return (*problems, *(_of_verdict(record.policies, verdict, way) for verdict in _not_clear(record.policies)))
 
 
@@ -217,8 +219,13 @@ def _not_clear(policies: Sequence[Probed]) -> list[ProbesVerdict]:
 
 def _of_verdict(policies: Sequence[Probed], verdict: ProbesVerdict, step: str) -> Problem:
     found = [each for each in policies if each.verdict is verdict]
-    policies_told = listed([each.what for each in found])
-    return _problem("probes-clear", "", policies_told, f"{verdict.value}: {found[0].because}", step)
+    policies_told = listed([shown(each.what) for each in found])
+    return _problem("probes-clear", "", policies_told, f"{verdict.value}: {_line(found[0].because)}", step)
+
+
+def _line(text: str) -> str:
+    """A file's text on one line of a terminal, as it is but for what acts on it."""
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
 def _problem(rule: str, key: str, value: str, reason: str, step: str) -> Problem:

@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from headroom.addresses.problems import ProblemsError
 from headroom.cli.gate import gate, read_shift
+from headroom.planning.fill_in import NO_WORKSPACE
 from headroom.planning.gate_history import to_text
 from headroom.planning.traffic import GateRecord, Outcome
 from headroom.rehearsal.arm.endpoint import Endpoint, start_arm
@@ -216,6 +217,37 @@ def test_a_denied_reading_keeps_the_gate_closed(world: World, operation: str, ef
     code, said = world.gate("--since", changed.isoformat())
     assert code == 3, said
     assert "undecided" in world.history()[-1]["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("profile", "fd-elsewhere", "Front Door fd-elsewhere in rg-prod has no origin group checkout, or is not there"),
+        ("originGroup", "basket", "Front Door fd in rg-prod has no origin group basket, or is not there"),
+    ],
+)
+def test_a_front_door_that_is_not_there_is_said_with_the_key_that_names_it(
+    world: World, key: str, value: str, said: str
+) -> None:
+    config = yaml.safe_load(world.stack_file.read_text(encoding="utf-8"))["config"]
+    config["headroom:frontDoor"][key] = value
+    world.stack_file.write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
+    code, output = world.gate()
+    assert code == 3, output
+    assert said.replace("rg-prod", GROUP) in output
+    assert "headroom:frontDoor in the stack file names them" in output
+    assert "unreachable" not in output
+
+
+def test_a_value_that_is_still_to_be_filled_in_is_refused_before_anything_is_asked(world: World) -> None:
+    config = yaml.safe_load(world.stack_file.read_text(encoding="utf-8"))["config"]
+    config["headroom:gate"]["workspaceId"] = NO_WORKSPACE
+    world.stack_file.write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
+    with pytest.raises(ProblemsError) as refused:
+        world.gate()
+    [problem] = refused.value.problems
+    assert (problem.key, problem.rule) == ("headroom:gate.workspaceId", "fill-in")
+    assert "az monitor log-analytics workspace list" in problem.next_step
 
 
 def test_a_token_that_expires_in_a_long_soak_is_asked_for_anew(world: World) -> None:

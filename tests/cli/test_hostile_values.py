@@ -124,6 +124,28 @@ def test_every_value_of_a_plan_is_refused_or_judged_and_never_ends_in_a_tracebac
                 evaluate(plan, facts, waited_seconds=60)
 
 
+@pytest.mark.parametrize("words", [["plan", "--recheck"], ["verify", "--once", "--plan"]], ids=lambda words: words[0])
+def test_a_plan_says_nothing_to_the_terminal_and_any_console_can_show_it(words: list[str], tmp_path: Path) -> None:
+    facts = from_json(document_of(NAME))
+    document = plan_to_json(make_plan(facts, diagnose(facts)))
+    document["foundations"]["x"] = "\ud800\x1b[31m"
+    document["postconditions"][0]["title"] = "\ud800\x1b[31m"
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(document), encoding="utf-8")
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="cp1252", write_through=True)
+    argv = ["headroom", words[0], "--facts", str(INCIDENTS / NAME / "facts.json"), *words[1:], str(plan)]
+    with (
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.object(sys, "stdout", out),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    assert end.value.code in {1, 3}
+    assert b"\\ud800\\x1b[31m" in raw.getvalue()
+    assert b"\x1b" not in raw.getvalue()
+
+
 def test_a_plan_whose_subject_was_taken_out_is_undecided() -> None:
     facts = from_json(document_of("aks-pod-cidr-exhausted"))
     plan = make_plan(facts, diagnose(facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,8 +138,9 @@ def test_stop_and_start_print_commands_and_ask_nobody(folder: Path) -> None:
         ("--old", "a", "--new", "b", "--new-facts", "c.json"),
         ("--stop", "a", "--start", "b"),
         ("--stop", "a", "--old", "b"),
+        ("--old", "a", "--new", "a"),
     ],
-    ids=["nothing", "one side", "twice", "both commands", "command and cluster"],
+    ids=["nothing", "one side", "twice", "both commands", "command and cluster", "one cluster"],
 )
 def test_what_contradicts_itself_is_refused(folder: Path, words: tuple[str, ...]) -> None:
     assert isinstance(asked(folder, *words).exception, ProblemsError)
@@ -178,3 +180,34 @@ def test_two_live_clusters_are_read_for_no_more_than_it_needs(
     done = asked(folder, "--old", "old", "--new", "new", "--expect", "neither")
     assert done.exit_code == 3
     assert "Leases, which name leader-elected consumers, were not read (denied" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("clock", "runs"),
+    [
+        ("Tue, 03 Mar 2026 20:46:10 GMT", "held by"),
+        ("Tue, 03 Mar 2026 21:46:10 GMT", "stale"),
+        ("no time at all", "stale"),
+    ],
+)
+def test_whether_a_lease_is_stale_is_told_by_the_clusters_clock_and_not_by_this_machines(
+    folder: Path,
+    api: ApiServerStub,  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+    clock: str,
+    runs: str,
+) -> None:
+    file = folder / "kubeconfig"
+    file.write_text(yaml.safe_dump(kubeconfig_content({"old": api.url, "new": api.url})), encoding="utf-8")
+    monkeypatch.setattr(
+        reading, "choose_context", lambda _, context, **__: choose_context("", context, kubeconfig=str(file))
+    )
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: clock)
+    spec = {"holderIdentity": "queue-0", "leaseDurationSeconds": 15, "renewTime": "2026-03-03T20:46:00.000001Z"}
+    api.lists["/apis/coordination.k8s.io/v1/leases"] = [
+        {"metadata": {"namespace": "billing", "name": "queue"}, "spec": spec}
+    ]
+    (folder / "list.txt").write_text("billing lease/queue\n", encoding="utf-8")
+    done = asked(folder, "--old", "old", "--new", "new", "--json")
+    (entry,) = json.loads(done.stdout)["entries"]
+    assert entry["old"].startswith(runs)

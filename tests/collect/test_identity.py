@@ -269,7 +269,9 @@ def test_interfaces_of_its_nodes_prove_a_context_behind_a_tunnel(read: Read, nam
     assert identity_of(read()) == Source(name=SOURCE, items=1)
 
 
-def test_a_cluster_that_tells_the_contexts_server_is_proven(read: Read, aws: World, api: ApiServerStub) -> None:
+def test_a_cluster_that_tells_the_contexts_server_is_proven(
+    read: Read, aws: World, api: ApiServerStub, cluster: ApiServerStub
+) -> None:
     aws.endpoint.serve_clusters_at(api.url, OWN_AUTHORITY.encode())
     eks = aws.client("eks")
     eks.create_cluster(
@@ -283,5 +285,10 @@ def test_a_cluster_that_tells_the_contexts_server_is_proven(read: Read, aws: Wor
         assert told["endpoint"] == api.url
         assert authority_of(told["certificateAuthority"]["data"]) == authority_of(in_base64(OWN_AUTHORITY))
         assert identity_of(read(name="prod-use9")) == Source(name=SOURCE, items=1)
+        for number, node in enumerate(cluster.lists["/api/v1/nodes"]):
+            node["spec"]["providerID"] = f"aws:///us-east-1a/i-of-another-account-{number}"
+        assert identity_of(read(name="prod-use9")).items == 1, "what is proven is not doubted for its machines"
+        with pytest.raises(ProblemsError, match="none of its 2 nodes is an instance in"):
+            read()
     finally:
         eks.delete_cluster(name="prod-use9")

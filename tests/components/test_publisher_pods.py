@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 from contextlib import contextmanager
+from http.client import IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components import subnet_publisher
 from components.publisher.figures import idle_by_subnet
-from components.publisher.pods import EXPIRED, PodsError, pod_addresses, token
+from components.publisher.pods import EXPIRED, MOST_SECONDS, TIMEOUT_SECONDS, PodsError, pod_addresses, token
 from headroom.addresses.blocks import format_address, parse_address
 from headroom.rehearsal.arm.certificate import make_certificate
 
@@ -99,12 +101,53 @@ def test_a_list_that_expires_is_begun_anew_once() -> None:
         (refusal(403, "pods is forbidden: User cannot list"), "403: pods is forbidden: User cannot list"),
         (TimeoutError("timed out"), "https://cluster does not answer: timed out. A private endpoint cannot be read"),
         (json.dumps({"kind": "PodList", "items": []}).encode(), "the table of pods has no column IP, but none"),
+        (b"<html>Sign in</html>", "https://cluster answers no table of pods: JSONDecodeError"),
+        (b"[]", "https://cluster answers no table of pods: AttributeError"),
+        (IncompleteRead(b"{"), "https://cluster answers no table of pods: IncompleteRead"),
+        (refusal(302, "elsewhere"), "302: elsewhere"),
     ],
 )
 def test_what_cannot_be_read_is_said_and_is_no_empty_cluster(answer: bytes | Exception, said: str) -> None:
     with pytest.raises(PodsError) as caught:
         read(answer)
     assert str(caught.value) == said
+
+
+def test_a_list_that_expires_again_is_said() -> None:
+    gone = refusal(EXPIRED, "too old")
+    with pytest.raises(PodsError, match=r"^410: too old$"):
+        read(gone, refusal(EXPIRED, "too old"))
+
+
+def test_pages_without_end_leave_the_run_time_for_what_alarms_stand_on() -> None:
+    seconds = iter(range(0, 1000, 25))
+    asked = []
+
+    def fetch(url: str, _: Any) -> bytes:
+        asked.append(url)
+        return table("10.0.0.5", going_on="more")
+
+    with pytest.raises(PodsError, match="has more pods than it lists in 60 seconds"):
+        pod_addresses(CLUSTER, Eks().client, lambda _: fetch, lambda: next(seconds))
+    assert len(asked) == 3
+    assert MOST_SECONDS + TIMEOUT_SECONDS < subnet_publisher.TIMEOUT_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"status": "CREATING"},
+        {"status": "CREATING", "endpoint": "https://cluster", "certificateAuthority": {"data": ""}},
+        {"status": "CREATING", "endpoint": "https://cluster", "certificateAuthority": {"data": "bm9uZQ=="}},
+        {"status": "CREATING", "endpoint": "https://cluster", "certificateAuthority": {"data": "&"}},
+    ],
+    ids=["none", "empty", "no-certificate", "no-base64"],
+)
+def test_a_cluster_without_a_certificate_authority_is_not_read_and_is_no_crash(described: dict[str, Any]) -> None:
+    eks = Eks()
+    eks._cluster = described
+    with pytest.raises(PodsError, match="has no endpoint with a certificate authority: it is CREATING"):
+        pod_addresses(CLUSTER, eks.client)
 
 
 def test_the_token_is_a_signed_request_that_names_the_cluster() -> None:
@@ -120,14 +163,26 @@ def test_the_token_is_a_signed_request_that_names_the_cluster() -> None:
     assert query["X-Amz-SignedHeaders"] == ["host;x-k8s-aws-id"]
 
 
+def test_a_second_token_of_the_same_client_names_the_cluster_once_too() -> None:
+    sts, seen = Eks().client("sts"), []
+    token(sts, CLUSTER)
+    sts.meta.events.register_last(
+        "before-sign.sts.GetCallerIdentity", lambda request, **_: seen.append(request.headers.get_all("x-k8s-aws-id"))
+    )
+    token(sts, CLUSTER)
+    assert seen == [[CLUSTER]]
+
+
 @contextmanager
-def serving(folder: Path, answer: bytes) -> Iterator[tuple[str, str]]:
-    """An API server with a certificate of its own: its address, and who vouches for it."""
+def serving(folder: Path, answer: bytes, location: str = "") -> Iterator[tuple[str, str]]:
+    """An API server with a certificate of its own: its address, and who vouches for it; or one that sends elsewhere."""
     certificate, key = make_certificate(folder)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(302 if location else 200)
+            if location:
+                self.send_header("Location", location)
             self.end_headers()
             self.wfile.write(answer)
 
@@ -157,6 +212,31 @@ def test_only_a_server_that_the_clusters_authority_vouches_for_gets_the_token(tm
         plain = endpoint.replace("https", "http")
         with pytest.raises(PodsError, match="in the clear"):
             pod_addresses(CLUSTER, Eks(plain, authority).client)
+
+
+def test_the_token_follows_nobody_elsewhere(tmp_path: Path) -> None:
+    got = []
+
+    class Thief(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            got.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+
+    thief = ThreadingHTTPServer(("127.0.0.1", 0), Thief)
+    thread = threading.Thread(target=thief.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        with (
+            serving(tmp_path, b"", f"http://127.0.0.1:{thief.server_port}/") as (endpoint, authority),
+            pytest.raises(PodsError, match=r"^302: Found$"),
+        ):
+            pod_addresses(CLUSTER, Eks(endpoint, authority).client)
+    finally:
+        thief.shutdown()
+        thread.join()
+        thief.server_close()
+    assert got == []
 
 
 # What is idle.

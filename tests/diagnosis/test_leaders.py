@@ -6,6 +6,7 @@ import pytest
 
 from headroom.diagnosis.leaders import STALE_AFTER, Hold, Leader, Leaders, hold_of, leaders_of
 from headroom.facts.kubernetes import Kubernetes, Lease, Pod
+from headroom.facts.names import hosts_in
 from headroom.facts.values import Reason, Unknown
 
 NOW = "2026-03-03T20:46:00Z"
@@ -64,6 +65,29 @@ def leader(one: Lease, pods: tuple[Pod, ...] = PODS) -> Leader:
 )
 def test_a_lease_is_joined_to_the_workload_of_its_holder(holder: str, workload: str) -> None:
     assert leader(lease(holder)).workload == workload
+
+
+def test_a_holder_that_somebody_made_long_on_purpose_is_not_taken_apart_in_full() -> None:
+    named = list(hosts_in("a" + "-1" * 50_000))
+    assert len(named) < 130
+    longest = f"{'q' * 247}-x2k9p"
+    assert len(longest) == 253
+    assert longest in hosts_in(f"{longest}-external-cert-manager-controller")
+
+
+def test_what_a_tenant_writes_as_a_holder_does_nothing_to_a_terminal() -> None:
+    hostile = Lease(
+        namespace="n",
+        name="l",
+        holder="\x1b]0;x\x07" + "a" * 10_000,
+        duration_seconds=15,
+        renewed_at="2026-03-03T20:45:59Z",
+    )
+    found = leaders_of(Kubernetes(leases=(hostile,), pods=()), "2026-03-03T20:46:00Z")
+    assert isinstance(found, Leaders)
+    (leader,) = found.leaders
+    assert leader.because.isprintable()
+    assert len(leader.because) < 300
 
 
 def test_of_pods_of_one_name_that_of_the_leases_namespace_is_meant() -> None:

@@ -106,6 +106,55 @@ def test_what_is_suspended_stale_without_a_pod_or_of_the_cluster_itself_is_liste
     assert all(each.mark is Mark.LEFT for each in entries_of(kubernetes, NOW))
 
 
+def elected(namespace: str, name: str, lease_in: str | None = None) -> tuple[Workload, Pod, Lease]:
+    """A controller with a leader."""
+    pod = Pod(namespace=namespace, name=f"{name}-7f9c4bcd5-x2k9p", phase="Running", owner=f"Deployment/{name}")
+    lease = Lease(namespace=lease_in or namespace, name=name, holder=pod.name, duration_seconds=15, renewed_at=NOW)
+    return Workload(kind="Deployment", namespace=namespace, name=name, desired=2), pod, lease
+
+
+def of(*found: tuple[Workload, Pod, Lease]) -> dict[str, tuple[Mark, str]]:
+    """What the file says of controllers."""
+    workloads, pods, leases = zip(*found, strict=True)
+    kubernetes = Kubernetes(cron_jobs=(), keda_scalers=None, workloads=workloads, pods=pods, leases=leases)
+    return {each.name: (each.mark, each.note.partition(";")[0]) for each in entries_of(kubernetes, NOW)}
+
+
+def test_controllers_of_their_own_cluster_are_left_alone_and_those_that_reach_beyond_it_are_asked_for() -> None:
+    found = of(
+        elected("ingress", "shop-ingress-nginx-controller"),
+        elected("keda", "keda-operator"),
+        elected("cert-manager", "cert-manager", "kube-system"),
+        elected("cert-manager", "cert-manager-cainjector", "kube-system"),
+        elected("kube-system", "shop-cert-manager"),
+        elected("billing", "queue"),
+    )
+    orders = (Mark.ASKED, "orders certificates: their issuer counts those of both clusters together")
+    own = (Mark.LEFT, "works on its own cluster")
+    assert found == {
+        "shop-ingress-nginx-controller": own,
+        "keda-operator": own,
+        "cert-manager": orders,
+        "cert-manager-cainjector": own,
+        "shop-cert-manager": orders,
+        "queue": (Mark.ASKED, f"Lease queue: held by {POD.name}"),
+    }
+
+
+@pytest.mark.parametrize("name", ["external-dns", "external-dns-private", "shop-external-dns"])
+def test_what_writes_dns_records_is_asked_for_although_it_elects_no_leader(name: str) -> None:
+    dns = Workload(kind="Deployment", namespace="kube-system", name=name, desired=1)
+    (line,) = text_of(replace(OLD, workloads=(dns,), cron_jobs=(), leases=(), keda_scalers=None), NOW).splitlines()[5:]
+    assert line == (
+        f"? kube-system deployment/{name} 1 writes DNS records: with one --txt-owner-id for both clusters each deletes "
+        "the other's"
+    )
+    stopped = replace(OLD, workloads=(replace(dns, desired=0),), cron_jobs=(), leases=(), keda_scalers=None)
+    assert entries_of(stopped, NOW) == ()
+    other = Workload(kind="Deployment", namespace="shop", name="internal-dns", desired=1)
+    assert entries_of(replace(stopped, workloads=(other,)), NOW) == ()
+
+
 def test_a_workload_that_leads_by_two_leases_is_one_line() -> None:
     two = replace(OLD, leases=(LEADER, replace(LEADER, name="second")), cron_jobs=(), keda_scalers=None)
     (entry,) = entries_of(two, NOW)
@@ -129,6 +178,11 @@ def test_a_name_that_no_object_can_have_never_reaches_a_command(name: str) -> No
     for line in text.splitlines():
         assert line.startswith("#")
     assert commands(entries(text), "aks", stop=True) == ()
+
+
+def test_a_file_that_an_editor_of_windows_saved_reads_the_same() -> None:
+    text = text_of(OLD, NOW)
+    assert entries("\ufeff" + text.replace("\n", "\r\n")) == entries(text)
 
 
 @pytest.mark.parametrize("line", ["billing close", "? billing", "billing cronjob/$(x)", "cronjob/close", "a b/c;d"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -138,6 +139,26 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         "probes-clear",
         "probes-clear",
     ]
+
+
+def test_a_clusters_name_in_another_case_is_the_same_cluster() -> None:
+    assert refused(ProbeRecord(probed=AT, cluster="AKS-Prod-Overlay", policies=(CLEAR,))) == []
+
+
+def test_what_a_file_says_does_nothing_to_a_terminal() -> None:
+    hostile = replace(WRONG, what="prod/\x1b[31m", because="\x1b]0;x\x07 \ud800 ünd")
+    record = ProbeRecord(probed=AT, cluster=CLUSTER, policies=(hostile,), unread=("the pods:\n\x1b[2J",))
+    problems = first_step_problems(record, CLUSTER, "stacks/probes.x.json", without=None, now=AT)
+    assert len(problems) == 2
+    assert all(problem.message.isprintable() for problem in problems)
+    assert "ünd" in problems[1].message
+
+
+def test_a_left_over_exception_is_taken_away_and_no_probes_are_asked_for() -> None:
+    without = WithoutProbes(reason="a firewall does it", expires=date(2026, 3, 2))
+    record = ProbeRecord(probed=AT, cluster=CLUSTER, policies=(CLEAR,))
+    (problem,) = first_step_problems(record, CLUSTER, "f", without=without, now=AT)
+    assert problem.next_step == "Take headroom:withoutProbes away: without it the record of the probes counts alone."
 
 
 def test_an_exception_holds_on_its_last_day_and_not_after() -> None:

@@ -1,6 +1,7 @@
 """What moved since a plan was made: beyond its margins, within them, or not read any more."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.verdict import Diagnosis, Needed, Verdict
 from headroom.facts.aws import Aws, Interface
+from headroom.facts.document import load
 from headroom.facts.kubernetes import Kubernetes, Node
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Reason, Unknown, items, known
@@ -20,6 +22,7 @@ from tests.planning.conftest import LEAKING, SHORT
 from tests.planning.test_aks_plan import planned, with_pool, with_subnet
 
 DENIED = Unknown(Reason.DENIED)
+INCIDENTS = Path(__file__).parents[1] / "incidents"
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +126,24 @@ def test_more_pods_that_wait_are_told_until_verify_would_lose_patience(exhausted
     found = recheck(impatient, exhausted)
     assert values(found.changed) == ["pods that wait on one node"]
     assert "`headroom verify` has the patience for 29 on one node" in found.changed[0].message
+
+
+def test_one_more_pod_that_waits_is_within_the_time_that_a_rollout_of_settings_takes_anyway() -> None:
+    """27 wait on one node, which three interfaces bring: the patience is that of the rollout, which is four."""
+    facts = load((INCIDENTS / "eks-cooldown" / "facts.json").read_text(encoding="utf-8"), subject="facts.json")
+    plan = make_plan(facts, diagnose(facts))
+    assert isinstance(facts.kubernetes, Kubernetes)
+    pods = items(facts.kubernetes.pods)
+    waiting = next(pod for pod in pods if pod.phase == "Pending" and isinstance(pod.node, str))
+
+    def with_more(count: int) -> Snapshot:
+        more = tuple(replace(waiting, name=f"more-{number}") for number in range(count))
+        assert isinstance(facts.kubernetes, Kubernetes)
+        return replace(facts, kubernetes=replace(facts.kubernetes, pods=(*pods, *more)))
+
+    one, many = with_more(1), with_more(10)
+    assert recheck(plan, one, diagnose(one)).problems == ()
+    assert values(recheck(plan, many, diagnose(many)).changed) == ["pods that wait on one node"]
 
 
 def test_nodes_to_be_added_need_an_address_of_their_node_subnet() -> None:

@@ -235,6 +235,40 @@ def test_a_history_in_which_a_line_was_changed_is_refused_at_the_next_one() -> N
     assert [problem.key for problem in refused.value.problems] == ["gate.s.jsonl:3"]
 
 
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("1", "written by an older Headroom, and this one reads 2: those lines say neither which shift it was"),
+        ("3", "written by a newer Headroom, and this one reads 2: it knows of nothing newer. Use the Headroom that"),
+    ],
+)
+def test_a_history_of_another_version_is_one_problem_with_a_way_on(version: str, told: str) -> None:
+    text = "\n".join(HISTORY).replace('"version": 2', f'"version": {version}')
+    with pytest.raises(ProblemsError) as refused:
+        read_history(text, stack="s", subject="gate.s.jsonl")
+    (problem,) = refused.value.problems
+    assert problem.key == "gate.s.jsonl"
+    assert told in problem.message
+    assert "Restore the file" not in problem.message, "Git has the same lines"
+
+
+@pytest.mark.parametrize("version", ["true", '"2"', "null", "2.0"])
+def test_a_version_that_is_no_number_is_no_record(version: str) -> None:
+    text = HISTORY[0].replace('"version": 2', f'"version": {version}')
+    with pytest.raises(ProblemsError, match="is no record of the gate"):
+        read_history(text, stack="s", subject="gate.s.jsonl")
+
+
+def test_a_history_that_an_editor_of_windows_saved_is_the_same_history() -> None:
+    text = "\ufeff" + "\r\n".join(HISTORY) + "\r\n"
+    records = read_history(text, stack="s", subject="gate.s.jsonl")
+    assert records == read_history("\n".join(HISTORY), stack="s", subject="gate.s.jsonl")
+    for lines in (HISTORY[:1], HISTORY):
+        saved = "\ufeff" + "\r\n".join(lines) + "\r\n"
+        grown = saved + to_line(recorded(50, Outcome.PASSED, NOON + timedelta(hours=9)), saved) + "\n"
+        assert len(read_history(grown, stack="s", subject="gate.s.jsonl")) == len(lines) + 1
+
+
 def test_a_history_of_two_branches_that_git_merged_is_refused() -> None:
     first = [recorded(10, Outcome.PASSED)]
     text = to_text(first)

@@ -15,6 +15,7 @@ from headroom.rehearsal import made
 from headroom.report.markdown import to_markdown
 from headroom.report.terminal import plain_lines, print_terminal
 from headroom.report.text import age, clean, counted, first_and_more, of_whole
+from tests.aks import conftest as aks
 from tests.report.conftest import SCRIPT, TURNED
 
 
@@ -216,6 +217,18 @@ def test_every_verdict_ends_with_a_command(diagnosis: Diagnosis) -> None:
     for verdict, command in expected.items():
         lines = list(plain_lines(replace(diagnosis, verdict=verdict), source="--facts f"))
         assert lines[-1] == f"next: {command}"
+
+
+def test_a_healthy_cluster_on_kubenet_is_told_the_day_and_the_plan_ahead() -> None:
+    for facts, retires in ((aks.cluster(), "2028-03-31"), (aks.cluster(network=aks.OVERLAY), "")):
+        found = diagnose(facts)
+        assert (found.verdict, found.retires) == (Verdict.HEALTHY, retires)
+        lines = list(plain_lines(found, source="--cloud aks --cluster aks-prod"))
+        if retires:
+            assert lines[-2] == "do: kubenet is retired on 2028-03-31: plan the way off it while nothing hangs."
+            assert lines[-1] == "next: headroom plan --ahead --cloud aks --cluster aks-prod"
+        else:
+            assert not any("2028" in line or "--ahead" in line for line in lines)
 
 
 def test_the_first_evidence_on_a_terminal_is_of_different_kinds(diagnosis: Diagnosis) -> None:

@@ -186,6 +186,28 @@ def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
     assert known == {each for each in declared if each[0].startswith("azure-native:")}
 
 
+@pytest.mark.parametrize(
+    ("live", "said"),
+    [
+        ({"hostName": "kubenet.checkout.example.com", "originHostHeader": "checkout.example.com"}, ""),
+        ({"hostName": "KUBENET.checkout.example.com"}, ""),
+        ({"hostName": "old.example.com"}, "has hostName old.example.com, and the file would make it kubenet.checkout"),
+        (
+            {"hostName": "kubenet.checkout.example.com", "originHostHeader": "shop.example.com"},
+            "has originHostHeader shop.example.com, and the file would make it checkout.example.com.",
+        ),
+    ],
+)
+def test_an_old_origin_that_the_file_would_send_elsewhere_is_not_taken_over(live: dict[str, str], said: str) -> None:
+    [old] = [each for each in aks_traffic.candidates(example()) if each.name == "shift-old"]
+    assert old.foreign(live).startswith(said)
+    assert bool(old.foreign(live)) == bool(said)
+    without = replace(example(), old=replace(example().old, host_header=""))
+    [old] = [each for each in aks_traffic.candidates(without) if each.name == "shift-old"]
+    told = old.foreign({"hostName": "kubenet.checkout.example.com", "originHostHeader": "shop.example.com"})
+    assert told == "has originHostHeader shop.example.com, and the file would make it none."
+
+
 def test_a_step_before_its_gate_is_refused_and_nothing_is_registered(recorder: Recorder, folder: Path) -> None:
     passed(folder, 10)
     assert deployed(recorder, step=50) == ["headroom:step: one-step-at-a-time"]
@@ -394,6 +416,23 @@ def test_an_exception_without_a_reason_or_a_day_is_refused(
     assert deployed(recorder, step=10, withoutProbes=value) == [
         f"headroom:withoutProbes.{key}: configuration" for key in keys
     ]
+
+
+def test_an_exception_is_said_in_every_preview_of_the_first_step(
+    recorder: Recorder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_: said.append(text))
+    (folder / probes_file(STACK)).unlink()
+    assert deployed(recorder, step=10, withoutProbes=without(date(9999, 12, 31))) == []
+    (text,) = said
+    assert text.startswith("The first requests come without probes, as the stack file says: the policies are enforced")
+
+
+def test_a_record_that_an_editor_of_windows_saved_is_the_same_record(recorder: Recorder, folder: Path) -> None:
+    path = folder / probes_file(STACK)
+    path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8", newline="\r\n")
+    assert deployed(recorder, step=10) == []
 
 
 def test_a_record_that_somebody_mended_by_hand_is_refused(recorder: Recorder, folder: Path) -> None:

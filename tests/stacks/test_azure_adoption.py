@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pytest
 
 from headroom.addresses.problems import Problem, ProblemsError
@@ -55,6 +56,17 @@ def test_what_carries_the_stacks_tag_is_taken_over_by_its_id_in_our_spelling(rec
     found = looked(recorder, OURS)
     expected = "/subscriptions/s/resourcegroups/rg-prod/providers/Microsoft.Network/natGateways/nat"
     assert found == {"egress-main": expected}
+
+
+def test_names_that_differ_in_case_alone_or_are_called_like_a_type_keep_their_places(recorder: Recorder) -> None:
+    place = "/subscriptions/s/resourcegroups/{}/providers/Microsoft.Network/natGateways/{}"
+    for group, name, answered in (
+        ("Shop", "shop", place.format("SHOP", "SHOP")),
+        ("Providers", "NATGateways", place.format("providers", "natgateways")),
+    ):
+        candidate = gateway(called=name, arguments={"resourceGroupName": group, "natGatewayName": name})
+        found = looked(recorder, {**OURS, "id": answered}, candidate)
+        assert found == {"egress-main": place.format(group, name)}
 
 
 def test_what_is_not_there_is_made(recorder: Recorder) -> None:
@@ -119,3 +131,14 @@ def test_a_tag_is_read_in_any_case(recorder: Recorder) -> None:
     said: list[str] = []
     recorder.run(lambda: said.append(tagged({"tags": {"HEADROOM:STACK": f"headroom/{STACK}"}})), stack=STACK)
     assert said == [""]
+
+
+def test_what_has_to_be_there_is_not_told_as_made_by_a_run_that_was_cut_off(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", lambda text, *_: said.append(text))
+    assert looked(recorder, OURS, gateway(must=True))
+    assert said == []
+    assert looked(recorder, OURS)
+    assert said == ["nat is there, made by a run that was cut off: it is taken over."]
