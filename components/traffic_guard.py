@@ -7,13 +7,11 @@ a hook: right before the provider writes an origin, never in a preview. It reads
 
 import asyncio
 from collections.abc import Mapping
-from functools import cache
-from importlib import metadata
 from typing import Any, Final
 
 import pulumi
 
-from components.azure_errors import NOT_FOUND
+from components.azure_provider import NOT_FOUND, provider_version
 from headroom.planning.front_door import DEFAULT_PRIORITY, DEFAULT_WEIGHT
 from headroom.planning.traffic import OriginState, Traffic, change_problem
 
@@ -72,7 +70,7 @@ async def _live(traffic: Traffic, name: str, parent: pulumi.Resource | None) -> 
         "originGroupName": traffic.origin_group,
         "originName": name,
     }
-    options = pulumi.InvokeOptions(parent=parent, version=_provider_version())
+    options = pulumi.InvokeOptions(parent=parent, version=provider_version())
     try:
         found = await pulumi.runtime.invoke_async(GET_ORIGIN, arguments, options)
     except Exception as error:
@@ -80,9 +78,3 @@ async def _live(traffic: Traffic, name: str, parent: pulumi.Resource | None) -> 
             return None
         raise
     return origin_state(found) if found else None
-
-
-@cache
-def _provider_version() -> str:
-    """That of the SDK, as its own functions ask: without it the engine would start another provider."""
-    return metadata.version("pulumi-azure-native")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.azure_errors import NOT_FOUND
+from components.azure_provider import NOT_FOUND, provider_version
 from headroom.addresses.problems import Problem, ProblemsError
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def find(function: str, what: str, **arguments: str) -> Mapping[str, Any] | None
 
 
 def _asked(function: str, arguments: Mapping[str, str]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] | None = pulumi.runtime.invoke(f"azure-native:{function}", arguments).value
+    options = pulumi.InvokeOptions(version=provider_version())
+    found: Mapping[str, Any] | None = pulumi.runtime.invoke(f"azure-native:{function}", arguments, options).value
     return found or {}
 
 

@@ -39,6 +39,10 @@ def run_probe_jobs(kube: Kube, *, engine_on: bool) -> int:
         kube: The simulated cluster.
         engine_on: Whether its policy engine is on.
     """
+    probes = kube.list_all(PODS, labels=RUN_LABEL)
+    waiting = [pod for pod in probes if (pod.get("status") or {}).get("phase") != "Succeeded"]
+    if not waiting:
+        return 0
     pods = kube.list_all(PODS)
     there = {_address(pod): pod for pod in pods if _address(pod) and not _is_probe(pod)}
     world = world_of(
@@ -47,7 +51,6 @@ def run_probe_jobs(kube: Kube, *, engine_on: bool) -> int:
         there,
     )
     addresses = _addresses()
-    waiting = [pod for pod in pods if _is_probe(pod) and (pod.get("status") or {}).get("phase") != "Succeeded"]
     for pod in waiting:
         _end(kube, world, pod, there, _address(pod) or next(addresses))
     return len(waiting)

@@ -33,6 +33,9 @@ from headroom.rehearsal.tools import Tools
 
 NAMESPACE: Final = "prod"
 ENDED: Final = frozenset({"Succeeded", "Failed"})
+WITHOUT_ADDRESS: Final = "status.podIP="
+"""Field selector (kubernetes/kubernetes, pkg/apis/core/v1/conversion.go): a scenario asks several times a second, and
+hundreds of pods that have one need not be sent each time."""
 WAIT_SECONDS: Final = 90
 PROPAGATION_SECONDS: Final = 1200.0
 """How long a change of Front Door takes to reach its edges (azure-docs, front-door-faq)."""
@@ -80,11 +83,11 @@ class Running:
         found: Any = self.estate.containers.managed_clusters.get(self.estate.group, self.name)
         return bool(found.network_profile.network_plugin == "kubenet")
 
-    def pods(self) -> list[dict[str, Any]]:
-        """Pods on the pod network that have not ended."""
+    def pods(self, *, fields: str | None = None) -> list[dict[str, Any]]:
+        """Pods on the pod network that have not ended; of these those that a field selector chooses."""
         return [
             pod
-            for pod in self.kube.list_all(PODS)
+            for pod in self.kube.list_all(PODS, fields=fields)
             if not pod["spec"].get("hostNetwork") and pod.get("status", {}).get("phase") not in ENDED
         ]
 
@@ -92,15 +95,13 @@ class Running:
         """Pods that have a node and no address."""
         return [
             pod
-            for pod in self.pods()
-            if pod["spec"].get("nodeName")
-            and not pod.get("status", {}).get("podIP")
-            and not pod["metadata"].get("deletionTimestamp")
+            for pod in self.without_address()
+            if pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")
         ]
 
     def without_address(self) -> list[dict[str, Any]]:
         """Pods that have no address, with or without a node."""
-        return [pod for pod in self.pods() if not pod.get("status", {}).get("podIP")]
+        return self.pods(fields=WITHOUT_ADDRESS)
 
     def settle(self, what: str, done: Callable[[], bool], *, seconds: float = WAIT_SECONDS) -> None:
         """Waits until `done`, and sees that the kubelets are well.
