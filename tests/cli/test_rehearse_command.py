@@ -42,13 +42,23 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
+AS_AT_A_TERMINAL = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""A shell's background job ignores SIGINT, and so does what it starts: the tests may be in one."""
+
+
 @pytest.mark.engine
 @pytest.mark.control_plane
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_every_process_that_a_rehearsal_started(number: signal.Signals, tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(  # noqa: S603 - our own command
-        [HEADROOM, "rehearse"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", AS_AT_A_TERMINAL, HEADROOM, "rehearse"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
