@@ -236,7 +236,7 @@ class Endpoint:
         response = self._connections.request(
             method, f"{self.url}/headroom/{name}", body=body, headers={"Content-Type": "application/json"}
         )
-        found = json.loads(response.data) if response.data else None
+        found: Any = json.loads(response.data) if response.data else None
         if response.status >= HTTPStatus.BAD_REQUEST:
             raise BackDoorRefusedError(found["error"])
         return found
