@@ -73,7 +73,7 @@ async def _live(traffic: Traffic, name: str, parent: pulumi.Resource | None) -> 
     options = pulumi.InvokeOptions(parent=parent, version=provider_version())
     try:
         found = await pulumi.runtime.invoke_async(GET_ORIGIN, arguments, options)
-    except Exception as error:
+    except Exception as error:  # the SDK raises nothing narrower; only "not there" is an answer, all else is raised
         if NOT_FOUND in str(error):
             return None
         raise

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -18,7 +19,7 @@ STATUS_WRITERS: Final = 6
 """Threads that write to the API server."""
 
 
-class PodWatcher:
+class PodWatcher(ABC):
     """All kubelets of a cluster, as far as they have nothing to do with addresses.
 
     A subclass says what a change of a pod means (`_take`) and what is due by itself (`_step`); both are called in one
@@ -55,13 +56,13 @@ class PodWatcher:
             thread.join(5)
         self._writers.shutdown(wait=True, cancel_futures=True)
 
+    @abstractmethod
     def _take(self, change: str, pod: Mapping[str, Any]) -> None:
         """Takes note of a pod that was ADDED, MODIFIED or DELETED."""
-        raise NotImplementedError  # abstract: each kind of node has its own
 
+    @abstractmethod
     def _step(self, now: float) -> float:
         """Does what is due; gives the simulated time at which something is due again."""
-        raise NotImplementedError  # abstract: each kind of node has its own
 
     def _run(self) -> None:
         while not self._stopping.is_set():
