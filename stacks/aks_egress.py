@@ -23,7 +23,7 @@ from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.audit_record import AuditRecord, clear_for, file_name, not_looked_for, read_record
 from headroom.planning.egress import Egress, Gateway, cluster_problems, outbound_ids, read_egress
 from stacks.azure_adoption import Candidate, find_existing, theirs
-from stacks.azure_lookups import find, look_up, read_subnet
+from stacks.azure_lookups import find, look_up, read_subnet, subnet_names
 from stacks.azure_settings import recorded, required_location, stacks_folder
 from stacks.recorded import STACK_TAG, Recorded, recorded_resources, stack_tag
 from stacks.settings import ConfigReader
@@ -136,11 +136,7 @@ def candidates(egress: Egress) -> Iterator[Candidate]:
                 key=f"{place}.subnets.{subnet_key}",
                 called=subnet.name,
                 function="network:getSubnet",
-                arguments={
-                    "resourceGroupName": subnet.resource_group,
-                    "virtualNetworkName": subnet.vnet,
-                    "subnetName": subnet.name,
-                },
+                arguments=subnet_names(subnet),
                 foreign=theirs,
                 must=True,
             )

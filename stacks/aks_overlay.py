@@ -11,6 +11,7 @@ from headroom.addresses.blocks import listed
 from headroom.addresses.problems import ProblemsError
 from headroom.planning.overlay_cluster import MODES, OverlaySettings, changed_problems, read_overlay
 from stacks.azure_adoption import Candidate, Found, find_existing, theirs
+from stacks.azure_lookups import subnet_names
 from stacks.azure_settings import refuse_other_subscription, required_location
 from stacks.recorded import STACK_TAG, recorded_resources, stack_tag
 from stacks.settings import ConfigReader
@@ -63,11 +64,7 @@ def candidates(settings: OverlaySettings) -> Iterator[Candidate]:
         key="headroom:nodeSubnet.name",
         called=subnet.name,
         function="network:getSubnet",
-        arguments={
-            "resourceGroupName": subnet.resource_group,
-            "virtualNetworkName": subnet.vnet,
-            "subnetName": subnet.name,
-        },
+        arguments=subnet_names(subnet),
         foreign=lambda found: _not_ours(found, settings),
         next_step="Give the new cluster a subnet of its own.",
     )

@@ -24,7 +24,7 @@ from headroom.planning.traffic import REMEDY as TRAFFIC
 from headroom.planning.traffic import OriginState, Traffic, moved_problems, read_traffic, retirement_problems
 from stacks.aks_traffic import read_gate
 from stacks.azure_adoption import Candidate, find_existing, theirs
-from stacks.azure_lookups import find, look_up, read_subnet
+from stacks.azure_lookups import find, look_up, read_subnet, subnet_names
 from stacks.azure_settings import now, stacks_folder
 from stacks.settings import NAMESPACE, ConfigReader
 
@@ -107,11 +107,7 @@ def candidates(retirement: Retirement) -> Iterator[Candidate]:
             key="headroom:oldCluster.subnet",
             called=subnet.name,
             function="network:getSubnet",
-            arguments={
-                "resourceGroupName": subnet.resource_group,
-                "virtualNetworkName": subnet.vnet,
-                "subnetName": subnet.name,
-            },
+            arguments=subnet_names(subnet),
             foreign=theirs,
             must=True,
         )

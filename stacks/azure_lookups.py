@@ -1,7 +1,7 @@
 """What stacks on Azure read through the provider, with its credentials."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
 
@@ -61,6 +61,31 @@ def _unread(what: str, error: Exception, next_step: str) -> ProblemsError:
     return ProblemsError([problem])
 
 
+class NamedSubnet(Protocol):
+    """A subnet that is there or will be, by its names."""
+
+    @property
+    def resource_group(self) -> str:
+        """The resource group of its VNet."""
+
+    @property
+    def vnet(self) -> str:
+        """The VNet."""
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+
+
+def subnet_names(subnet: NamedSubnet) -> dict[str, str]:
+    """What `network:getSubnet` takes."""
+    return {
+        "resourceGroupName": subnet.resource_group,
+        "virtualNetworkName": subnet.vnet,
+        "subnetName": subnet.name,
+    }
+
+
 def read_subnet(subnet: "SubnetId") -> Mapping[str, Any]:
     """A subnet as Azure shows it now, every property of it.
 
@@ -71,9 +96,7 @@ def read_subnet(subnet: "SubnetId") -> Mapping[str, Any]:
         "network:getSubnet",
         subnet.id,
         "Look at its id, and at Reader on its VNet.",
-        resourceGroupName=subnet.resource_group,
-        virtualNetworkName=subnet.vnet,
-        subnetName=subnet.name,
+        **subnet_names(subnet),
     )
     # The function is asked by names, in the provider's own subscription: two of them can have all names in common.
     if str(found.get("id") or "").casefold() != subnet.id.casefold():
