@@ -16,6 +16,7 @@ from preview import (  # type: ignore[import-not-found] # beside this script, wh
     adopt_orphans,
     measure,
     show,
+    smallest_pack,
 )
 
 from headroom.rehearsal.azure_world import AzureWorld, start_azure_world
@@ -144,6 +145,7 @@ def main() -> None:
     adopt_orphans()
     folder = Path(tempfile.mkdtemp(prefix="headroom-benchmark-"))
     policies = ("--policy-pack", str(CHECKOUT / "policies"))
+    smallest = ("--policy-pack", str(smallest_pack(folder / "smallest")))
     try:
         with start_azure_world(folder / "world", find_tools()) as world:
             vnet = VNET.format(world.arm.subscription)
@@ -171,9 +173,11 @@ def main() -> None:
                 mine, theirs = held(ours, name), held(bare, f"bare-{name}")
                 if mine != theirs:
                     raise RuntimeError(f"{name} declares {dict(mine)}, the bare program {dict(theirs)}")
-                preview = ("preview", "--stack", name)
+                preview, plain = ("preview", "--stack", name), ("preview", "--stack", f"bare-{name}")
+                judged = (*plain, *smallest)
                 table = {
-                    "bare": Runs(lambda engine=bare, stack=f"bare-{name}": engine.must("preview", "--stack", stack)),
+                    "bare": Runs(lambda engine=bare, arguments=plain: engine.must(*arguments)),
+                    "bare, smallest pack": Runs(lambda engine=bare, arguments=judged: engine.must(*arguments)),
                     "headroom": Runs(lambda arguments=preview: ours.must(*arguments)),
                     "headroom, policies": Runs(lambda arguments=preview: ours.must(*arguments, *policies)),
                 }

@@ -75,10 +75,12 @@ def faults(snapshot: Snapshot, *, double: int, seed: int, every_reason: bool) ->
             yield case.where, str(case), case.snapshot
         return
     chance = random.Random(seed)  # noqa: S311 - to choose, not to keep a secret
-    cases = list(spoiled(snapshot, every_reason=False))
-    for first in chance.sample(cases, min(len(cases), -(-double // SECONDS_OF_ONE))):
+    alone, left = list(spoiled(snapshot, every_reason=False)), double
+    for first in chance.sample(alone, min(len(alone), -(-double // SECONDS_OF_ONE))):
         beside = list(spoiled(first.snapshot, every_reason=False))
-        for second in chance.sample(beside, min(len(beside), SECONDS_OF_ONE)):
+        seconds = chance.sample(beside, min(len(beside), SECONDS_OF_ONE, left))
+        left -= len(seconds)
+        for second in seconds:
             yield f"{first.where} + {second.where}", f"{first} | {second}", second.snapshot
 
 
