@@ -8,6 +8,9 @@ PYTHON := $(shell for candidate in .venv/bin/python python3 python3.14 python3.1
 	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$candidate; exit; fi; \
 	done; echo python3)
 
+# Tests wait for engines and clusters for a third of their time; each worker may start some with 1.5 GB.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(6, (os.cpu_count() or 1) + 1))')
+
 # Tests, and what they start, are compiled once and not in every run.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -22,10 +25,10 @@ rehearse: setup ## an incident and its remedy on this machine, no cloud account;
 
 test: ## all tests; ARGS='-k subnet' passes options to pytest
 	@$(PYTHON) -m toolchain.setup --tests
-	@.venv/bin/python -m pytest -n 2 $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 quick: setup ## the tests of every day: no engine, no cluster, nothing that takes long; ARGS as for test
-	@.venv/bin/python -m pytest -n 2 --hypothesis-profile=quick \
+	@.venv/bin/python -m pytest -n $(WORKERS) --hypothesis-profile=quick \
 		-m 'not engine and not control_plane and not promtool and not actionlint and not slow' $(ARGS)
 
 lint: setup ## formatting, style and types

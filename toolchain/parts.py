@@ -196,7 +196,7 @@ def pulumi() -> Part:
         module="pulumi",
         version=PULUMI,
         release_cost="about 100 MB, once",
-        build_cost="about 4 min on 2 cores, 115 MB, once",
+        build_cost="4 to 9 min on 2 cores, 115 MB, once",
         advice="install the Pulumi CLI (https://www.pulumi.com/docs/install/), "
         f"{dotted(pulumi_minimum())} or a newer 3.x, so that `pulumi version` works; {_OR_MODULES}",
         on_path=on_path,
@@ -233,7 +233,7 @@ def etcd() -> Part:
         module="etcd",
         version=ETCD,
         release_cost="about 25 MB, once",
-        build_cost="about 25 s on 2 cores, 26 MB, once",
+        build_cost="0.5 to 2.5 min on 2 cores, 26 MB, once",
         advice=f"put etcd {dotted(wanted)} on PATH (https://github.com/etcd-io/etcd/releases); {_OR_MODULES}",
         on_path=on_path,
         release=release,
@@ -276,7 +276,7 @@ def kubernetes() -> Part:
         module="kubernetes",
         version=KUBERNETES,
         release_cost="about 230 MB, once",
-        build_cost="about 4 min on 2 cores, 235 MB, once",
+        build_cost="4 to 9 min on 2 cores, 235 MB, once",
         advice=f"put {', '.join(CONTROL_PLANE)} {dotted(wanted)} on PATH "
         f"(https://kubernetes.io/releases/download/); {_OR_MODULES}",
         on_path=on_path,
