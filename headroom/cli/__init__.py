@@ -12,7 +12,7 @@ COMMANDS = {
     "audit-egress": "Say who allow-lists a cluster's addresses, and what to add before they change.",
     "calc": "The arithmetic of addresses: nodes, fleets, subnets, free blocks, ranges, forecasts.",
     "check": "Judge a stack by the policies, without an engine or credentials.",
-    "collect": "Read a live EKS cluster into a snapshot: AWS, Kubernetes, the CNI.",
+    "collect": "Read a live cluster of EKS or AKS into a snapshot: the cloud, Kubernetes, the CNI.",
     "diagnose": "Say why pods get no address, with the evidence: live, or from a bundle, logs, a ticket.",
     "forecast": "When zones and subnets run dry: from CloudWatch, or from a file.",
     "gate": "Watch a step of a traffic shift, and say whether the next one may come.",
@@ -28,6 +28,8 @@ COMMANDS = {
 """Commands with their one line of help; module and function have the command's name, hyphens as underscores."""
 
 BAD_INPUT = 2
+INTERRUPTED = 130
+"""As shells tell it. Click's own 1 means of most commands that something was found, or has to go back."""
 
 
 class _LazyGroup(click.Group):
@@ -44,6 +46,13 @@ class _LazyGroup(click.Group):
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(importlib.import_module(f"headroom.cli.{name}"), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

@@ -1,7 +1,6 @@
 """`headroom audit-egress`: who allow-lists a cluster's addresses, and what has to change before they do."""
 
 import json
-import logging
 import os
 import sys
 from collections import Counter
@@ -16,6 +15,8 @@ import yaml
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.cli.calc.answer import FINDING, UNDECIDED, Answer, Table, answers
+from headroom.cli.clouds import quieten
+from headroom.cli.files import unwritable, write_text
 from headroom.facts.azure import resource_name
 from headroom.planning.allow_list_inventory import Inventory, example, read_inventory
 from headroom.planning.allow_list_services import SERVICES
@@ -25,6 +26,7 @@ from headroom.planning.egress_audit import KINDS_UNDECIDED, Audit, audit
 from headroom.planning.egress_changes import commands_of, label_of, script, where
 from headroom.planning.emergency_keys import near
 from headroom.planning.live_check import JOB, check_echo, job_manifest, read_seen
+from headroom.planning.records import UNREADABLE
 from headroom.report.text import SHOWN_ITEMS, clean, first_and_more
 
 if TYPE_CHECKING:
@@ -120,6 +122,7 @@ def audit_egress(
     problems += wrong + also_wrong
     problems += _missing(options, seen)
     problems += _not_known(options.accept_unread)
+    problems += [*unwritable(options.record, key="--record"), *unwritable(options.plan, key="--plan")]
     if problems:
         raise ProblemsError(problems, subject=SUBJECT)
     if seen:
@@ -167,8 +170,7 @@ def _subscription(options: _Options) -> str:
 
 def _audit(options: _Options, old: tuple[Span, ...], new: tuple[Span, ...]) -> Answer:
     inventory = _inventory(options.inventory)
-    # azure-identity tells of every way to sign in that it tried; what is missing is told once, below.
-    logging.getLogger("azure").setLevel(logging.ERROR)
+    quieten()
     click.echo("Reading lists of addresses from Azure …", err=True)
     from headroom.collect.azure_pipeline import arm_pipeline  # noqa: PLC0415 - the SDKs take a while to load
     from headroom.collect.egress_audit import Manager, read_lists  # noqa: PLC0415 - the same
@@ -188,8 +190,10 @@ def _audit(options: _Options, old: tuple[Span, ...], new: tuple[Span, ...]) -> A
         pipeline.close()
     found = audit(reading, caller, inventory)
     now = datetime.now(UTC)
-    _write(options.record, write_record(found.record(now)), "--record")
-    _write(options.plan, script(found), "--plan")
+    if options.record is not None:
+        write_text(options.record, write_record(found.record(now)), key="--record", subject=SUBJECT)
+    if options.plan is not None:
+        write_text(options.plan, script(found), key="--plan", subject=SUBJECT)
     return _answer(found, options, clusters, now)
 
 
@@ -244,24 +248,13 @@ def _inventory(path: Path | None) -> Inventory:
         return Inventory()
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, *UNREADABLE) as error:
         step = "Leave --inventory out once: an answer that lacks nothing but owners ends with a file to begin with."
         why = error.strerror if isinstance(error, OSError) else ""
         reason = f"cannot be read: {why or type(error).__name__}."
         problem = Problem(rule="inventory", key="--inventory", value=str(path), reason=reason, next_step=step)
         raise ProblemsError([problem], subject=SUBJECT) from None
     return read_inventory(document, path.name)
-
-
-def _write(path: Path | None, text: str, key: str) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        reason = f"cannot be written: {error.strerror or type(error).__name__}."
-        problem = Problem(rule="file", key=key, value=str(path), reason=reason, next_step="Give a path in a folder.")
-        raise ProblemsError([problem], subject=SUBJECT) from None
 
 
 def _tell(source: "Source") -> None:
@@ -279,7 +272,8 @@ def _answer(found: Audit, options: _Options, clusters: Sequence["ClusterEgress"]
     caller = found.caller
     by = f" ({', '.join(dict.fromkeys(way for each in clusters for way in each.by))})" if clusters else ""
     calls = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in found.reading.calls.items())
-    hidden = len(found.findings) - len(_shown(found, every=options.every))
+    rows = [each for each in found.findings if options.every or each.verdict in SHOWN or each.holds]
+    hidden = len(found.findings) - len(rows)
     listed = ", ".join(f"{count:,} {_WORDS[each]}" for each in Verdict if (count := counts[each])) or "none"
     facts = [
         ("verdict", verdict.value.replace("_", " ")),
@@ -292,19 +286,13 @@ def _answer(found: Audit, options: _Options, clusters: Sequence["ClusterEgress"]
     return Answer(
         data=_data(found, verdict, undecided, now),
         facts=facts,
-        tables=[*_tables(found, undecided, every=options.every)],
+        tables=_tables(found, rows, undecided),
         next_step=_next(found, verdict, undecided, options),
         exit_code=_EXIT[verdict],
     )
 
 
-def _shown(found: Audit, *, every: bool) -> list[Finding]:
-    """The findings that are rows of the table."""
-    return [each for each in found.findings if every or each.verdict in SHOWN or each.holds]
-
-
-def _tables(found: Audit, undecided: Sequence[Named], *, every: bool) -> list[Table]:
-    rows = _shown(found, every=every)
+def _tables(found: Audit, rows: Sequence[Finding], undecided: Sequence[Named]) -> list[Table]:
     lists = Table(
         ("verdict", "what", "resource", "list", "has", "why"),
         [_row(each) for each in rows[:ROWS]],
@@ -439,10 +427,12 @@ def _write_job(path: Path, echo: str, options: _Options) -> Answer:
     problems = check_echo(echo)
     if problems:
         raise ProblemsError(problems, subject=SUBJECT)
-    _write(path, job_manifest(echo), "--live-check")
+    write_text(path, job_manifest(echo), key="--live-check", subject=SUBJECT)
     new = " ".join(f"--new {each}" for each in options.new) or "--new ADDRESS"
     old = " ".join(f"--old {each}" for each in options.old) or "--old ADDRESS"
     steps = [
+        # A Job that has ended is not run again by `apply`, and its logs are those of before.
+        f"kubectl --context CONTEXT delete job {JOB} --ignore-not-found",
         f"kubectl --context CONTEXT apply -f {path}",
         f"kubectl --context CONTEXT wait --for=condition=complete --timeout=5m job/{JOB}",
         f"kubectl --context CONTEXT logs -l app.kubernetes.io/name={JOB} --tail=-1 > CONTEXT.log",

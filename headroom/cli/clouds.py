@@ -1,5 +1,6 @@
 """The options that say whether a cluster is one of EKS or of AKS. Not a command itself."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,3 +18,12 @@ def takes_cloud(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+def quieten() -> None:
+    """What the SDKs repeat, close or try is nothing to tell: what fails in the end is told with the answer.
+
+    azure-identity tells of every way to sign in that it tried, at every call.
+    """
+    for name in ("urllib3", "azure"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,6 +1,5 @@
 """`headroom collect`, and the reading of a live cluster for the other commands."""
 
-import logging
 import secrets
 import sys
 import time
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 import click
 
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.cli.clouds import takes_cloud
+from headroom.cli.clouds import quieten, takes_cloud
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -151,7 +150,7 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
             from headroom.collect.azure_session import rehearsal_options  # noqa: PLC0415
             from headroom.collect.azure_snapshot import collect_aks  # noqa: PLC0415
 
-            _quieten()
+            quieten()
             snapshot = collect_aks(
                 cluster,
                 resource_group=resource_group,
@@ -166,7 +165,7 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
         # Imported here: the SDKs take half a second, and the line above should not wait for them.
         from headroom.collect.snapshot import collect as read  # noqa: PLC0415
 
-        _quieten()
+        quieten()
         snapshot = read(
             cluster,
             region=region,
@@ -180,12 +179,6 @@ def collect_live(  # noqa: PLR0913 - the options of the commands, by keyword
         )
     _show_sources(console, snapshot, time.monotonic() - started)
     return snapshot
-
-
-def _quieten() -> None:
-    """What the SDKs repeat or close is nothing to tell; what fails in the end is told with the sources."""
-    for name in ("urllib3", "azure"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _means_something() -> Callable[[str], bool]:

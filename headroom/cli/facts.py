@@ -279,18 +279,20 @@ def _without_logs(source: Source) -> Snapshot:
 
 
 def _with_logs(snapshot: Snapshot, logs: tuple[Path, ...]) -> Snapshot:
-    from headroom.collect.logs import read_log  # noqa: PLC0415 - only for logs
+    from headroom.collect.azure_bundle import host_local_reading, is_host_local  # noqa: PLC0415 - only for logs
+    from headroom.collect.logs import open_log, scan  # noqa: PLC0415 - the same
 
     problems: list[Problem] = []
     lines, sources = list(items(snapshot.lines)), list(snapshot.sources)
     nodes: list[HostLocalReading] = []
     for path in logs:
         try:
-            node = _files_of_node(path)
-            if node is not None:
-                nodes.append(node)
-                continue
-            found, read = read_log(path)
+            with open_log(path) as stream:
+                # What the command prints that a diagnosis names for a node of kubenet.
+                if is_host_local(stream.peek().decode("utf-8", "replace")):
+                    nodes.append(host_local_reading(stream.read(MOST_OF_NODE).decode("utf-8", "replace")))
+                    continue
+                found, read = scan(stream, path.name)
         except ProblemsError as error:
             problems += error.problems
             continue
@@ -299,19 +301,6 @@ def _with_logs(snapshot: Snapshot, logs: tuple[Path, ...]) -> Snapshot:
     if problems:
         raise ProblemsError(problems, subject="logs")
     return replace(_with_nodes(snapshot, nodes), lines=tuple(lines), sources=tuple(sources))
-
-
-def _files_of_node(path: Path) -> "HostLocalReading | None":
-    """What a node of kubenet keeps of addresses, where the file is what the command prints that a diagnosis names."""
-    from headroom.collect.azure_bundle import host_local_reading, is_host_local  # noqa: PLC0415 - only for logs
-
-    try:
-        with path.open("rb") as file:
-            head = file.read(MOST_OF_NODE)
-    except OSError:
-        return None  # told by the reading of logs
-    text = head.decode("utf-8", "replace")
-    return host_local_reading(text) if is_host_local(text) else None
 
 
 def _with_nodes(snapshot: Snapshot, nodes: list["HostLocalReading"]) -> Snapshot:

@@ -1,7 +1,6 @@
 """`headroom gate`."""
 
 import json
-import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 if sys.platform != "win32":
@@ -18,12 +18,12 @@ import click
 import yaml
 
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.cli.clouds import quieten
 from headroom.facts.values import Unknown
 from headroom.planning.gate import GateState, Observation, Phase, judge, record
 from headroom.planning.gate_history import file_name, read_history, to_line
-from headroom.planning.records import CLOCK_SLACK
+from headroom.planning.records import CLOCK_SLACK, UNREADABLE, time_text
 from headroom.planning.traffic import (
-    FRONT_DOOR_FIELDS,
     REMEDY,
     GateRecord,
     Outcome,
@@ -31,6 +31,7 @@ from headroom.planning.traffic import (
     highest_step,
     order_problems,
     read_traffic,
+    same_group_problem,
 )
 
 if TYPE_CHECKING:
@@ -71,11 +72,13 @@ def gate(stack_file: Path, since: str, *, once: bool, every: int, endpoint_url: 
     shift = read_shift(stack_file)
     problems = [*order_problems(shift.traffic, shift.history), *_others(stack_file, shift.traffic)]
     given = _read_time(since) if since else None
-    problems += _too_early(shift, given) if given else [] if once else _passed_already(shift)
+    if given is not None:
+        problems += _too_early(shift, given)
+    elif not once:
+        problems += _passed_already(shift)
     if problems:
         raise ProblemsError(problems, subject=stack_file.name)
-    # azure-identity tells of every way to sign in that it tried, at every look; what is missing is told by the verdict.
-    logging.getLogger("azure").setLevel(logging.ERROR)
+    quieten()
     clients = azure_clients(shift.traffic.subscription_id, options=rehearsal_options(endpoint_url))
     watch = _Watch(shift=shift, clients=clients, every=every, quiet=as_json, started=given)
     if once:
@@ -85,16 +88,15 @@ def gate(stack_file: Path, since: str, *, once: bool, every: int, endpoint_url: 
         try:
             state = watch.run()
         except KeyboardInterrupt:
-            step = f" --since {_text(watch.started)}" if watch.started else ""
-            click.echo(f"Interrupted. Go on with: headroom gate {stack_file}{step}", err=True)
+            step = f" --since {time_text(watch.started)}" if watch.started else ""
+            click.echo(f"Interrupted. Go on with: headroom gate {quote(str(stack_file))}{step}", err=True)
             sys.exit(UNDECIDED)
         made = watch.record(state)
         try:
             made = _write(shift, made)
-        except (OSError, ProblemsError) as error:
-            _tell_end(shift, state, made, once=True)
-            if isinstance(error, OSError):
-                raise _refused(shift.history_file, f"cannot be written: {type(error).__name__}.") from None
+        except ProblemsError:
+            # What was seen is said all the same.
+            _say(shift, state, made, as_json=as_json, once=True)
             raise
     if state.phase is Phase.PASSED and made.outcome is not Outcome.PASSED:
         state = replace(state, phase=Phase.UNDECIDED, because=made.because)
@@ -103,11 +105,15 @@ def gate(stack_file: Path, since: str, *, once: bool, every: int, endpoint_url: 
 
 def _end(shift: "Shift", state: GateState, made: GateRecord, *, as_json: bool, once: bool) -> None:
     """Says how it ended, and exits."""
+    _say(shift, state, made, as_json=as_json, once=once)
+    sys.exit(EXIT_CODES.get(state.phase, UNDECIDED))
+
+
+def _say(shift: "Shift", state: GateState, made: GateRecord, *, as_json: bool, once: bool) -> None:
     if as_json:
         click.echo(json.dumps(_to_json(shift, state, made), indent=2))
     else:
         _tell_end(shift, state, made, once=once)
-    sys.exit(EXIT_CODES.get(state.phase, UNDECIDED))
 
 
 @contextmanager
@@ -135,21 +141,37 @@ def _write(shift: "Shift", made: GateRecord) -> GateRecord:
     A history that has grown meanwhile is another gate's: bad news is added to it, good news is not.
 
     Raises:
-        OSError: It cannot be written.
-        ProblemsError: It is no history any more.
+        ProblemsError: It cannot be read or written, or is no history any more.
     """
     file = shift.history_file
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    text = _history_text(file)
     history = read_history(text, stack=shift.stack, subject=file.name)
     if history != shift.history and made.outcome is Outcome.PASSED:
         because = f"{file.name} has got other lines meanwhile: another gate, or a pull, wrote it."
         made = replace(made, outcome=Outcome.UNDECIDED, because=(because, *made.because))
     if history and made.ended < history[-1].ended:
         made = replace(made, ended=history[-1].ended)
-    with file.open("a", encoding="utf-8") as out:
-        end = "" if not text or text.endswith("\n") else "\n"
-        out.write(f"{end}{to_line(made, text)}\n")
+    end = "" if not text or text.endswith("\n") else "\n"
+    try:
+        with file.open("a", encoding="utf-8") as out:
+            out.write(f"{end}{to_line(made, text)}\n")
+    except OSError as error:
+        raise _refused(file, f"cannot be written: {type(error).__name__}.") from None
     return made
+
+
+def _history_text(file: Path) -> str:
+    """What is in a history; empty where there is none yet.
+
+    Raises:
+        ProblemsError: It cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(file, f"cannot be read: {type(error).__name__}.") from None
 
 
 def _too_early(shift: "Shift", since: datetime) -> list[Problem]:
@@ -158,8 +180,8 @@ def _too_early(shift: "Shift", since: datetime) -> list[Problem]:
     if last is None or since >= last.ended:
         return []
     reason = f"is before the gate's record of step {last.step} ended."
-    step = f"Give the time at which step {shift.traffic.step} was applied, after {_text(last.ended)}."
-    return [Problem(rule="time", key="--since", value=_text(since), reason=reason, next_step=step)]
+    step = f"Give the time at which step {shift.traffic.step} was applied, after {time_text(last.ended)}."
+    return [Problem(rule="time", key="--since", value=time_text(since), reason=reason, next_step=step)]
 
 
 def _passed_already(shift: "Shift") -> list[Problem]:
@@ -172,7 +194,7 @@ def _passed_already(shift: "Shift") -> list[Problem]:
             rule="gate-passed",
             key="headroom:step",
             value=str(last.step),
-            reason=f"has passed already, at {_text(last.ended)}.",
+            reason=f"has passed already, at {time_text(last.ended)}.",
             next_step="Look with --once, which writes nothing; where the step was applied anew, give that time with "
             "--since.",
         )
@@ -181,29 +203,18 @@ def _passed_already(shift: "Shift") -> list[Problem]:
 
 def _others(stack_file: Path, traffic: Traffic) -> list[Problem]:
     """Other stacks beside this one that move the same origin group: their steps would undo one another."""
-    ours, found = traffic.identity.partition(": ")[0], []
+    found = []
     for path in sorted(stack_file.parent.glob("Pulumi.*.yaml")):
         if path.name == stack_file.name:
             continue
         try:
             text = path.read_text(encoding="utf-8")
-            config = (yaml.safe_load(text) or {}).get("config") or {} if REMEDY in text else {}
-            door = config.get(f"{NAMESPACE}frontDoor") if config.get(f"{NAMESPACE}remedy") == REMEDY else None
-            theirs = "/".join(str(door[name]) for name in FRONT_DOOR_FIELDS).casefold() if door else ""
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError):
+            config = (yaml.safe_load(text) or {}).get("config") if REMEDY in text else None
+        except (OSError, yaml.YAMLError, *UNREADABLE):
             # What is wrong with another stack's file is said where that stack is run.
             continue
-        if theirs == ours:
-            found.append(
-                Problem(
-                    rule="one-shift",
-                    key="headroom:frontDoor",
-                    value=path.name,
-                    reason=f"moves the origin group {traffic.origin_group} too.",
-                    next_step="Leave one of the two; the other one's resources go out of its state, and stay.",
-                )
-            )
-    return found
+        found.append(same_group_problem(traffic, config, path.name))
+    return [problem for problem in found if problem is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +243,7 @@ def read_shift(stack_file: Path) -> Shift:
     stack = stack_file.name.removeprefix("Pulumi.").removesuffix(".yaml")
     try:
         document = yaml.safe_load(stack_file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, *UNREADABLE) as error:
         raise _refused(stack_file, f"cannot be read: {type(error).__name__}.") from None
     config = document.get("config") if isinstance(document, Mapping) else None
     if not isinstance(config, Mapping):
@@ -241,13 +252,7 @@ def read_shift(stack_file: Path) -> Shift:
     if ours.get("remedy") != REMEDY:
         raise _refused(stack_file, f"has no `headroom:remedy: {REMEDY}`.")
     history_file = stack_file.with_name(file_name(stack))
-    try:
-        text = history_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refused(history_file, f"cannot be read: {type(error).__name__}.") from None
-    history = read_history(text, stack=stack, subject=history_file.name)
+    history = read_history(_history_text(history_file), stack=stack, subject=history_file.name)
     return Shift(stack=stack, traffic=read_traffic(ours), history=history, history_file=history_file)
 
 
@@ -317,8 +322,8 @@ def _to_come(since: datetime, at: datetime) -> Problem:
     return Problem(
         rule="time",
         key="--since",
-        value=_text(since),
-        reason=f"has not come yet: Azure says that it is {_text(at)}.",
+        value=time_text(since),
+        reason=f"has not come yet: Azure says that it is {time_text(at)}.",
         next_step="Give the time at which the step was applied, or nothing for now.",
     )
 
@@ -358,11 +363,13 @@ def _next(shift: Shift, state: GateState, made: GateRecord) -> list[str]:
         following = highest_step(shift.traffic.steps, [*shift.history, made])
         return [f"write headroom:step: {following} in a pull request, with {name}"]
     if state.phase is Phase.STOPPED:
-        return [f"{rollback_command(shift)}    goes back; then headroom gate sees it through"]
+        # A line is a command that can be copied as it is: who reads this is in a hurry.
+        file = shift.history_file.with_name(f"Pulumi.{shift.stack}.yaml")
+        return [rollback_command(shift), f"headroom gate {quote(str(file))}    sees that it has gone back"]
     again = "mend what could not be read, and run headroom gate again; the step stays where it is"
     if shift.traffic.step == 0:
         return [again]
-    return [again, f"{rollback_command(shift)}    goes back meanwhile"]
+    return [again, "to go back meanwhile:", rollback_command(shift)]
 
 
 def _to_json(shift: Shift, state: GateState, made: GateRecord) -> dict[str, Any]:
@@ -373,8 +380,8 @@ def _to_json(shift: Shift, state: GateState, made: GateRecord) -> dict[str, Any]
         "outcome": made.outcome.value,
         "because": list(state.because),
         "figures": dict(made.figures),
-        "started": _text(made.started),
-        "ended": _text(made.ended),
+        "started": time_text(made.started),
+        "ended": time_text(made.ended),
         "rollback": rollback_command(shift) if state.phase is Phase.STOPPED else None,
     }
 
@@ -398,10 +405,6 @@ def _read_time(text: str) -> datetime:
             subject="command line",
         )
     return at.astimezone(UTC)
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _refused(path: Path, reason: str) -> ProblemsError:

@@ -12,6 +12,7 @@ import click
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.cli.facts import read_text
+from headroom.cli.files import write_text
 from headroom.facts.document import load
 from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.values import Unknown, known
@@ -86,12 +87,13 @@ def one_side(  # noqa: PLR0913 - one argument for each option
     there, here = _cluster(old, old_facts), _cluster(new, new_facts)
     found = placed(entries, there.side, here.side)
     unread = [f"{each.given}: {what}" for each in (there, here) for what in unread_of(each.side.kubernetes)]
-    if markdown is not None:
-        _write(markdown, to_markdown(found, unread, there.given, here.given, expect))
     if as_json:
         click.echo(json.dumps(to_json(found, unread, expect), indent=2))
     else:
         _tell(found, unread, there.given, here.given, expect)
+    if markdown is not None:
+        text = to_markdown(found, unread, there.given, here.given, expect)
+        write_text(markdown, text, key="--markdown", subject=SUBJECT)
     sys.exit(exit_code(found, unread, expect))
 
 
@@ -135,25 +137,21 @@ def to_json(found: Sequence[Placed], unread: Sequence[str], expect: str | None) 
 
 def to_markdown(found: Sequence[Placed], unread: Sequence[str], old: str, new: str, expect: str | None) -> str:
     """The answer as a table for a pull request."""
+    from headroom.report.markdown import escaped, in_code  # noqa: PLC0415 - only for --markdown
+
     lines = [
         f"**Runs on one side only: {_summary(found, expect)}**",
         "",
-        f"| | what | {_cell(old)} | {_cell(new)} |",
+        f"| | what | {escaped(old)} | {escaped(new)} |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {MARKS[state_of(each, expect)]} {each.verdict.value} | `{each.entry.place}` | {_cell(each.old)} "
-        f"| {_cell(each.new)} |"
+        f"| {MARKS[state_of(each, expect)]} {each.verdict.value} | `{in_code(each.entry.place)}` "
+        f"| {escaped(each.old, MOST_OF_A_LINE)} | {escaped(each.new, MOST_OF_A_LINE)} |"
         for each in found
     ]
-    lines += ["", *(f"- {_cell(each)}" for each in unread)] if unread else []
+    lines += ["", *(f"- {escaped(each, MOST_OF_A_LINE)}" for each in unread)] if unread else []
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell, and is no markup."""
-    plain = "".join(mark if mark.isprintable() else " " for mark in text)
-    return "".join(f"\\{mark}" if mark in "|\\`*_<>[]" else mark for mark in plain)
 
 
 def _check_alone(stop: str, start: str, clusters: object) -> None:
@@ -212,15 +210,6 @@ def _cluster(context: str, file: Path | None) -> _Cluster:
     return _Cluster(given=context, side=Side(found.kubernetes, found.at))
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        reason = f"cannot be written: {error.strerror or type(error).__name__}."
-        problem = Problem(rule="file", key="--markdown", value=str(path), reason=reason)
-        raise ProblemsError([problem], subject=SUBJECT) from None
-
-
 def _summary(found: Sequence[Placed], expect: str | None) -> str:
     states = [state_of(each, expect) for each in found]
     parts = [f"{states.count(state):,} {state}" for state in ("wrong", "undecided") if state in states]
@@ -228,11 +217,11 @@ def _summary(found: Sequence[Placed], expect: str | None) -> str:
 
 
 def _tell(found: Sequence[Placed], unread: Sequence[str], old: str, new: str, expect: str | None) -> None:
+    width = max(len(old), len(new))
     for each in found:
         state = state_of(each, expect)
         told = f"{MARKS[state]} {each.verdict.value:<9}  {clean(each.entry.place, MOST_OF_A_LINE)}"
         click.secho(told, fg=STYLES[state])
-        width = max(len(old), len(new))
         for name, because in ((old, each.old), (new, each.new)):
             click.echo(f"    {name:<{width}}  {clean(because, MOST_OF_A_LINE)}")
         if state == "undecided" and each.entry.note:

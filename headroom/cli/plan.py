@@ -69,7 +69,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
     headroom plan --cluster prod-use1                the stack file, its policy configuration, the plan
     headroom plan --cluster prod-use1 --recheck stacks/plan.prod-use1-emergency.json
     headroom plan --cluster prod-use1 --limits       node groups grow no further than their subnets
-    headroom plan --cloud aks --cluster aks-prod --node-price 0.27 --set way=blue-green
+    headroom plan --cloud aks --resource-group rg-prod --cluster aks-prod --set way=blue-green
 
     Nothing is applied but by `pulumi up`. Exit code 0: planned, or the plan still holds; 1: the facts have changed
     since, beyond the plan's margins; 2: bad input, or nothing to plan; 3: undecided, or not read any more.

@@ -15,6 +15,7 @@ import yaml
 
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.cli.facts import read_text
+from headroom.cli.files import write_text
 from headroom.facts.document import decode, encode, load
 from headroom.facts.kubernetes import Kubernetes
 from headroom.facts.values import Unknown, known
@@ -86,23 +87,26 @@ def probes(  # noqa: PLR0913 - one argument for each option
     or denies nothing; 2: bad input; 3: undecided.
     """  # noqa: D301 - click's mark for a paragraph that is not to be wrapped
     _check_source({"--facts": file, "--context": context, "--results": results})
-    _check_options(context, folder if results is not None else None, is_run=is_run, image=image)
-    _check_record(record, results, policies, is_run=is_run)
+    problems = _option_problems(context, folder if results is not None else None, is_run=is_run, image=image)
+    if record is not None:
+        problems += _record_problems(results, policies, is_run=is_run)
+    if problems:
+        raise ProblemsError(problems, subject="command line")
     if results is not None:
         plan, ran = _read_results(results)
         verdicts = judge_run(plan, ran)
-        if record is not None:
-            _write_record(record, _recorded(plan, results, (), verdicts))
+        made = _recorded(plan, results, verdicts) if record is not None else None
         _tell_end((), verdicts, f"--context NAME --write {quote(str(results.parent))}", as_json=as_json)
+        _write_record(record, made)
         sys.exit(exit_code(verdicts))
     live = _connected(context) if context else None
     kubernetes, azure, named = _facts(file) if file is not None else (live.read() if live else Kubernetes(), None, "")
     cluster = cluster_of(kubernetes)
     if not isinstance(cluster, Cluster):
-        if record is not None and live is not None:
+        _tell_unread(cluster, as_json=as_json)
+        if live is not None:
             unread = tuple(f"{what}: {why}" for what, why in cluster)
             _write_record(record, ProbeRecord(probed=_now(), cluster=live.name, server=live.server, unread=unread))
-        _tell_unread(cluster, as_json=as_json)
         sys.exit(UNDECIDED)
     found = findings(cluster, azure)
     plan = plan_probes(cluster, run=_run_name(), only=_known(cluster, policies), idle=idle(found))
@@ -113,9 +117,8 @@ def probes(  # noqa: PLR0913 - one argument for each option
     if live is not None and is_run:
         ran = _run(live, plan, image, quiet=as_json)
         verdicts = judge_run(plan, ran)
-        if record is not None:
-            _write_record(record, record_of(plan.cluster, plan.server, _now(), found, verdicts))
         _tell_end(found, verdicts, f"--context {quote(context)} --run", as_json=as_json)
+        _write_record(record, record_of(plan.cluster, plan.server, _now(), found, verdicts))
         sys.exit(exit_code(verdicts))
     _tell_plan(found, plan, folder, context, as_json=as_json)
     sys.exit(FOUND if any(each.kind in WRONG for each in found) else 0)
@@ -133,7 +136,7 @@ def _check_source(sources: Mapping[str, object]) -> None:
         raise ProblemsError([problem], subject="command line")
 
 
-def _check_options(context: str, useless_folder: Path | None, *, is_run: bool, image: str) -> None:
+def _option_problems(context: str, useless_folder: Path | None, *, is_run: bool, image: str) -> list[Problem]:
     problems = []
     if is_run and not context:
         problems.append(
@@ -156,14 +159,11 @@ def _check_options(context: str, useless_folder: Path | None, *, is_run: bool, i
                 key="--image",
             )
         )
-    if problems:
-        raise ProblemsError(problems, subject="command line")
+    return problems
 
 
-def _check_record(record: Path | None, results: Path | None, policies: Sequence[str], *, is_run: bool) -> None:
-    """Refuses a record of what was not tried, or of a part."""
-    if record is None:
-        return
+def _record_problems(results: Path | None, policies: Sequence[str], *, is_run: bool) -> list[Problem]:
+    """A record of what was not tried, or of a part, is none."""
     problems = []
     if not is_run and results is None:
         reason, step = "has nothing to record: a plan shows nothing.", "Give --run, or --results FILE of a run."
@@ -171,38 +171,32 @@ def _check_record(record: Path | None, results: Path | None, policies: Sequence[
     if policies:
         reason, step = "leaves policies out, and traffic waits for all of them.", "Take --policy away."
         problems.append(Problem(rule="record-of-all", value="--policy", reason=reason, next_step=step))
-    if problems:
-        raise ProblemsError(problems, subject="command line")
+    return problems
 
 
-def _recorded(
-    plan: ProbePlan, results: Path, found: Sequence[Finding], verdicts: Sequence[PolicyVerdict]
-) -> ProbeRecord:
+def _recorded(plan: ProbePlan, results: Path, verdicts: Sequence[PolicyVerdict]) -> ProbeRecord:
     """The record of a run that was read afterwards.
 
     Raises:
         ProblemsError: Its plan does not say of which cluster it is, or when, or is of some policies only.
     """
-    again = "Write the Jobs anew with --context, for all policies, and run them."
-    because = "is a plan of some policies only." if plan.only else "" if plan.cluster else "names no cluster."
-    try:
-        ran = datetime.strptime(plan.run, RUN_FORM).replace(tzinfo=UTC)
-    except ValueError:
-        because = because or "does not say when it ran."
-    if because:
-        plan_file = str(results.with_name(PLAN_FILE))
-        problem = Problem(rule="record-of-all", value=plan_file, reason=because, next_step=again, key="--record")
-        raise ProblemsError([problem], subject=SUBJECT)
-    return record_of(plan.cluster, plan.server, ran, found, verdicts)
+    ran = _time_of(plan.run)
+    if ran is not None and plan.cluster and not plan.only:
+        return record_of(plan.cluster, plan.server, ran, (), verdicts)
+    because = "does not say when it ran."
+    if plan.only or not plan.cluster:
+        because = "is a plan of some policies only." if plan.only else "names no cluster."
+    step = "Write the Jobs anew with --context, for all policies, and run them."
+    plan_file = str(results.with_name(PLAN_FILE))
+    problem = Problem(rule="record-of-all", value=plan_file, reason=because, next_step=step, key="--record")
+    raise ProblemsError([problem], subject=SUBJECT)
 
 
-def _write_record(path: Path, record: ProbeRecord) -> None:
-    try:
-        path.write_text(write_record(record), encoding="utf-8")
-    except OSError as error:
-        reason = f"cannot be written: {error.strerror or type(error).__name__}."
-        problem = Problem(rule="file", value=str(path), reason=reason, key="--record")
-        raise ProblemsError([problem], subject=SUBJECT) from None
+def _write_record(path: Path | None, record: ProbeRecord | None) -> None:
+    """Writes the record that was asked for."""
+    if path is None or record is None:
+        return
+    write_text(path, write_record(record), key="--record", subject=SUBJECT)
     clear = record.verdict is ProbesVerdict.CLEAR
     follows = "; commit it with the first headroom:step of the aks-traffic stack" if clear else ""
     click.echo(f"Recorded as {record.verdict.value} of {record.cluster}: {path}{follows}", err=True)
@@ -214,6 +208,14 @@ def _now() -> datetime:
 
 def _run_name() -> str:
     return _now().strftime(RUN_FORM)
+
+
+def _time_of(run: str) -> datetime | None:
+    """When a run began, by its name; ``None`` for a name of another form."""
+    try:
+        return datetime.strptime(run, RUN_FORM).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _connected(context: str) -> "ProbeCluster":
@@ -334,11 +336,8 @@ def _run(live: "ProbeCluster", plan: ProbePlan, image: str, *, quiet: bool) -> P
 def _clean_left_over(live: "ProbeCluster") -> None:
     """Deletes the Jobs of runs that were killed; those of one that may still be going on are left to it."""
     for run, namespaces in live.runs().items():
-        try:
-            ran = datetime.strptime(run, RUN_FORM).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        if _now() - ran > LEFT_OVER and not live.clean(run, namespaces):
+        ran = _time_of(run)
+        if ran is not None and _now() - ran > LEFT_OVER and not live.clean(run, namespaces):
             click.echo(f"Deleted the Jobs that the run of {ran:%Y-%m-%d %H:%M} UTC left behind.", err=True)
 
 

@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 
 from headroom.addresses.problems import ProblemsError
+from headroom.cli import INTERRUPTED
 from headroom.rehearsal.clock import Clock
 from headroom.rehearsal.narration import Narrator, Phase
 from headroom.rehearsal.tools import Tools, find_tools
@@ -133,7 +134,7 @@ def rehearse(  # noqa: C901, PLR0913 - one argument for each option, and what ma
                 sys.exit(UNPROVEN)
     except KeyboardInterrupt:
         console.print("\nInterrupted: every process that it started has been ended.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except (ProblemsError, click.ClickException):
         raise
     except RuntimeError as error:

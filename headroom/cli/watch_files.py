@@ -18,6 +18,7 @@ from headroom.capacity.thresholds import HORIZON_DAYS, PODS_IN, NodeGroup, large
 from headroom.cli.facts import FactsFrom, read_facts, read_text
 from headroom.facts.snapshot import Snapshot
 from headroom.planning.fleet_subnets import held_by_others, subnet_roles
+from headroom.planning.records import UNREADABLE
 from headroom.planning.situation import Situation, read_situation
 from headroom.report.grafana import dashboard
 from headroom.report.prometheus import Monitored, MonitoredZone, heading, rule_file
@@ -135,8 +136,9 @@ def _of_stack(path: Path) -> Watched:
 
     try:
         document = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise _refused(str(path), f"is not YAML: {str(error).splitlines()[0]}.", _STACK_FILE) from None
+    except (yaml.YAMLError, *UNREADABLE) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _refused(str(path), f"cannot be read as YAML: {why}.", _STACK_FILE) from None
     config = document.get("config") if isinstance(document, dict) else None
     if not isinstance(config, dict) or config.get("headroom:remedy") != "watch":
         raise _refused(str(path), "is no file of a watch stack.", _STACK_FILE)

@@ -15,7 +15,7 @@ import urllib3
 from kubernetes.client import ApiClient
 
 from headroom.collect.failures import EXPECTED, ApiServerError, unknown_of
-from headroom.collect.identity import server_of
+from headroom.collect.identity import Server, server_of
 from headroom.collect.readings import count_call
 from headroom.facts.values import Unknown
 
@@ -45,12 +45,16 @@ class ApiServer:
             deadline: When the last request must be over, by the monotonic clock.
         """
         self._configuration = client.configuration
-        self.server = server_of(client.configuration)
         self.answered_at: datetime | None = None
         """The server's own clock at its last answer; None where it has not said."""
         self._pool: Any = client.rest_client.pool_manager
         self._headers: Mapping[str, str] = client.default_headers
         self._deadline = deadline
+
+    @property
+    def server(self) -> Server:
+        """How it is reached, and what it was verified against."""
+        return server_of(self._configuration)
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None, *, seconds: float = READ_SECONDS) -> bytes:
         """The answer to one GET.

@@ -233,7 +233,7 @@ def configuration(values: str | None) -> tuple[Fact[Mapping[str, str]], Fact[tup
         return None, ()
     try:
         content = yaml.safe_load(values)  # JSON is YAML
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         content = values
     environment = content.get("env") or {} if isinstance(content, dict) else None
     if not isinstance(environment, dict):

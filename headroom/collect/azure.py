@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.mgmt.network import NetworkManagementClient
 from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
 
 from headroom.addresses.problems import Problem, ProblemsError
@@ -264,11 +265,12 @@ def _read_vnets(
         vnet_ids |= {vnet.lower(): vnet for vnet in made}
 
     def read_one(vnet_id: str) -> VirtualNetwork:
+        network = clients.network_in(facts.subscription_of(vnet_id))
         of, name = facts.resource_group_of(vnet_id), vnet_id.rpartition("/")[2]
-        item = clients.network.virtual_networks.get(of, name).as_dict()
+        item = network.virtual_networks.get(of, name).as_dict()
         usages: list[Object] | Unknown
         try:
-            usages = [each.as_dict() for each in clients.network.virtual_networks.list_usage(of, name)]
+            usages = [each.as_dict() for each in network.virtual_networks.list_usage(of, name)]
         except AzureError as error:  # the counts alone are unknown then
             usages = unknown_of(error)
         return facts.virtual_network(item, usages)
@@ -301,36 +303,37 @@ def _named(subnets: Iterable[AzureSubnet], what: str) -> tuple[str, ...]:
 def _by_id(
     clients: AzureClients,
     resource_ids: Sequence[str],
-    get: Callable[[AzureClients, str, str], Any],
+    get: Callable[[NetworkManagementClient, str, str], Any],
     make: Callable[[Object], T],
 ) -> tuple[T, ...]:
-    """Resources by their ids. Those of another subscription are read there, by the same API."""
+    """Resources by their ids, each in its own subscription: a VNet and what it names are often in another one."""
 
     def read(resource_id: str) -> T:
+        network = clients.network_in(facts.subscription_of(resource_id))
         group, name = facts.resource_group_of(resource_id), resource_id.rpartition("/")[2]
-        return make(get(clients, group, name).as_dict())
+        return make(get(network, group, name).as_dict())
 
     return tuple(side_by_side(asks_azure(read), resource_ids, workers=WORKERS))
 
 
-def _get_table(clients: AzureClients, group: str, name: str) -> Any:
-    return clients.network.route_tables.get(group, name)
+def _get_table(network: NetworkManagementClient, group: str, name: str) -> Any:
+    return network.route_tables.get(group, name)
 
 
-def _get_group(clients: AzureClients, group: str, name: str) -> Any:
-    return clients.network.network_security_groups.get(group, name)
+def _get_group(network: NetworkManagementClient, group: str, name: str) -> Any:
+    return network.network_security_groups.get(group, name)
 
 
-def _get_gateway(clients: AzureClients, group: str, name: str) -> Any:
-    return clients.network.nat_gateways.get(group, name)
+def _get_gateway(network: NetworkManagementClient, group: str, name: str) -> Any:
+    return network.nat_gateways.get(group, name)
 
 
-def _get_address(clients: AzureClients, group: str, name: str) -> Any:
-    return clients.network.public_ip_addresses.get(group, name)
+def _get_address(network: NetworkManagementClient, group: str, name: str) -> Any:
+    return network.public_ip_addresses.get(group, name)
 
 
-def _get_prefix(clients: AzureClients, group: str, name: str) -> Any:
-    return clients.network.public_ip_prefixes.get(group, name)
+def _get_prefix(network: NetworkManagementClient, group: str, name: str) -> Any:
+    return network.public_ip_prefixes.get(group, name)
 
 
 def _address_ids(cluster: ManagedCluster, gateways: Iterable[NatGateway]) -> tuple[str, ...]:
@@ -432,7 +435,8 @@ def _read_egress(
         f"/subscriptions/{clients.subscription}/resourceGroups/{group}/providers/Microsoft.Network/loadBalancers/"
         f"{LOAD_BALANCER}"
     )
-    failed, every = _connections(clients, balancer, "SnatConnectionCount", now)
+    availability = _average(clients, balancer, "VipAvailability", now)
+    failed, every = _connections(clients, balancer, "SnatConnectionCount", now, availability)
     return (
         EgressReading(
             resource_id=balancer,
@@ -441,7 +445,7 @@ def _read_egress(
             connections=every,
             used_ports=_ports(clients, balancer, "UsedSnatPorts", now),
             allocated_ports=_ports(clients, balancer, "AllocatedSnatPorts", now),
-            datapath_availability=_average(clients, balancer, "VipAvailability", now),
+            datapath_availability=availability,
             since=utc(now - WINDOW),
             until=utc(now),
         ),
@@ -449,7 +453,8 @@ def _read_egress(
 
 
 def _egress_of_gateway(clients: AzureClients, gateway: str, now: datetime) -> EgressReading:
-    failed, every = _connections(clients, gateway, "SNATConnectionCount", now)
+    availability = _average(clients, gateway, "DatapathAvailability", now)
+    failed, every = _connections(clients, gateway, "SNATConnectionCount", now, availability)
     return EgressReading(
         resource_id=gateway,
         kind="natGateway",
@@ -457,16 +462,25 @@ def _egress_of_gateway(clients: AzureClients, gateway: str, now: datetime) -> Eg
         connections=every,
         used_ports=None,
         allocated_ports=None,
-        datapath_availability=_average(clients, gateway, "DatapathAvailability", now),
+        datapath_availability=availability,
         since=utc(now - WINDOW),
         until=utc(now),
     )
 
 
-def _connections(clients: AzureClients, resource: str, metric: str, now: datetime) -> tuple[int, int]:
-    """Failed connections, and all of them. A state without a connection has no series at all: then there was none."""
+def _connections(
+    clients: AzureClients, resource: str, metric: str, now: datetime, availability: Fact[float]
+) -> tuple[Fact[int], Fact[int]]:
+    """Failed connections, and all of them. A state without a connection has no series at all: then there was none.
+
+    Where no state has a value, and the availability, which is measured all the time, has none either, nothing was
+    counted: that is no zero.
+    """
     failed = _metric(clients, resource, metric, "Total", now, "ConnectionState eq 'Failed'")
     every = _metric(clients, resource, metric, "Total", now)
+    if every is None and not isinstance(availability, float):
+        nothing = Unknown(Reason.UNREACHABLE, f"Azure Monitor has no value of {metric} in the window")
+        return nothing, nothing
     return _whole(failed) or 0, _whole(every) or 0
 
 

@@ -222,17 +222,15 @@ def neighbour(item: Object) -> Neighbour:
 # The network.
 
 
-def virtual_network(item: Object, usages: Iterable[Object] | Unknown | None = None) -> VirtualNetwork:
+def virtual_network(item: Object, usages: Iterable[Object] | Unknown = NOT_COLLECTED) -> VirtualNetwork:
     """A VNet with its subnets.
 
     Args:
         item: The VNet.
-        usages: What `virtualNetworks/usages` answers; ``None``: not asked for; unknown: then the counts are.
+        usages: What `virtualNetworks/usages` answers; unknown: then the counts are.
     """
     read = properties_of(item)
-    counted: Mapping[str, Object] | Unknown | None = None
-    if usages is not None:
-        counted = usages if isinstance(usages, Unknown) else {str(each["id"]).lower(): each for each in usages}
+    counted = usages if isinstance(usages, Unknown) else {str(each["id"]).lower(): each for each in usages}
     return VirtualNetwork(
         vnet_id=item["id"],
         name=item["name"],
@@ -259,19 +257,16 @@ def _peering(item: Object) -> VnetPeering:
     )
 
 
-def subnet(item: Object, usages: Mapping[str, Object] | Unknown | None = None) -> AzureSubnet:
+def subnet(item: Object, usages: Mapping[str, Object] | Unknown = NOT_COLLECTED) -> AzureSubnet:
     """A subnet.
 
     Args:
         item: The subnet.
-        usages: What `virtualNetworks/usages` answers, by id in small letters; ``None``: not asked for.
+        usages: What `virtualNetworks/usages` answers, by id in small letters; unknown: then the counts are.
     """
     read = properties_of(item)
     configurations = read.get("ipConfigurations") or ()
-    if isinstance(usages, Unknown):
-        count: Object | Unknown = usages
-    else:
-        count = (usages or {}).get(str(item["id"]).lower(), NOT_COLLECTED)
+    count = usages if isinstance(usages, Unknown) else usages.get(str(item["id"]).lower(), NOT_COLLECTED)
     return AzureSubnet(
         subnet_id=item["id"],
         name=item["name"],
@@ -290,9 +285,9 @@ def subnet(item: Object, usages: Mapping[str, Object] | Unknown | None = None) -
     )
 
 
-def _counted(usage: Any, name: str) -> Fact[int]:
-    if not isinstance(usage, Mapping):
-        return usage if isinstance(usage, Unknown) else NOT_COLLECTED
+def _counted(usage: Object | Unknown, name: str) -> Fact[int]:
+    if isinstance(usage, Unknown):
+        return usage
     value = int(usage[name])
     return None if value <= COUNTS_NOTHING else value
 
@@ -542,6 +537,12 @@ def resource_group_of(resource_id: str) -> str:
     lowered = [part.lower() for part in parts]
     index = lowered.index("resourcegroups") if "resourcegroups" in lowered else len(parts)
     return parts[index + 1] if index + 1 < len(parts) else ""
+
+
+def subscription_of(resource_id: str) -> str:
+    """The subscription in an ARM id; empty where there is none."""
+    parts = resource_id.split("/")
+    return parts[2] if len(parts) > 2 and parts[1].lower() == "subscriptions" else ""  # noqa: PLR2004 - its place
 
 
 def parent_of(resource_id: str) -> str:

@@ -146,8 +146,13 @@ class AzureClients:
     @property
     def network(self) -> NetworkManagementClient:
         """VNets, route tables, NAT gateways, addresses."""
+        return self.network_in(self.subscription)
+
+    def network_in(self, subscription: str) -> NetworkManagementClient:
+        """The same of another subscription: a VNet is often shared out of one of its own."""
         return self._client(
-            "network", lambda options: NetworkManagementClient(self.credential, self.subscription, **options)
+            f"network of {subscription.lower()}",
+            lambda options: NetworkManagementClient(self.credential, subscription, **options),
         )
 
     @property

@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect import azure_objects as facts
 from headroom.collect.api_server import ApiServer, is_not_found
 from headroom.collect.azure import ClusterRead, start_azure
 from headroom.collect.azure_cns import SYSTEM_NAMESPACE, read_cns
 from headroom.collect.azure_session import AzureClients, azure_clients
 from headroom.collect.failures import ApiServerError, NotReadError
-from headroom.collect.identity import aks_identity, judged
+from headroom.collect.identity import Identity, aks_identity, judged
 from headroom.collect.ipamd import nodes_to_ask
 from headroom.collect.kubernetes import KubernetesReadings, read_custom, read_groups, start_kubernetes
 from headroom.collect.kubernetes_objects import cni_pod
 from headroom.collect.readings import Pending, Progress, Readings
-from headroom.collect.session import SUBJECT, KubeContext, choose_context, kube_client
+from headroom.collect.session import KubeContext, choose_context, kube_client
 from headroom.collect.times import utc
 from headroom.facts.azure import CnsReading, IpMasqAgent, NodeNetworkConfig
 from headroom.facts.document import sound
@@ -121,8 +120,6 @@ def collect_aks_from(  # noqa: PLR0913 - the parts that are injected, by keyword
         described = azure.cluster.fact()  # a cluster that does not exist ends the run here
         azure_facts, kubernetes_facts = azure.fact(), kubernetes.fact()
         proven = _proven(connection, described, machines.fact(), kubernetes_facts, clients.subscription, context)
-        if not any(each.items for each in proven):
-            _check_that_it_is_one_cluster(described, kubernetes_facts, context)
         found = Snapshot(
             cloud="azure",
             cluster=cluster,
@@ -191,6 +188,8 @@ def _proven(  # noqa: PLR0913, PLR0917 - what the evidence is taken from
     )
     if identity.same is None and isinstance(kubernetes.nodes, Unknown) and isinstance(kubernetes.pods, Unknown):
         return ()
+    if identity.same is None and (elsewhere := _elsewhere(read, kubernetes)):
+        identity = Identity(same=False, because=elsewhere)
     again = f"az aks get-credentials --name {name} --resource-group GROUP"
     return (judged(identity, name, context, again=again, calls=1),)
 
@@ -230,29 +229,10 @@ def _config_map(api: ApiServer, name: str) -> Mapping[str, Any] | None:
         raise
 
 
-def _check_that_it_is_one_cluster(read: ClusterRead | Unknown, kubernetes: Kubernetes, context: KubeContext) -> None:
-    """Refuses facts of two clusters: the nodes must be of the cluster's pools.
-
-    Raises:
-        ProblemsError: None of them is.
-    """
+def _elsewhere(read: ClusterRead, kubernetes: Kubernetes) -> str:
+    """That none of the nodes is of the cluster's pools; empty where one is, or it is not known."""
     named = {known(node.node_group) for node in items(kubernetes.nodes)} - {None}
-    if isinstance(read, Unknown) or not named:
-        return
     pools = {pool.name for pool in read.pools}
-    if not pools or pools & named:
-        return
-    raise ProblemsError(
-        [
-            Problem(
-                rule="one-cluster",
-                value=f"the context {context.name}" if context.name else "this cluster",
-                reason=f"belongs to another cluster than {read.cluster.name}: none of its nodes is of the node pools "
-                f"{', '.join(sorted(pools))}.",
-                next_step=f"Give the context of {read.cluster.name} by --context, or make one: "
-                f"`az aks get-credentials --name {read.cluster.name} --resource-group GROUP`.",
-                key="--context",
-            )
-        ],
-        subject=SUBJECT,
-    )
+    if not named or not pools or pools & named:
+        return ""
+    return f"none of its nodes is of the node pools {', '.join(sorted(pools))}"

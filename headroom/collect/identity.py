@@ -11,7 +11,7 @@ import binascii
 import re
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from headroom.collect.session import SUBJECT, KubeContext
 from headroom.facts.aws import Interface
 from headroom.facts.kubernetes import Node
 from headroom.facts.snapshot import Source
-from headroom.facts.values import Unknown, items
+from headroom.facts.values import Fact, Unknown, items
 
 if TYPE_CHECKING:
     from headroom.collect.aws import EksCluster
@@ -66,7 +66,7 @@ class Identity:
 
     Attributes:
         same: Whether it is one cluster; ``None``: not proven.
-        because: Why, in words that name no resource of the user's unless it is another cluster.
+        because: Why; it may name clusters, servers and resource groups.
     """
 
     same: bool | None
@@ -117,19 +117,23 @@ def authority_of(data: str) -> frozenset[bytes]:
 
 
 def eks_identity(
-    cluster: str, described: "EksCluster | Unknown", server: Server | None, nodes: object, interfaces: object
+    cluster: str,
+    described: "EksCluster | Unknown",
+    server: Server,
+    nodes: Fact[tuple[Node, ...]],
+    interfaces: Fact[tuple[Interface, ...]],
 ) -> Identity:
     """Whether the context is the EKS cluster.
 
     Args:
         cluster: The cluster's name.
         described: What DescribeCluster says.
-        server: The API server; ``None``: no context was usable.
+        server: The API server.
         nodes: The context's nodes, as they were read.
         interfaces: The VPC's interfaces, as they were read.
     """
     endpoint = "" if isinstance(described, Unknown) else _host(described.endpoint)
-    if server is not None and endpoint:
+    if endpoint:
         if server.host == endpoint:
             return Identity(same=True, because="the context's server is the cluster's endpoint")
         # A cluster may answer at two domains, under the name that EKS made for it alone.
@@ -138,9 +142,14 @@ def eks_identity(
             return Identity(same=False, because=f"its server is {server.host}, and {cluster} is at {endpoint}")
     authority = frozenset() if isinstance(described, Unknown) else authority_of(described.authority)
     # Verified against a bundle of several clusters' authorities, it may be any of them.
-    if server is not None and server.authority and server.authority <= authority:
+    if server.authority and server.authority <= authority:
         return Identity(same=True, because="the server is verified by the cluster's own certificate authority")
-    return _of_instances(cluster, items(nodes), items(interfaces))  # type: ignore[arg-type] # facts of that kind
+    found = _of_instances(cluster, items(nodes), items(interfaces))
+    if found.same is not None:
+        return found
+    said = "the server is neither at the cluster's endpoint nor verified by its certificate authority"
+    said = "DescribeCluster was not read" if isinstance(described, Unknown) else said
+    return replace(found, because=f"{said}, and {found.because}")
 
 
 def _of_instances(cluster: str, nodes: Iterable[Node], interfaces: Iterable[Interface]) -> Identity:
@@ -164,11 +173,7 @@ def _of_instances(cluster: str, nodes: Iterable[Node], interfaces: Iterable[Inte
     # A CNI that was given a wrong CLUSTER_NAME marks all interfaces so; then none carries the cluster's own.
     elif named and others:
         return Identity(same=False, because=f"{told}, and those of other machines in the VPC the name {cluster}")
-    return Identity(
-        same=None,
-        because="the server is neither at the cluster's endpoint nor verified by its certificate authority, and "
-        + (told or "no interface of its nodes names a cluster"),
-    )
+    return Identity(same=None, because=told or "no interface of its nodes names a cluster")
 
 
 def aks_identity(  # noqa: PLR0913 - the evidence, by keyword
@@ -177,7 +182,7 @@ def aks_identity(  # noqa: PLR0913 - the evidence, by keyword
     hosts: Iterable[str],
     subscription: str,
     node_group: str | None,
-    server: Server | None,
+    server: Server,
     provider_ids: Iterable[str],
 ) -> Identity:
     """Whether the context is the AKS cluster.
@@ -187,11 +192,11 @@ def aks_identity(  # noqa: PLR0913 - the evidence, by keyword
         hosts: fqdn, privateFQDN and azurePortalFQDN of the cluster.
         subscription: Its subscription.
         node_group: Its node resource group; ``None``: not known.
-        server: The API server; ``None``: no context was usable.
+        server: The API server.
         provider_ids: spec.providerID of some of the context's nodes.
     """
     told = {host.lower() for host in hosts}
-    if server is not None and told:
+    if told:
         if server.host in told:
             return Identity(same=True, because="the context's server is the cluster's")
         if all(host.endswith(_AKS_SUFFIX) for host in (server.host, *told)):

@@ -152,7 +152,7 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
     claims = start_custom("karpenter.sh", "nodeclaims", facts.node_claim)
     ec2_classes = start_custom("karpenter.k8s.aws", "ec2nodeclasses", partial(facts.node_class, kind="EC2NodeClass"))
     auto_classes = start_custom("eks.amazonaws.com", "nodeclasses", partial(facts.node_class, kind="NodeClass"))
-    scaled = [start(f"{kind.lower()}s", partial(_read_keda, groups, kind)) for kind in facts.KEDA_KINDS]
+    scaled = [start_custom(*_keda(kind)) for kind in facts.KEDA_KINDS]
     # What selectors pick needs the pods; resolved in threads of their own, so that a wrong one spoils nothing else.
     resolved_services = readings.start(
         "Services", lambda: _services(services.needed(), pods.needed(), endpoints.fact()), quiet=True
@@ -166,13 +166,13 @@ def start_kubernetes(readings: Readings, server: Callable[[], ApiServer]) -> Kub
         sets = daemon_sets.fact()
         by_kind = {kind: read.fact() for kind, read in workloads.items()}
         by_kind["DaemonSet"] = sets if isinstance(sets, Unknown) else sets.workloads
-        read_workloads, unread = facts.workloads_of(by_kind)
+        known_workloads, unread = facts.workloads_of(by_kind)
         return Kubernetes(
             version=version.fact(),
             nodes=nodes.fact(),
             pods=read_pods_ if isinstance(read_pods_, Unknown) else read_pods_.pods,
             events=events.fact(),
-            workloads=read_workloads,
+            workloads=known_workloads,
             unread_workloads=unread,
             cron_jobs=cron_jobs.fact(),
             leases=leases.fact(),
@@ -295,11 +295,12 @@ def read_cron_jobs(api: ApiServer) -> tuple[CronJob, ...]:
 
 def read_keda_scalers(api: ApiServer, groups: Mapping[str, str], kind: str) -> tuple[KedaScaler, ...] | None:
     """The ScaledObjects or ScaledJobs of KEDA; ``None``: it is not installed."""
-    return read_custom(api, groups, "keda.sh", f"{kind.lower()}s", partial(facts.keda_scaler, kind=kind))
+    return read_custom(api, groups, *_keda(kind))
 
 
-def _read_keda(groups: Pending[dict[str, str]], kind: str, api: ApiServer) -> tuple[KedaScaler, ...] | None:
-    return read_keda_scalers(api, groups.needed(), kind)
+def _keda(kind: str) -> tuple[str, str, Callable[[Object], KedaScaler]]:
+    """Group and plural of a kind of KEDA's, and what is made of an object."""
+    return "keda.sh", f"{kind.lower()}s", partial(facts.keda_scaler, kind=kind)
 
 
 def read_workloads(api: ApiServer, *, kind: str) -> tuple[Workload, ...]:

@@ -6,6 +6,7 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -68,9 +69,20 @@ def read_log(path: Path, *, node: Fact[str] = None) -> tuple[tuple[Line, ...], S
     Raises:
         ProblemsError: The file cannot be read.
     """
+    with open_log(path) as stream:
+        return scan(stream, path.name, node=node)
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[BufferedReader]:
+    """A log file, to be read once: it may be a pipe.
+
+    Raises:
+        ProblemsError: The file cannot be read.
+    """
     try:
         with path.open("rb") as stream:
-            return scan(stream, path.name, node=node)
+            yield stream
     except OSError as error:
         problem = Problem(
             rule="log-file",

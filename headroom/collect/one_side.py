@@ -13,8 +13,7 @@ from headroom.collect.kubernetes_objects import KEDA_KINDS, workloads_of
 from headroom.collect.session import choose_context, kube_client
 from headroom.facts.document import sound
 from headroom.facts.kubernetes import Kubernetes
-from headroom.facts.snapshot import Snapshot
-from headroom.facts.values import Unknown, known_or
+from headroom.facts.values import Unknown
 
 SECONDS: Final = 60.0
 """Time limit of a reading."""
@@ -65,12 +64,13 @@ def _read(api: ApiServer) -> Kubernetes:
         {kind: tried(partial(readers.read_workloads, kind=kind), api) for kind in readers.WORKLOADS}
     )
     pods = tried(readers.read_pods, api)
-    found = Kubernetes(
-        cron_jobs=tried(readers.read_cron_jobs, api),
-        leases=tried(readers.read_leases, api),
-        keda_scalers=readers.joined_kinds(scaled),
-        pods=pods if isinstance(pods, Unknown) else pods.pods,
-        workloads=workloads,
-        unread_workloads=unread,
+    return sound(
+        Kubernetes(
+            cron_jobs=tried(readers.read_cron_jobs, api),
+            leases=tried(readers.read_leases, api),
+            keda_scalers=readers.joined_kinds(scaled),
+            pods=pods if isinstance(pods, Unknown) else pods.pods,
+            workloads=workloads,
+            unread_workloads=unread,
+        )
     )
-    return known_or(sound(Snapshot(kubernetes=found)).kubernetes, found)

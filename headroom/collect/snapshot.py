@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from headroom.addresses.problems import Problem, ProblemsError
 from headroom.collect.api_server import ApiServer
 from headroom.collect.aws import Client, EksCluster, start_aws
 from headroom.collect.failures import NotReadError
-from headroom.collect.identity import eks_identity, judged
+from headroom.collect.identity import Identity, eks_identity, judged
 from headroom.collect.ipamd import nodes_to_ask, read_lines, read_pools
 from headroom.collect.kubernetes import KubernetesReadings, start_kubernetes
 from headroom.collect.readings import Pending, Progress, Readings
-from headroom.collect.session import SUBJECT, KubeContext, aws_clients, choose_context, kube_client
+from headroom.collect.session import KubeContext, aws_clients, choose_context, kube_client
 from headroom.collect.times import utc
 from headroom.facts.aws import Aws
 from headroom.facts.document import sound
@@ -110,8 +109,6 @@ def collect_from(  # noqa: PLR0913 - the parts that are injected, by keyword
             described.fact()  # a cluster that does not exist ends the run here
             aws, kubernetes_facts = aws_fact(region), kubernetes.fact()
             proven = _proven(connection, described.fact(), aws, kubernetes_facts, cluster, context)
-            if not any(each.items for each in proven):
-                _check_that_it_is_one_cluster(aws, kubernetes_facts, cluster, context)
             found = Snapshot(
                 cloud="aws",
                 cluster=cluster,
@@ -189,31 +186,16 @@ def _proven(  # noqa: PLR0913, PLR0917 - what the evidence is taken from
     identity = eks_identity(cluster, described, api.server, kubernetes.nodes, aws.interfaces)
     if identity.same is None and isinstance(kubernetes.nodes, Unknown) and isinstance(kubernetes.pods, Unknown):
         return ()
+    if identity.same is None and (elsewhere := _elsewhere(aws, kubernetes)):
+        identity = Identity(same=False, because=elsewhere)
     return (judged(identity, cluster, context, again=f"aws eks update-kubeconfig --name {cluster}"),)
 
 
-def _check_that_it_is_one_cluster(aws: Aws, kubernetes: Kubernetes, cluster: str, context: KubeContext) -> None:
-    """Refuses facts of two clusters: the nodes must be instances of the VPC.
-
-    Raises:
-        ProblemsError: None of them is.
-    """
+def _elsewhere(aws: Aws, kubernetes: Kubernetes) -> str:
+    """That none of the nodes is an instance of the VPC; empty where one is, or it is not known."""
     nodes = [each.instance_id for each in items(kubernetes.nodes) if isinstance(each.instance_id, str)]
     instances = {each.instance_id for each in items(aws.interfaces) if isinstance(each.instance_id, str)}
     vpc = known(aws.vpc)
     if not nodes or vpc is None or isinstance(aws.interfaces, Unknown) or not instances.isdisjoint(nodes):
-        return
-    raise ProblemsError(
-        [
-            Problem(
-                rule="one-cluster",
-                value=f"the context {context.name}" if context.name else "this cluster",
-                reason=f"belongs to another cluster than {cluster}: none of its {len(nodes)} nodes is an instance in "
-                f"{vpc.vpc_id}.",
-                next_step=f"Give the context of {cluster} by --context, or make one: "
-                f"`aws eks update-kubeconfig --name {cluster}`.",
-                key="--context",
-            )
-        ],
-        subject=SUBJECT,
-    )
+        return ""
+    return f"none of its {len(nodes)} nodes is an instance in {vpc.vpc_id}"

@@ -18,6 +18,7 @@ from headroom.collect.azure_session import NOT_FOUND, unknown_of
 from headroom.facts.values import Fact, Reason, Unknown
 from headroom.planning.front_door import DEFAULT_PRIORITY, DEFAULT_WEIGHT
 from headroom.planning.gate import Minute
+from headroom.planning.records import time_text
 from headroom.planning.traffic import GroupState, OriginState, Traffic
 
 T = TypeVar("T")
@@ -83,8 +84,8 @@ def read_minutes(client: LogsClient, traffic: Traffic, start: datetime, end: dat
 def query_text(traffic: Traffic, start: datetime, end: datetime) -> str:
     """The query: the user's own or the one over AppRequests, with its span and the names of both clusters."""
     values = {
-        "start": _time(start),
-        "end": _time(end),
+        "start": time_text(start),
+        "end": time_text(end),
         "property": traffic.gate.cluster_property,
         "old": traffic.old.label,
         "new": traffic.new.label,
@@ -181,7 +182,3 @@ def _count(value: object) -> float:
     if not math.isfinite(count) or count < 0:
         raise ValueError(value)
     return count
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

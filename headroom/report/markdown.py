@@ -36,32 +36,33 @@ def to_markdown(
 
 
 def _lines(diagnosis: Diagnosis, source: str) -> Iterator[str]:
-    cluster = f" · `{_code(diagnosis.cluster)}`" if diagnosis.cluster else ""
-    read_at = f" · facts of {_text(diagnosis.collected_at, 40)}" if diagnosis.collected_at else ""
+    cluster = f" · `{in_code(diagnosis.cluster)}`" if diagnosis.cluster else ""
+    read_at = f" · facts of {escaped(diagnosis.collected_at, 40)}" if diagnosis.collected_at else ""
     yield f"**Headroom: {VERDICTS[diagnosis.verdict]}**{cluster}{read_at}"
     yield ""
-    yield f"{MARKS[diagnosis.verdict]} {_text(headline(diagnosis), 400)}"
+    yield f"{MARKS[diagnosis.verdict]} {escaped(headline(diagnosis), 400)}"
     for cause in diagnosis.causes:
         if cause.summary:
-            yield f"- `{cause.name}`: {_text(cause.summary, 900)}"
+            yield f"- `{cause.name}`: {escaped(cause.summary, 900)}"
     for other in diagnosis.not_ip:
-        yield f"- {_text(other.what)}"
+        yield f"- {escaped(other.what)}"
     yield from _escalations([each for each in diagnosis.escalations if each.met])
     if diagnosis.history is not None:
         yield from _history(diagnosis.history)
     if diagnosis.impact is not None:
         yield from _impact(diagnosis.impact)
     if remedy(diagnosis):
-        yield from ["", f"**Do:** {_text(remedy(diagnosis), 800)}"]
+        yield from ["", f"**Do:** {escaped(remedy(diagnosis), 800)}"]
     following = next_command(diagnosis, source)
     if following:
         yield ""
-        yield f"Next: `{_code(following)}`"
+        yield f"Next: `{in_code(following)}`"
     said: set[tuple[str, str]] = set()
     for cause in diagnosis.causes:
         yield from _folded(f"Evidence for {cause.name} ({cause.confidence.value})", list(_evidence(cause, said)))
     rest = [
-        f"- `{_code(each.cause)}`: {_text(each.by, 500)}" for each in not_yet_said(diagnosis.ruled_out, said)[:SHOWN]
+        f"- `{in_code(each.cause)}`: {escaped(each.by, 500)}"
+        for each in not_yet_said(diagnosis.ruled_out, said)[:SHOWN]
     ]
     yield from _folded("Also looked at, and not it", rest)
     if diagnosis.needed:
@@ -73,35 +74,35 @@ def _plan(plan: Plan, differences: Sequence[str]) -> Iterator[str]:
     for option in plan.options:
         if option.kept:
             gives = sum(option.addresses.values())
-            yield f"- {_text(option.title)}. {_text(option.reason, 900)}" + (
+            yield f"- {escaped(option.title)}. {escaped(option.reason, 900)}" + (
                 f" Gives {gives:,} addresses." if gives else ""
             )
-    yield from (f"- ❔ {_text(decision, 900)}" for decision in plan.decisions)
+    yield from (f"- ❔ {escaped(decision, 900)}" for decision in plan.decisions)
     yield ""
     for number, step in enumerate(plan.steps, start=1):
-        takes = f" ({_text(step.takes)})" if step.takes else ""
-        command = f"  \n   `{_code(step.command)}`" if step.command else ""
-        yield f"{number}. {_text(step.what, 600)}{takes}{command}"
+        takes = f" ({escaped(step.takes)})" if step.takes else ""
+        command = f"  \n   `{in_code(step.command)}`" if step.command else ""
+        yield f"{number}. {escaped(step.what, 600)}{takes}{command}"
     if plan.untouched:
-        yield from ("", f"Not touched: {' '.join(_text(each, 600) for each in plan.untouched)}")
+        yield from ("", f"Not touched: {' '.join(escaped(each, 600) for each in plan.untouched)}")
     changed = [_verbatim(line) for text in differences for line in text.splitlines()]
     yield from _folded("What the files say", ["~~~diff", *changed, "~~~"] if changed else [])
-    back = [f"{number}. {_text(step.what, 600)}" for number, step in enumerate(plan.rollback, start=1)]
+    back = [f"{number}. {escaped(step.what, 600)}" for number, step in enumerate(plan.rollback, start=1)]
     yield from _folded("The way back", back)
-    rejected = [f"- {_text(each.title)}: {_text(each.reason, 900)}" for each in plan.options if not each.kept]
+    rejected = [f"- {escaped(each.title)}: {escaped(each.reason, 900)}" for each in plan.options if not each.kept]
     yield from _folded("What else was weighed", rejected)
 
 
 def _escalations(met: Sequence[Escalation]) -> Iterator[str]:
     for each in met:
-        yield f"- ☎️ {_text(each.condition)}: {_text(each.because)}"
+        yield f"- ☎️ {escaped(each.condition)}: {escaped(each.because)}"
 
 
 def _history(history: History) -> Iterator[str]:
     if history.summary:
         factor = f" Above all: {history.factor.value.replace('_', ' ')}." if history.factor is not None else ""
         yield ""
-        yield f"{_text(history.summary, 1200)}{factor}"
+        yield f"{escaped(history.summary, 1200)}{factor}"
     if not history.subnets:
         return
     yield ""
@@ -111,8 +112,8 @@ def _history(history: History) -> Iterator[str]:
     for zone in ordered[:SHOWN]:
         owners = ", ".join(f"{LEGEND.get(owner, owner)} {number:,}" for owner, number in zone.by_owner.items())
         yield (
-            f"| {_text(zone.subnet_id, 60)} | {_text(zone.zone or 'unknown', 40)} | "
-            f"{of_whole(zone.free, zone.usable)} | {_bar(zone.free, zone.usable)} | {_text(owners)} |"
+            f"| {escaped(zone.subnet_id, 60)} | {escaped(zone.zone or 'unknown', 40)} | "
+            f"{of_whole(zone.free, zone.usable)} | {_bar(zone.free, zone.usable)} | {escaped(owners)} |"
         )
     yield from _more(len(ordered), "further subnet")
 
@@ -129,43 +130,43 @@ def _impact(impact: Impact) -> Iterator[str]:
         yield "|---:|---|---:|---|"
         for rank, each in enumerate(impact.workloads[:SHOWN], start=1):
             yield (
-                f"| {rank} | {_text(each.namespace, 80)}/{_text(each.name, 80)} | "
-                f"{of_whole(each.ready, each.desired)} | {_text(each.why, 400)} |"
+                f"| {rank} | {escaped(each.namespace, 80)}/{escaped(each.name, 80)} | "
+                f"{of_whole(each.ready, each.desired)} | {escaped(each.why, 400)} |"
             )
         yield from _more(len(impact.workloads), "further workload")
     if impact.unread:
-        yield from ["", "Not read:", "", *(f"- {_text(each, 500)}" for each in impact.unread[:SHOWN])]
+        yield from ["", "Not read:", "", *(f"- {escaped(each, 500)}" for each in impact.unread[:SHOWN])]
     if impact.autoscalers:
         stuck = [
-            f"- {_text(each.kind)} {_text(each.name, 120)}: {_text(each.why, 500)}"
+            f"- {escaped(each.kind)} {escaped(each.name, 120)}: {escaped(each.why, 500)}"
             for each in impact.autoscalers[:SHOWN]
         ]
         yield from _folded(f"Scaling is stuck: {len(impact.autoscalers):,} reasons", stuck)
     if impact.reliefs:
         reliefs = []
         for relief in impact.reliefs[:SHOWN]:
-            reliefs += [f"- {_text(relief.what, 500)} {_text(relief.caveat, 900)}", ""]
+            reliefs += [f"- {escaped(relief.what, 500)} {escaped(relief.caveat, 900)}", ""]
             reliefs += ["  ```sh", f"  {clean(relief.command, 1000)}", f"  {clean(relief.undo, 1000)}", "  ```"]
         yield from _folded("Now, by hand, and reversible", reliefs)
 
 
 def _evidence(cause: Cause, said: set[tuple[str, str]]) -> Iterator[str]:
     for item in cause.evidence[:SHOWN]:
-        value = f": {_text(item.value)}" if item.value else ""
-        threshold = f" (threshold: {_text(item.threshold)})" if item.threshold else ""
+        value = f": {escaped(item.value)}" if item.value else ""
+        threshold = f" (threshold: {escaped(item.threshold)})" if item.threshold else ""
         times = counted(item.count, "time") if item.count != 1 else ""
-        rest = ", ".join(_text(part) for part in (item.where, times, item.when) if part)
-        yield f"- **{_text(item.what)}**{value}{threshold}" + (f" · {rest}" if rest else "")
+        rest = ", ".join(escaped(part) for part in (item.where, times, item.when) if part)
+        yield f"- **{escaped(item.what)}**{value}{threshold}" + (f" · {rest}" if rest else "")
     if len(cause.evidence) > SHOWN:
         yield f"- and {counted(len(cause.evidence) - SHOWN, 'further reading')}"
     for out in not_yet_said(cause.ruled_out, said)[:SHOWN]:
-        yield f"- not `{_code(out.cause)}`: {_text(out.by, 500)}"
+        yield f"- not `{in_code(out.cause)}`: {escaped(out.by, 500)}"
 
 
 def _needed(needed: Needed) -> str:
     change = "could change the verdict" if needed.changes_verdict else "would not change the verdict"
-    command = f" `{_code(needed.command)}`" if needed.command else ""
-    return f"- {_text(needed.reading)}: decides {_text(needed.decides)}; {change}.{command}"
+    command = f" `{in_code(needed.command)}`" if needed.command else ""
+    return f"- {escaped(needed.reading)}: decides {escaped(needed.decides)}; {change}.{command}"
 
 
 def _more(number: int, what: str) -> Iterator[str]:
@@ -179,11 +180,11 @@ def _folded(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield from ("", f"<details><summary>{title}</summary>", "", *lines, "", "</details>")
 
 
-def _text(text: object, limit: int = 300) -> str:
+def escaped(text: object, limit: int = 300) -> str:
     """Text of others, so that it stays text in Markdown and mentions nobody."""
-    escaped = "".join(f"\\{mark}" if mark in "\\<>|[]*_`~$&" else mark for mark in clean(text, limit))
+    plain = "".join(f"\\{mark}" if mark in "\\<>|[]*_`~$&" else mark for mark in clean(text, limit))
     # GitHub looks for mentions and references after the backslashes have gone.
-    return escaped.replace("@", f"@{NO_WIDTH}").replace("#", f"#{NO_WIDTH}")
+    return plain.replace("@", f"@{NO_WIDTH}").replace("#", f"#{NO_WIDTH}")
 
 
 def _verbatim(line: str) -> str:
@@ -191,7 +192,7 @@ def _verbatim(line: str) -> str:
     return "".join(each if each.isprintable() else "�" for each in line).replace("~~~", "~ ~")
 
 
-def _code(text: object) -> str:
+def in_code(text: object) -> str:
     """Text of others between two backticks."""
     return clean(text, 1000).replace("`", "'").replace("|", "¦")
 

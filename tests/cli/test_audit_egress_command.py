@@ -337,6 +337,25 @@ def test_without_an_inventory_nothing_is_clear_and_one_is_written_out(world: Wor
     assert "kind: saas-partner, owner: somebody@example.com, confirmed: no" in said
 
 
+def test_an_inventory_with_a_day_that_is_none_is_refused(world: World) -> None:
+    path = world.folder / "inventory.yaml"
+    path.write_text("asked: 2027-02-30\n", encoding="utf-8")
+    with pytest.raises(ProblemsError, match=r"cannot be read: ValueError\. Leave --inventory out once"):
+        world.audit("--inventory", str(path), confirmed=False)
+
+
+def test_files_that_cannot_be_written_are_told_before_anything_is_read(world: World) -> None:
+    world.arm.forget_calls()
+    record = world.folder / "nowhere" / "audit.json"
+    with pytest.raises(ProblemsError) as refused:
+        world.audit("--record", str(record), "--plan", str(world.folder))
+    assert [str(problem) for problem in refused.value.problems] == [
+        f"--record: {record} is in no folder. Give a path in a folder.",
+        f"--plan: {world.folder} is a folder. Give a path in a folder.",
+    ]
+    assert world.arm.calls() == {}
+
+
 def test_an_inventory_that_is_not_there_is_told_where_one_comes_from(world: World) -> None:
     with pytest.raises(ProblemsError, match=r"No such file or directory\. Leave --inventory out once"):
         world.audit("--inventory", str(world.folder / "none.yaml"), confirmed=False)
@@ -473,6 +492,8 @@ def test_the_live_check_writes_a_job_and_compares_its_logs(tmp_path: Path) -> No
     )
     assert run.exit_code == 0, run.output
     assert yaml.safe_load(job.read_text(encoding="utf-8"))["kind"] == "Job"
+    delete = run.output.index("kubectl --context CONTEXT delete job headroom-source-address --ignore-not-found")
+    assert delete < run.output.index("apply -f"), "an ended Job is not run again, and its logs are those of before"
     with pytest.raises(ProblemsError, match="No URL is given to ask"):
         audit_egress.main(["--live-check", str(job)], standalone_mode=False)
     for address, code in ((NEW, 0), (OLD, 0), ("20.9.9.9", 1), ("", 3)):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from unittest import mock
@@ -124,6 +125,26 @@ def test_what_a_node_of_kubenet_keeps_of_addresses_stands_beside_a_snapshot(tmp_
 
     assert "253 reserved" not in said()
     assert "253 reserved" in said("--log", str(files))
+
+
+def test_a_log_may_be_a_pipe_which_gives_what_it_holds_once() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, f"{REFUSED}\n".encode() * 3)
+    os.close(writer)
+    try:
+        run = diagnosed("--log", f"/dev/fd/{reader}", "--json")
+    finally:
+        os.close(reader)
+    assert (run.code, run.data["causes"][0]["rootCause"]) == (1, "subnet_exhaustion")
+
+
+def test_an_interruption_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("headroom.cli.facts.read_text", interrupt)
+    run = diagnosed("--facts", "any.json")
+    assert (run.code, run.out, run.err) == (130, "", "Interrupted.\n")
 
 
 def test_several_logs_may_follow_one_option(tmp_path: Path) -> None:

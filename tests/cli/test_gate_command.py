@@ -193,6 +193,15 @@ def test_errors_stop_it_and_the_way_back_is_one_command(world: World) -> None:
     assert [record["outcome"] for record in world.history()] == ["stopped"]
 
 
+def test_where_it_stops_a_line_is_the_way_back_and_nothing_else(world: World) -> None:
+    changed = world.requests(0.1, failing=0.05)
+    code, said = world.gate("--since", changed.isoformat())
+    assert code == 1, said
+    back, watch = (line.removeprefix("NEXT  ") for line in said.splitlines() if line.startswith("NEXT"))
+    assert back == f"pulumi up --refresh --stack {STACK} --config headroom:step=0"
+    assert watch.startswith(f"headroom gate {world.stack_file}  ")
+
+
 def test_a_partial_answer_keeps_the_gate_closed(world: World) -> None:
     changed = world.requests(0.1, partial=["QueryTimeout", "cut"])
     code, said = world.gate("--since", changed.isoformat())
@@ -258,27 +267,28 @@ def test_a_token_that_expires_in_a_long_soak_is_asked_for_anew(world: World) -> 
     assert code == 0, said
 
 
+@pytest.mark.parametrize("looks", [3, 8])
 def test_a_watch_that_is_interrupted_goes_on_to_the_same_verdict_by_the_command_that_it_says(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
-    looks: list[float] = []
+    slept: list[float] = []
 
     def sleep(seconds: float) -> None:
         world.arm.advance(seconds)
-        looks.append(seconds)
-        if len(looks) == 8:
+        slept.append(seconds)
+        if len(slept) == looks:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=sleep))
     changed = world.requests(0.1)
     code, said = world.gate("--since", changed.isoformat())
     assert (code, world.history()) == (3, [])
-    _, command, since = said.partition(f"Go on with: headroom gate {world.stack_file} --since ")
-    assert command, said
-    code, said = world.gate("--since", since.strip())
+    since = changed.isoformat().replace("+00:00", "Z")
+    assert f"Go on with: headroom gate {world.stack_file} --since {since}\n" in said
+    code, said = world.gate("--since", since)
     assert code == 0, said
     (record,) = world.history()
-    assert (record["outcome"], datetime.fromisoformat(record["started"])) == ("passed", changed)
+    assert (record["outcome"], record["started"]) == ("passed", since)
 
 
 def test_a_gate_that_is_killed_leaves_no_record_and_no_lock(world: World) -> None:
@@ -405,43 +415,27 @@ def test_a_history_that_grew_meanwhile_takes_bad_news_and_no_good_one(
     assert len(read_shift(world.stack_file).history) == 2
 
 
-def test_a_verdict_that_cannot_be_written_is_said_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("content", [b"<<<<<<< ours\n", b"\xff"], ids=["a conflict", "no text"])
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["in words", "as JSON"])
+def test_a_verdict_that_cannot_be_written_is_said_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, content: bytes, words: tuple[str, ...]
+) -> None:
     file = world.stack_file.with_name(f"gate.{STACK}.jsonl")
 
     def sleep_and_break(seconds: float) -> None:
         world.arm.advance(seconds)
-        file.write_text("<<<<<<< ours\n", encoding="utf-8")
+        file.write_bytes(content)
 
     monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=sleep_and_break))
     changed = world.requests(0.1, failing=0.05)
-    arguments = [str(world.stack_file), "--every", "300", "--endpoint-url", world.arm.url, "--since"]
+    arguments = [str(world.stack_file), "--every", "300", "--endpoint-url", world.arm.url, *words, "--since"]
     run = CliRunner().invoke(gate, [*arguments, changed.isoformat()])
     assert isinstance(run.exception, ProblemsError)
-    assert "STOPPED  step 10" in run.output
     assert "pulumi up --refresh" in run.output
-
-
-def test_a_gate_that_is_interrupted_says_how_it_goes_on_and_writes_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changed = world.requests(0.1)
-    looks = iter([None, None])
-
-    def sleep(seconds: float) -> None:
-        world.arm.advance(seconds)
-        if next(looks, KeyboardInterrupt) is KeyboardInterrupt:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=sleep))
-    code, said = world.gate("--since", changed.isoformat())
-    assert code == 3, said
-    since = changed.isoformat().replace("+00:00", "Z")
-    assert f"Go on with: headroom gate {world.stack_file} --since {since}" in said
-    assert world.history() == []
-    monkeypatch.setattr(importlib.import_module("headroom.cli.gate"), "time", SimpleNamespace(sleep=world.arm.advance))
-    code, said = world.gate("--since", since)
-    assert code == 0, said
-    assert [record["started"] for record in world.history()] == [since]
+    if words:
+        assert json.loads(run.stdout)["phase"] == "stopped", "nothing but JSON"
+    else:
+        assert "STOPPED  step 10" in run.output
 
 
 def test_two_answers_that_fail_in_the_middle_of_a_soak_do_not_end_it(world: World) -> None:
@@ -477,6 +471,18 @@ def test_a_step_that_was_skipped_is_refused_before_anything_is_read(world: World
         world.gate()
     assert [problem.rule for problem in refused.value.problems] == ["one-step-at-a-time"]
     assert world.arm.calls() == {}
+
+
+def test_a_file_with_a_day_that_is_none_is_refused_and_one_beside_it_is_not_this_stacks(world: World) -> None:
+    good = world.stack_file.read_text(encoding="utf-8")
+    bad = f"{good}  headroom:day: 2027-02-30\n"
+    world.stack_file.write_text(bad, encoding="utf-8")
+    with pytest.raises(ProblemsError, match="cannot be read: ValueError"):
+        world.gate("--once")
+    world.stack_file.write_text(good, encoding="utf-8")
+    world.stack_file.with_name("Pulumi.another-traffic.yaml").write_text(bad, encoding="utf-8")
+    code, said = world.gate("--once")
+    assert code == 3, said
 
 
 def test_a_file_of_another_stack_is_refused(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from headroom.addresses.problems import ProblemsError
 from headroom.cli.one_side import one_side
 from headroom.collect.session import choose_context
 from headroom.facts.document import dump
-from headroom.facts.kubernetes import CronJob, Kubernetes
+from headroom.facts.kubernetes import CronJob, Kubernetes, Lease
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Reason, Unknown
 from tests.collect.conftest import ApiServerStub, api, kubeconfig_content  # noqa: F401 - `api` is a fixture
@@ -87,6 +88,23 @@ def test_what_runs_on_both_sides_is_said_in_text_json_and_markdown(folder: Path)
     assert [(each["name"], each["runs"], each["state"]) for each in document["entries"]] == [("close", "both", "wrong")]
 
 
+def test_a_comment_mentions_nobody_by_what_a_cluster_says_of_itself(folder: Path) -> None:
+    lease = Lease(namespace="billing", name="queue", holder="@org/team#1", duration_seconds=15, renewed_at=AT)
+    snapshot = Snapshot(cloud="azure", collected_at=AT, kubernetes=replace(RUNS, leases=(lease,)))
+    (folder / "runs.json").write_text(dump(snapshot), encoding="utf-8")
+    (folder / "list.txt").write_text("billing lease/queue\n", encoding="utf-8")
+    assert "@org/team#1" in compared(folder, "runs", "waits", "--markdown", str(folder / "comment.md")).stdout
+    comment = (folder / "comment.md").read_text(encoding="utf-8")
+    assert "org/team" in comment
+    assert not re.search(r"@\w|#\d", comment)
+
+
+def test_an_answer_whose_table_cannot_be_written_is_told_all_the_same(folder: Path) -> None:
+    done = compared(folder, "runs", "waits", "--markdown", str(folder / "none" / "comment.md"))
+    assert isinstance(done.exception, ProblemsError)
+    assert "ONE SIDE  1 of 1 as it should be" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expect", "follows"),
     [
@@ -151,16 +169,25 @@ def cron_job(*, suspend: bool) -> dict[str, Any]:
     return {"metadata": {"namespace": "billing", "name": "close"}, "spec": spec}
 
 
-def test_two_live_clusters_are_read_for_no_more_than_it_needs(
+@pytest.fixture
+def contexts(
     folder: Path,
     api: ApiServerStub,  # noqa: F811 - the fixture
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Contexts called old and new, both of the one API server."""
     file = folder / "kubeconfig"
     file.write_text(yaml.safe_dump(kubeconfig_content({"old": api.url, "new": api.url})), encoding="utf-8")
     monkeypatch.setattr(
         reading, "choose_context", lambda _, context, **__: choose_context("", context, kubeconfig=str(file))
     )
+
+
+@pytest.mark.usefixtures("contexts")
+def test_two_live_clusters_are_read_for_no_more_than_it_needs(
+    folder: Path,
+    api: ApiServerStub,  # noqa: F811 - the fixture
+) -> None:
     api.lists["/apis/batch/v1/cronjobs"] = [cron_job(suspend=False)]
     done = asked(folder, "--old", "old", "--new", "new", "--json")
     assert done.exit_code == 1, done.output
@@ -182,6 +209,7 @@ def test_two_live_clusters_are_read_for_no_more_than_it_needs(
     assert "Leases, which name leader-elected consumers, were not read (denied" in done.stdout
 
 
+@pytest.mark.usefixtures("contexts")
 @pytest.mark.parametrize(
     ("clock", "runs"),
     [
@@ -197,11 +225,6 @@ def test_whether_a_lease_is_stale_is_told_by_the_clusters_clock_and_not_by_this_
     clock: str,
     runs: str,
 ) -> None:
-    file = folder / "kubeconfig"
-    file.write_text(yaml.safe_dump(kubeconfig_content({"old": api.url, "new": api.url})), encoding="utf-8")
-    monkeypatch.setattr(
-        reading, "choose_context", lambda _, context, **__: choose_context("", context, kubeconfig=str(file))
-    )
     monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: clock)
     spec = {"holderIdentity": "queue-0", "leaseDurationSeconds": 15, "renewTime": "2026-03-03T20:46:00.000001Z"}
     api.lists["/apis/coordination.k8s.io/v1/leases"] = [

@@ -494,6 +494,19 @@ def test_a_run_by_hand_is_recorded_with_the_time_at_which_it_was_planned(api: Ap
         assert isinstance(refused.exception, ProblemsError), change
 
 
+@pytest.mark.usefixtures("kubelet")
+def test_a_result_whose_record_cannot_be_written_is_told_all_the_same(tmp_path: Path) -> None:
+    found = run("--context", "overlay", "--run", "--record", str(tmp_path / "none" / "r.json"))
+    assert isinstance(found.exception, ProblemsError)
+    assert "ENFORCED  prod/default-deny-all" in found.stdout
+
+
+def test_all_that_is_wrong_with_a_record_and_the_other_options_is_said_at_once() -> None:
+    found = run("--facts", "f.json", "--run", "--record", "r", "--policy", "prod/a", "--image", "agnhost")
+    assert isinstance(found.exception, ProblemsError)
+    assert [each.rule for each in found.exception.problems] == ["run-needs-cluster", "image-by-digest", "record-of-all"]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -74,8 +74,9 @@ def test_nothing_to_read_another_stacks_file_and_a_label_without_a_value_are_ref
         f"{other} is no file of a watch stack. Name one like stacks/Pulumi.example-watch.yaml."
     ]
     broken = tmp_path / "broken.yaml"
-    broken.write_text("a: [")
-    assert "is not YAML" in refused("--stack-file", broken)[0]
+    for text in ("a: [", "config:\n  since: 2027-02-30\n"):
+        broken.write_text(text)
+        assert "cannot be read as YAML" in refused("--stack-file", broken)[0]
     assert refused("--facts", FACTS, "--label", "prod", "--folder", tmp_path) == [
         "prod is no label with its value. Write NAME=VALUE, such as cluster=prod-use1."
     ]

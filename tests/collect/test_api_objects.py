@@ -227,7 +227,7 @@ def test_of_an_addons_configuration_only_known_settings_are_kept(
     assert aws_objects.configuration(values) == (environment, others)
 
 
-@pytest.mark.parametrize("values", ["5", "[1]", "{", '{"env": [1]}', "a: b: c", "[" * 5000])
+@pytest.mark.parametrize("values", ["5", "[1]", "{", '{"env": [1]}', "a: b: c", "day: 2027-02-30", "[" * 5000])
 def test_a_configuration_that_makes_no_sense_is_unknown(values: str) -> None:
     environment, others = aws_objects.configuration(values)
     assert isinstance(environment, Unknown)

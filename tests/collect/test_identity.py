@@ -152,7 +152,9 @@ def test_nodes_of_two_clusters_under_one_copied_name_prove_nothing() -> None:
 
 
 def test_what_was_not_read_proves_nothing() -> None:
-    assert eks_identity(CLUSTER, DENIED, None, DENIED, DENIED).same is None
+    unread = eks_identity(CLUSTER, DENIED, server(TUNNEL), DENIED, DENIED)
+    assert unread.same is None
+    assert unread.because == "DescribeCluster was not read, and no interface of its nodes names a cluster"
     assert found(TUNNEL, interface("i-9", CLUSTER)) is None, "an interface of no node of the context"
     assert found(TUNNEL, of=described(endpoint="", authority="")) is None
     assert authority_of("no base64!") == frozenset()
