@@ -8,7 +8,8 @@ from typing import Final
 import pulumi
 from pulumi_azure_native import authorization, containerservice, managedidentity, network
 
-from headroom.planning.overlay_cluster import IN_PLACE, MODES, NETWORK_CONTRIBUTOR, OverlaySettings, Pool
+from components.stable_egress import unchanged_since
+from headroom.planning.overlay_cluster import IN_PLACE, NETWORK_CONTRIBUTOR, OverlaySettings, Pool
 
 TYPE: Final = "headroom:index:OverlayCluster"
 IGNORED: Final = tuple(f"networkProfile.{name}" for name in IN_PLACE)
@@ -75,7 +76,7 @@ class OverlayCluster(pulumi.ComponentResource):
             f"/roleDefinitions/{NETWORK_CONTRIBUTOR}",
             opts=pulumi.ResourceOptions(parent=self, import_=args.adopt.get(f"{name}-subnet-role")),
         )
-        system = next(pool for pool in settings.pools if pool.mode == MODES[0])
+        system = settings.system
         cluster = containerservice.ManagedCluster(
             f"{name}-cluster",
             resource_group_name=settings.resource_group,
@@ -119,6 +120,7 @@ class OverlayCluster(pulumi.ComponentResource):
     def _subnet(self, name: str, args: OverlayClusterArgs) -> network.Subnet:
         settings, wanted = args.settings, args.settings.subnet
         gateway, group = wanted.nat_gateway_id, wanted.security_group_id
+        others = [*OTHERS, *([] if group else ["networkSecurityGroup"])]
         return network.Subnet(
             f"{name}-subnet",
             resource_group_name=wanted.resource_group,
@@ -133,8 +135,10 @@ class OverlayCluster(pulumi.ComponentResource):
                 parent=self,
                 protect=settings.protect,
                 import_=args.adopt.get(f"{name}-subnet"),
-                # What somebody attaches later stays: a subnet is written as a whole.
-                ignore_changes=[*OTHERS, *([] if group else ["networkSecurityGroup"])],
+                # What somebody attaches later stays: a subnet is written as a whole, and not before a refresh has seen
+                # what that is.
+                ignore_changes=others,
+                hooks=unchanged_since(f"{name}-subnet", None, self, [each for each in others if each != "delegations"]),
             ),
         )
 

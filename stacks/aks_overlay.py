@@ -9,7 +9,7 @@ import pulumi
 from components.overlay_cluster import OverlayCluster, OverlayClusterArgs, identity_name, role_name
 from headroom.addresses.blocks import listed
 from headroom.addresses.problems import ProblemsError
-from headroom.planning.overlay_cluster import MODES, OverlaySettings, changed_problems, read_overlay
+from headroom.planning.overlay_cluster import OverlaySettings, changed_problems, read_overlay
 from stacks.azure_adoption import Candidate, Found, find_existing, theirs
 from stacks.azure_lookups import subnet_names
 from stacks.azure_settings import refuse_other_subscription, required_location
@@ -98,7 +98,7 @@ def candidates(settings: OverlaySettings) -> Iterator[Candidate]:
         function="containerservice:getManagedCluster",
         arguments={"resourceGroupName": group, "resourceName": settings.name},
     )
-    system = next(pool for pool in settings.pools if pool.mode == MODES[0])
+    system = settings.system
     for pool in settings.pools:
         if pool is not system:
             yield Candidate(

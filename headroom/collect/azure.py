@@ -35,6 +35,7 @@ from headroom.facts.azure import (
     NetworkProfile,
     VirtualNetwork,
     VmSize,
+    part_of,
     same_resource,
 )
 from headroom.facts.values import NOT_COLLECTED, Fact, Reason, Unknown, items, known
@@ -265,8 +266,8 @@ def _read_vnets(
         vnet_ids |= {vnet.lower(): vnet for vnet in made}
 
     def read_one(vnet_id: str) -> VirtualNetwork:
-        network = clients.network_in(facts.subscription_of(vnet_id))
-        of, name = facts.resource_group_of(vnet_id), vnet_id.rpartition("/")[2]
+        network = clients.network_in(part_of(vnet_id, "subscriptions"))
+        of, name = part_of(vnet_id, "resourceGroups"), vnet_id.rpartition("/")[2]
         item = network.virtual_networks.get(of, name).as_dict()
         usages: list[Object] | Unknown
         try:
@@ -291,7 +292,7 @@ def _subnets_of(
         subnet
         for vnet in vnets.needed()
         for subnet in items(vnet.subnets)
-        if subnet.subnet_id.lower() in wanted or facts.resource_group_of(vnet.vnet_id).lower() == own
+        if subnet.subnet_id.lower() in wanted or part_of(vnet.vnet_id, "resourceGroups").lower() == own
     )
 
 
@@ -309,8 +310,8 @@ def _by_id(
     """Resources by their ids, each in its own subscription: a VNet and what it names are often in another one."""
 
     def read(resource_id: str) -> T:
-        network = clients.network_in(facts.subscription_of(resource_id))
-        group, name = facts.resource_group_of(resource_id), resource_id.rpartition("/")[2]
+        network = clients.network_in(part_of(resource_id, "subscriptions"))
+        group, name = part_of(resource_id, "resourceGroups"), resource_id.rpartition("/")[2]
         return make(get(network, group, name).as_dict())
 
     return tuple(side_by_side(asks_azure(read), resource_ids, workers=WORKERS))

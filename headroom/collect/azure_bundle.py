@@ -193,14 +193,14 @@ class GatheredAzure:
             found[vnet_id.lower()] = replace(vnet, subnets=_with_subnet(vnet, subnet))
         return tuple(found.values())
 
-    def _counted(self) -> Mapping[str, Object] | None:
+    def _counted(self) -> Mapping[str, Object] | Unknown:
         """Counts of subnets (`az network vnet list-available-ips` has none; `… vnet list-usages` does), by id."""
         counted = {str(each["id"]).lower(): each for each in self._usages if type_of(each.get("id")) == SUBNETS}
-        return counted or None
+        return counted or NOT_COLLECTED
 
-    def _of_vnet(self) -> list[Object] | None:
+    def _of_vnet(self) -> list[Object] | Unknown:
         counted = self._counted()
-        return None if counted is None else list(counted.values())
+        return counted if isinstance(counted, Unknown) else list(counted.values())
 
 
 def _with_subnet(vnet: VirtualNetwork, subnet: AzureSubnet) -> tuple[AzureSubnet, ...]:

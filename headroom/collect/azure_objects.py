@@ -531,20 +531,6 @@ def _ip_masq_document(item: Object | None) -> Object | None:
     return None
 
 
-def resource_group_of(resource_id: str) -> str:
-    """The resource group in an ARM id; empty where there is none."""
-    parts = resource_id.split("/")
-    lowered = [part.lower() for part in parts]
-    index = lowered.index("resourcegroups") if "resourcegroups" in lowered else len(parts)
-    return parts[index + 1] if index + 1 < len(parts) else ""
-
-
-def subscription_of(resource_id: str) -> str:
-    """The subscription in an ARM id; empty where there is none."""
-    parts = resource_id.split("/")
-    return parts[2] if len(parts) > 2 and parts[1].lower() == "subscriptions" else ""  # noqa: PLR2004 - its place
-
-
 def parent_of(resource_id: str) -> str:
     """The ARM id of a child's parent: a subnet's VNet."""
     return resource_id.rstrip("/").rsplit("/", 2)[0]

@@ -14,6 +14,7 @@ from headroom.collect.aws_objects import known_settings
 from headroom.collect.redaction import redacted
 from headroom.collect.times import utc
 from headroom.facts.kubernetes import (
+    ENDED,
     Autoscaler,
     CniDaemonSet,
     CniNode,
@@ -620,7 +621,7 @@ class PodSets:
 
     def add(self, item: Object) -> None:
         """Takes a pod in, unless it has ended."""
-        if (item.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        if (item.get("status") or {}).get("phase") in ENDED:
             return
         metadata, spec = item["metadata"], item["spec"]
         labels = frozenset((metadata.get("labels") or {}).items())

@@ -8,7 +8,7 @@ from typing import Any, Final
 from headroom.addresses.azure import AUTHORIZED_RANGES, NODE_LABEL_CHARACTERS, AksRanges
 from headroom.addresses.blocks import Block, listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
-from headroom.capacity.overlay import DEFAULT_SURGE, AksPool, ClusterCapacity, Surge, cluster_capacity
+from headroom.capacity.overlay import DCSV2, DEFAULT_SURGE, AksPool, ClusterCapacity, Surge, cluster_capacity
 from headroom.planning.keys import KeyReader, told
 
 REMEDY: Final = "aks-overlay"
@@ -76,6 +76,7 @@ VNET_ID: Final = re.compile(
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 """Name of a cluster (Azure naming rules, Microsoft.ContainerService)."""
 _POOL: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
+_OVERLAY: Final = "AKS documentation, concepts-network-azure-cni-overlay"
 _VERSION: Final = re.compile(r"\d{1,2}\.\d{1,3}(?:\.\d{1,3})?")
 
 
@@ -174,6 +175,11 @@ class OverlaySettings:
     protect: bool
     tags: Mapping[str, str]
     capacity: ClusterCapacity
+
+    @property
+    def system(self) -> Pool:
+        """The pool that is made with the cluster."""
+        return next(pool for pool in self.pools if pool.mode == MODES[0])
 
 
 def read_overlay(config: Mapping[str, Any]) -> OverlaySettings:
@@ -283,7 +289,7 @@ def changed_problems(settings: OverlaySettings, made: Mapping[str, Any], own: Co
                 else f"Write {has}: it is never changed, and another one takes another cluster.",
             )
         )
-    system = next(pool for pool in settings.pools if pool.mode == MODES[0])
+    system = settings.system
     pools = {str(pool.get("name")): pool for pool in made.get("agentPoolProfiles") or ()}
     key = f"pools.{system.name}"
     if system.name in own or (pools and system.name not in pools):
@@ -368,11 +374,22 @@ class _Reader(KeyReader):
             self.wrong(f"{key}.zones", told(zones), 'is no list of zones, such as ["1", "2", "3"].')
             zones = []
         size = self.text(f"{key}.vmSize", fields.get("vmSize"), re.compile(r"Standard_\w{1,60}"), "a VM size")
+        if DCSV2.fullmatch(size):
+            self.wrong(
+                f"{key}.vmSize", size, "is of the series DCsv2, which overlay does not support.", source=_OVERLAY
+            )
+        mode = self.choice(f"{key}.mode", fields.get("mode", MODES[1]), MODES)
+        count = self.number(f"{key}.count", fields.get("count", least or 1), 0, 1000)
+        if mode == MODES[0] and 0 in (count, least):
+            which = "count" if count == 0 else "minCount"
+            self.wrong(f"{key}.{which}", "0", "is too few for a pool of mode System, which keeps a node.", "Write 1.")
+        if least is not None and count < least:
+            self.wrong(f"{key}.count", str(count), f"is less than minCount {least}.", f"Write {least} or more.")
         return Pool(
             name=name,
-            mode=self.choice(f"{key}.mode", fields.get("mode", MODES[1]), MODES),
+            mode=mode,
             vm_size=size,
-            count=self.number(f"{key}.count", fields.get("count", least or 1), 0, 1000),
+            count=count,
             minimum=least,
             maximum=most,
             max_pods=self.number(f"{key}.maxPods", fields.get("maxPods", 250), 10, 250),

@@ -14,6 +14,7 @@ from headroom.collect.azure_bundle import host_local_reading
 from headroom.collect.azure_session import azure_clients
 from headroom.collect.azure_snapshot import collect_aks_from
 from headroom.collect.session import choose_context
+from headroom.facts.kubernetes import ENDED
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import known
 from headroom.planning.policy_probes import RUN_LABEL
@@ -32,7 +33,6 @@ from headroom.rehearsal.scenarios.shape import wait_for
 from headroom.rehearsal.tools import Tools
 
 NAMESPACE: Final = "prod"
-ENDED: Final = frozenset({"Succeeded", "Failed"})
 WITHOUT_ADDRESS: Final = "status.podIP="
 """Field selector (kubernetes/kubernetes, pkg/apis/core/v1/conversion.go): a scenario asks several times a second, and
 hundreds of pods that have one need not be sent each time."""

@@ -14,7 +14,7 @@ from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.readings import limits_reader, waiting_pods
 from headroom.diagnosis.verdict import Diagnosis
 from headroom.facts.aws import Aws, CidrAssociation, Interface, RouteTable, Subnet, Vpc
-from headroom.facts.kubernetes import CniDaemonSet, Kubernetes, Node, Pod
+from headroom.facts.kubernetes import ENDED, CniDaemonSet, Kubernetes, Node, Pod
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Fact, Unknown, items, known, known_or
 
@@ -32,8 +32,6 @@ ALWAYS_GUESSED: Final = (
     "when things began: everything was made just now",
 )
 """What no snapshot says, in words that follow "the copy guesses"."""
-
-_FINISHED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,13 +271,13 @@ def _nodes(
 
 def _pods(kubernetes: Kubernetes, nodes: set[str], guesses: list[str]) -> tuple[Pod, ...]:
     found = items(kubernetes.pods)
-    finished = sum(pod.phase in _FINISHED for pod in found)
+    finished = sum(pod.phase in ENDED for pod in found)
     if finished:
         guesses.append(f"{finished} pods that have ended: they are left out")
     going = sum(pod.terminating for pod in found)
     if going:
         guesses.append(f"{going} pods that are being deleted: they stay")
-    return tuple(pod for pod in found if pod.phase not in _FINISHED and (pod.node is None or pod.node in nodes))
+    return tuple(pod for pod in found if pod.phase not in ENDED and (pod.node is None or pod.node in nodes))
 
 
 def _say_what_is_guessed(aws: Aws, kubernetes: Kubernetes, guesses: list[str]) -> None:
