@@ -45,6 +45,10 @@ NAT_GATEWAY_ADDRESSES: Final = 16
 """IPv4 addresses of a NAT gateway at most, those of its prefixes included (Azure NAT Gateway documentation,
 nat-gateway-resource)."""
 
+PAST_NAT: Final = frozenset({"VirtualAppliance", "VirtualNetworkGateway"})
+"""Next hops of a default route that take what leaves a VNet past a NAT gateway: routes come first (Azure NAT Gateway
+documentation, nat-overview)."""
+
 AUTHORIZED_RANGES: Final = 200
 """Ranges from which a cluster's API server may be reached, at most (AKS documentation,
 api-server-authorized-ip-ranges)."""

@@ -35,8 +35,9 @@ LISTED_VALUES: Final = 8
 
 _HOST_MASKS: Final = tuple((1 << (ADDRESS_BITS - length)) - 1 for length in range(ADDRESS_BITS + 1))
 _ADDRESS: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
-_OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_LEGAL_ADDRESS: Final = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}")
+OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+"""A number of an address without a leading zero, as a regular expression with one group."""
+_LEGAL_ADDRESS: Final = re.compile(rf"{OCTET}\.{OCTET}\.{OCTET}\.{OCTET}")
 _PREFIX_LENGTH: Final = re.compile(r"[0-9]{1,2}")
 
 

@@ -25,6 +25,10 @@ NetworkMode = Literal["overlay", "kubenet"]
 OVERLAY_MAXIMUM_NODES: Final = 5_000
 """Nodes of an AKS cluster with Azure CNI Overlay (AKS documentation, concepts-network-azure-cni-overlay)."""
 
+OVERLAY_MAXIMUM_PODS: Final = 200_000
+"""Pods of such a cluster, which its most nodes with their most pods exceed (AKS documentation,
+best-practices-performance-scale-large)."""
+
 KUBENET_MAXIMUM_NODES: Final = 400
 """Nodes of a kubenet cluster: each takes a route of the subnet's route table (AKS documentation,
 configure-kubenet)."""
@@ -50,6 +54,10 @@ concepts-network-ip-address-planning)."""
 DEFAULT_MAX_PODS: Final[dict[NetworkMode, int]] = {"overlay": 250, "kubenet": 110}
 """A pool's maxPods unless told otherwise (AKS documentation, concepts-network-ip-address-planning)."""
 
+DCSV2: Final = re.compile(r"Standard_DC\d+s?_v2", re.IGNORECASE)
+"""Sizes of the DCsv2 series, which overlay does not support (AKS documentation, concepts-network-azure-cni-overlay); of
+them the largest, Standard_DC8_v2, has no s (Azure VM documentation, dcv2-series)."""
+
 FLAT_DEFAULT_MAX_PODS: Final = 30
 """A pool's maxPods unless told otherwise where pods take addresses of the nodes' subnet (AKS documentation,
 concepts-network-ip-address-planning)."""
@@ -73,6 +81,7 @@ _PLANNING: Final = "AKS documentation, concepts-network-ip-address-planning"
 _OVERLAY: Final = "AKS documentation, concepts-network-azure-cni-overlay"
 _KUBENET: Final = "AKS documentation, configure-kubenet"
 _EXPAND: Final = "AKS documentation, azure-cni-overlay-pod-expand"
+_LARGE: Final = "AKS documentation, best-practices-performance-scale-large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,11 +364,13 @@ def _size_problems(ranges: AksRanges, found: ClusterCapacity, mode: NetworkMode)
     usable = found.node_subnet_usable
     if usable is not None and found.node_addresses > usable:
         length = 32 - (found.node_addresses + 4).bit_length()
+        held = found.node_addresses - found.nodes
+        others = f", {held:,} of them held by load balancers and others" if held else ""
         yield Problem(
             rule="node-subnet-full",
             value=str(ranges.node_subnet),
             reason=f"has {usable:,} addresses for nodes, and all pools at their largest need "
-            f"{found.node_addresses:,} with surge: AKS answers InsufficientSubnetSize, target vnetSubnetID.",
+            f"{found.node_addresses:,} with surge{others}: AKS answers InsufficientSubnetSize, target vnetSubnetID.",
             next_step=f"Take a /{length} or larger, or lower the maxima of the pools.",
             source=f"{_CHANGELOG_SIZE}; {_OVERLAY}",
             key="node-subnet",
@@ -391,6 +402,15 @@ def _size_warnings(ranges: AksRanges, found: ClusterCapacity, mode: NetworkMode)
             source="Azure/AKS #4859",
         )
     limit = OVERLAY_MAXIMUM_NODES if mode == "overlay" else KUBENET_MAXIMUM_NODES
+    if mode == "overlay" and found.pods_capacity > OVERLAY_MAXIMUM_PODS:
+        yield Problem(
+            rule="pods-beyond-limit",
+            value=f"{found.pods_capacity:,} pods",
+            reason=f"would fit by maxPods, and a cluster runs {OVERLAY_MAXIMUM_PODS:,}, however many nodes it has.",
+            next_step="Count the pods that there will be; above that use several clusters.",
+            source=_LARGE,
+            key="pool",
+        )
     if found.blocks > limit and mode == "overlay":
         needed = OVERLAY_NODE_PREFIX_LENGTH - (limit - 1).bit_length()
         yield Problem(

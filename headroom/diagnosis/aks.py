@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from shlex import quote
 from typing import Final
 
 from headroom.addresses.azure import (
@@ -46,7 +47,7 @@ from headroom.facts.azure import (
     resource_name,
 )
 from headroom.facts.interfaces import seconds_between
-from headroom.facts.kubernetes import Node, Pod
+from headroom.facts.kubernetes import ENDED, Node, Pod
 from headroom.facts.snapshot import Origin, Snapshot
 from headroom.facts.values import Fact, Unknown, is_known, items, known, known_or
 
@@ -57,9 +58,6 @@ PAST_SECONDS: Final = 3600
 SMALLER_THAN_BLOCK: Final = 3
 """Addresses of a node's range that host-local gives to nobody: its first, the gateway's and its last
 (containernetworking/plugins, host-local, range.go)."""
-
-ENDED: Final = frozenset({"Succeeded", "Failed"})
-"""Phases of pods that have given their address back and that maxPods does not count."""
 
 SUBNET_FULL_CODES: Final = frozenset({"subnetisfull", "insufficientsubnetsize", "insufficientpodcidr"})
 """Error codes of Azure where a subnet, or by its target the pod CIDR, is too small (Azure support, error codes of
@@ -130,6 +128,13 @@ class Aks:
     def network(self) -> NetworkProfile:
         """Its network profile; all unknown where it was not read."""
         return known_or(self.managed.network, NetworkProfile()) if self.managed is not None else NetworkProfile()
+
+    @property
+    def within(self) -> str:
+        """Options of `az` for its subscription and its group: the CLI's default subscription may be another one."""
+        subscription = known(self.azure.subscription_id)
+        named = f"--subscription {quote(subscription)} " if subscription else ""
+        return f"{named}--resource-group {quote(known(self.azure.resource_group) or 'GROUP')}"
 
     @cached_property
     def mode(self) -> Mode | None:
@@ -375,26 +380,11 @@ class Aks:
             return None
         subnet = self.subnet(self.node_subnet_ids[0]) if len(self.node_subnet_ids) == 1 else None
         prefixes = items(subnet.prefixes) if subnet is not None else ()
-        vnets = [_block(text) for vnet in items(self.azure.vnets) for text in items(vnet.prefixes)]
-        peers = [
-            _block(text)
-            for vnet in items(self.azure.vnets)
-            for peering in items(vnet.peerings)
-            for text in items(peering.remote_prefixes)
-        ]
-        return AksRanges(
+        return ranges_around(
+            self.azure,
+            self.network,
             pod_cidr=pods,
             node_subnet=_block(prefixes[0]) if len(prefixes) == 1 else None,
-            service_cidr=_block(known(self.network.service_cidr)),
-            dns_service_ip=_address(known(self.network.dns_service_ip)),
-            vnets=tuple(block for block in vnets if block is not None),
-            subnets=tuple(
-                block
-                for each in self._subnets.values()
-                for text in items(each.prefixes)
-                if (block := _block(text)) is not None
-            ),
-            peers=tuple(block for block in peers if block is not None),
         )
 
     @cached_property
@@ -425,13 +415,12 @@ class Aks:
 
     def refused_for_pod_cidr(self) -> tuple[ArmError, ...]:
         """Those of them that say that the pod CIDR is too small; one that names another CIDR is another cluster's."""
-        own = known(self.network.pod_cidr)
-        return tuple(
-            each
-            for each in self._too_small()
-            if _is_about_pod_cidr(each)
-            and (own is None or (named_there := _NAMED_CIDR.search(each.message)) is None or named_there[1] == own)
-        )
+        return tuple(each for each in self._too_small() if _is_about_pod_cidr(each) and self._may_be_own(each.message))
+
+    def _may_be_own(self, text: str) -> bool:
+        """Whether a refusal names this cluster's pod CIDR, or none."""
+        own, named_there = known(self.network.pod_cidr), _NAMED_CIDR.search(text)
+        return own is None or named_there is None or named_there[1] == own
 
     @property
     def nodes_refused(self) -> int:
@@ -439,15 +428,11 @@ class Aks:
 
         What was refused is in no pool's settings, and is what somebody wants the range for.
         """
-        own = known(self.network.pod_cidr)
         told = [each.message for each in self.refused_for_pod_cidr()]
         # A failed pool keeps Azure's words when the activity log is not readable.
         told += [text for pool in self.failed_pools if (text := known(pool.issue)) and _POD_CIDR.search(text)]
         wanted = [
-            int(found[1])
-            for text in told
-            if (found := _WANTED.search(text)) is not None
-            and (own is None or (named_there := _NAMED_CIDR.search(text)) is None or named_there[1] == own)
+            int(found[1]) for text in told if (found := _WANTED.search(text)) is not None and self._may_be_own(text)
         ]
         return -(-max(wanted, default=0) // Block(0, OVERLAY_NODE_PREFIX_LENGTH).size)
 
@@ -518,6 +503,27 @@ def sized(pool: AgentPool, *, default: Surge) -> AksPool | None:
     return AksPool(name=pool.name, count=count, maximum=maximum, surge=surge, max_pods=most)
 
 
+def ranges_around(azure: Azure, network: NetworkProfile, *, pod_cidr: Block, node_subnet: Block | None) -> AksRanges:
+    """A pod range with all that it is held against, as far as that was read.
+
+    Args:
+        azure: What Azure says: the VNets, their subnets and peerings.
+        network: The cluster's network profile: the range of Services, and DNS.
+        pod_cidr: The range.
+        node_subnet: The block of the nodes' subnet; None: not known, or there are several.
+    """
+    vnets = items(azure.vnets)
+    return AksRanges(
+        pod_cidr=pod_cidr,
+        node_subnet=node_subnet,
+        service_cidr=_block(known(network.service_cidr)),
+        dns_service_ip=_address(known(network.dns_service_ip)),
+        vnets=_blocks(text for vnet in vnets for text in items(vnet.prefixes)),
+        subnets=_blocks(text for vnet in vnets for each in items(vnet.subnets) for text in items(each.prefixes)),
+        peers=_blocks(text for vnet in vnets for each in items(vnet.peerings) for text in items(each.remote_prefixes)),
+    )
+
+
 def named(subnet_id: str) -> str:
     """A subnet as the portal shows it: VNET/SUBNET."""
     parts = subnet_id.rstrip("/").split("/")
@@ -546,6 +552,10 @@ def _block(text: str | None) -> Block | None:
         return Block.parse(text)
     except ProblemsError:  # IPv6, or nonsense
         return None
+
+
+def _blocks(texts: Iterable[str]) -> tuple[Block, ...]:
+    return tuple(block for text in texts if (block := _block(text)) is not None)
 
 
 def _address(text: str | None) -> int | None:

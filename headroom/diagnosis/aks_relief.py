@@ -53,11 +53,13 @@ def _more_nodes(aks: Aks, causes: Sequence[Cause]) -> Iterator[Relief]:
     pods = counted(waiting, "waiting pod") + (f" and {moving:,} of a drained node" if moving else "")
     need = f"{pods} need {counted(wanted, 'node')} more by their number; {left:,} slots are left on the other nodes."
     if room.allowed < wanted:
+        wanting = f"room for {counted(wanted, 'node')}"
         yield Relief(
-            what=f"No pool has room for {counted(wanted, 'node')}; {room.pool.name} can be given {room.allowed:,}.",
-            command=f"headroom diagnose --cloud aks --resource-group {quote(_group(aks))} --cluster "
-            f"{quote(_cluster(aks))} --json",
-            undo="nothing was changed",
+            what=f"Whether node pool {room.pool.name} has {wanting} is not known."
+            if room.unread
+            else f"No pool has {wanting}; {room.pool.name} can be given {room.allowed:,}.",
+            command=f"headroom diagnose --cloud aks {aks.within} --cluster {quote(_cluster(aks))} --json",
+            undo="",
             caveat=f"{need} {room.told}.",
         )
         return
@@ -74,7 +76,7 @@ def _more_nodes(aks: Aks, causes: Sequence[Cause]) -> Iterator[Relief]:
 
 def _scaling(aks: Aks, room: PoolRoom, wanted: int) -> tuple[str, str]:
     pool = room.pool
-    where = f"--resource-group {quote(_group(aks))} --cluster-name {quote(_cluster(aks))} --name {quote(pool.name)}"
+    where = f"{aks.within} --cluster-name {quote(_cluster(aks))} --name {quote(pool.name)}"
     count, minimum, maximum = known_or(pool.count, 0), known(pool.minimum), known(pool.maximum)
     if known_or(pool.autoscaling, default=False) and minimum is not None and maximum is not None:
         update = f"az aks nodepool update {where} --update-cluster-autoscaler"
@@ -114,7 +116,7 @@ def _drain(aks: Aks, cause: Cause) -> Iterator[Relief]:
 def _more_ports(aks: Aks) -> Iterator[Relief]:
     """One more public address for outbound traffic."""
     outbound = known(aks.network.outbound_type)
-    where = f"--resource-group {quote(_group(aks))} --name {quote(_cluster(aks))}"
+    where = f"{aks.within} --name {quote(_cluster(aks))}"
     caveat = "Allow-lists elsewhere do not know the new address: `headroom audit-egress` names them."
     balancer, nat = known(aks.network.load_balancer), known(aks.network.nat_gateway)
     count = known(balancer.managed_outbound_ips) if balancer is not None else None
@@ -156,7 +158,3 @@ def _more_ports(aks: Aks) -> Iterator[Relief]:
 
 def _cluster(aks: Aks) -> str:
     return aks.managed.name if aks.managed is not None else known_or(aks.snapshot.cluster, "CLUSTER")
-
-
-def _group(aks: Aks) -> str:
-    return known_or(aks.azure.resource_group, "GROUP")

@@ -50,6 +50,12 @@ class PoolRoom:
         return min((bound.nodes or 0 for bound in self.bounds), default=0)
 
     @property
+    def unread(self) -> bool:
+        """Whether it is for want of a reading that it is allowed none."""
+        found = {bound.nodes for bound in self.bounds}
+        return not self.blocked and None in found and 0 not in found
+
+    @property
     def told(self) -> str:
         """The bounds in words."""
         if self.blocked:

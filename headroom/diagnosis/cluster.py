@@ -167,6 +167,21 @@ class Cluster:
             if pod.phase == "Pending" and pod.node is None and not pod.terminating
         )
 
+    @cached_property
+    def held_up(self) -> tuple[Pod, ...]:
+        """Pods on a node that wait for something before their address, a volume above all, and did not just come."""
+        waiting = {(pod.namespace, pod.name) for pod in self.holdings.waiting}
+        return tuple(
+            pod
+            for pod in items(self.kubernetes.pods)
+            if pod.phase == "Pending"
+            and not pod.terminating
+            and pod.ip is None
+            and known(pod.node) is not None
+            and (pod.namespace, pod.name) not in waiting
+            and not self._is_new(pod)
+        )
+
     # Subnets.
 
     @cached_property

@@ -22,7 +22,7 @@ from headroom.diagnosis.finding import (
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.verdict import Needed
 from headroom.facts.interfaces import seconds_between
-from headroom.facts.kubernetes import Kubernetes, Pod
+from headroom.facts.kubernetes import ENDED, Kubernetes, Pod
 from headroom.facts.values import Reason, Unknown, is_known, items, known, known_or
 
 EVENT_SECONDS: Final = 300
@@ -74,7 +74,7 @@ def missing_pods(kubernetes: Kubernetes) -> str | None:
         return "fewer ready pods than the workloads count"
     if any(isinstance(pod.owner, Unknown) for pod in pods):
         return None
-    owned = Counter(f"{pod.namespace}/{pod.owner}" for pod in pods if pod.phase not in ("Succeeded", "Failed"))
+    owned = Counter(f"{pod.namespace}/{pod.owner}" for pod in pods if pod.phase not in ENDED)
     for each in workloads:
         wanted, name = known_or(each.desired, 0), f"{each.kind}/{each.name}"
         if each.kind in _KEEP_THEIR_PODS and owned[f"{each.namespace}/{name}"] < wanted:

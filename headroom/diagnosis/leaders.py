@@ -9,12 +9,12 @@ characters (kubernetes, pkg/kubelet/kubelet_pods.go, truncatePodHostnameIfNeeded
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from headroom.addresses.blocks import shown
-from headroom.facts.kubernetes import Kubernetes, Lease, Pod
+from headroom.facts.interfaces import seconds_between
+from headroom.facts.kubernetes import ENDED, Kubernetes, Lease, Pod
 from headroom.facts.names import hosts_in
 from headroom.facts.values import Unknown, items, known
 
@@ -47,7 +47,7 @@ class Leader:
         hold: Whether somebody holds it.
         namespace: The namespace of the pod that holds it; empty: no pod is known to.
         pod: That pod.
-        workload: What the pod belongs to, as Kind/name; empty where it is nobody's.
+        workload: What the pod belongs to, as Kind/name, or the pod itself where it is nobody's; empty: no pod is known.
         because: What is known of the holder, as half a sentence.
     """
 
@@ -98,11 +98,10 @@ def hold_of(lease: Lease, now: str) -> Hold:
     """Whether somebody holds a Lease, at a time in UTC; empty: not known."""
     if lease.holder is None:
         return Hold.FREE
-    duration, renewed = known(lease.duration_seconds), known(lease.renewed_at)
-    if isinstance(lease.holder, Unknown) or not duration or not renewed or not now:
+    duration, age = known(lease.duration_seconds), seconds_between(known(lease.renewed_at), now)
+    if isinstance(lease.holder, Unknown) or not duration or age is None:
         return Hold.UNKNOWN
-    age = datetime.fromisoformat(now) - datetime.fromisoformat(renewed)
-    return Hold.STALE if age.total_seconds() > STALE_AFTER * duration else Hold.HELD
+    return Hold.STALE if age > STALE_AFTER * duration else Hold.HELD
 
 
 def _place(leader: Leader) -> tuple[str, str]:
@@ -146,14 +145,14 @@ class _Pods:
         self._by_host: dict[str, list[Pod]] = defaultdict(list)
         self._on_node: dict[str, list[Pod]] = defaultdict(list)
         for pod in items(kubernetes.pods):
-            if pod.phase in ("Succeeded", "Failed"):
+            if pod.phase in ENDED:
                 continue
             self._by_host[pod.name[:_HOST_NAME_CHARACTERS].rstrip("-.")].append(pod)
             if pod.host_network and isinstance(pod.node, str):
                 self._on_node[pod.node].append(pod)
 
     def holding(self, lease: Lease) -> Pod | None:
-        """The pod that holds a Lease; ``None``: none is known to, or several may."""
+        """The pod that holds a Lease, or one of its workload; ``None``: none is known to, or those of several may."""
         holder = known(lease.holder)
         if holder is None:
             return None
@@ -168,8 +167,9 @@ class _Pods:
 
 
 def _only(pods: Sequence[Pod], namespace: str) -> Pod | None:
-    """The one pod of the namespace, or else the only one anywhere."""
+    """A pod of the namespace, where all that it has of that name are one workload's; or else the only one anywhere."""
     near = [pod for pod in pods if pod.namespace == namespace]
     if near:
-        return near[0]
+        # Names that were cut may be the same: pods of a workload with a long name differ at the end alone.
+        return near[0] if len({known(pod.owner) or pod.name for pod in near}) == 1 else None
     return pods[0] if len(pods) == 1 else None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from headroom.capacity.overlay import KUBENET_MAXIMUM_NODES
 from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause, Verdict
 
 
@@ -134,6 +135,16 @@ AZURE: Final[dict[Detail | RootCause, Mitigation]] = {
     Detail.MAX_PODS: Mitigation(
         "Operator: add nodes, or move pods to nodes below their maxPods.",
         "Node pools with a higher maxPods: it is set when a pool is made, so a new pool takes the pods over.",
+    ),
+    Detail.NODE_SUBNET_FULL: Mitigation(
+        "Operator: add a node pool in a subnet with room, or lower the pools' maximum counts.",
+        "A node subnet with an address for every node at the maximum, and surge; where pods take theirs of it, for "
+        "every pod, too. It cannot grow while it is in use.",
+    ),
+    Detail.ROUTE_LIMIT: Mitigation(
+        f"Operator: cordon the nodes without a route, and scale back to the {KUBENET_MAXIMUM_NODES} nodes that a route "
+        "table carries.",
+        "A network mode that needs no route for a node: Azure CNI Overlay.",
     ),
 }
 """The same where Azure has other words for it."""

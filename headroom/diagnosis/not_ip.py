@@ -40,7 +40,8 @@ def not_ip(reading: Reading) -> tuple[NotIp, ...]:
     hits = reading.of_kind(Kind.NOT_IP)
     found = list[NotIp]()
     if cluster is not None:
-        current = {(pod.namespace, pod.name) for pod in (*cluster.unscheduled, *cluster.holdings.waiting)}
+        waiting_for_more = (*cluster.unscheduled, *cluster.holdings.waiting, *cluster.held_up)
+        current = {(pod.namespace, pod.name) for pod in waiting_for_more}
         hits = tuple(hit for hit in hits if _pod_of(hit) is None or _pod_of(hit) in current)
         waiting = dict[str, list[Pod]]()
         for pod in items(cluster.kubernetes.pods):

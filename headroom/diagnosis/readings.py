@@ -7,7 +7,7 @@ from headroom.addresses.problems import ProblemsError
 from headroom.capacity.limits import InstanceLimits, instance_limits
 from headroom.capacity.settings import CniSettings
 from headroom.facts.aws import Aws, Interface
-from headroom.facts.kubernetes import Event, Kubernetes, Node, Pod
+from headroom.facts.kubernetes import ENDED, Event, Kubernetes, Node, Pod
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import items, known, known_or
 
@@ -104,7 +104,7 @@ def limits_reader(snapshot: Snapshot) -> Callable[[Node], InstanceLimits | None]
 
 def has_address(pod: Pod) -> bool:
     """Whether a pod of the pod network has an address now; one that has ended has given it back."""
-    return not pod.host_network and known(pod.ip) is not None and pod.phase not in ("Succeeded", "Failed")
+    return not pod.host_network and known(pod.ip) is not None and pod.phase not in ENDED
 
 
 def waiting_pods(snapshot: Snapshot) -> list[Pod]:

@@ -53,7 +53,8 @@ _IDS: Final = b"0123456789abcdef-"
 _TROUBLE: Final = re.compile(
     rb"ail|rror|RROR|nable|nsufficient|xceed|enied|nauthor|orbidden|efused|ime[d]? ?[oO]ut|anic|imit|ot found|ot ready"
     rb"|otReady|ackOff|ack-off|oo many|no available|o such|ooldown|NotAvailable|hrottl|IPAM|ERR|arn|vailable|not "
-    rb"|full|Full|xhaust|SNAT|onflict|n't|redential|nvalid|nough|xpire|must be|no match|max node|remainingInterfaces=0"
+    rb"|full|Full|xhaust|SNAT|verlap|ut of the range|OutOf|nUse"
+    rb"|onflict|n't|redential|nvalid|nough|xpire|must be|no match|max node|remainingInterfaces=0"
 )
 _POOL: Final = re.compile(
     rb"total(?: IPs)? ?[:=]? ?(\d+), (?:assigned|used)(?: IPs)? ?[:=]? ?(\d+)(?:, available: -?\d+)?"

@@ -225,7 +225,7 @@ class Relief:
     Attributes:
         what: What to do, in words.
         command: The command.
-        undo: The command that takes it back.
+        undo: The command that takes it back; empty: there is no way to help, and the command looks for why.
         addresses: Addresses that it frees, by zone; only what the exhausted zones gain.
         caveat: What to know first (in default mode a node keeps whole interfaces).
     """

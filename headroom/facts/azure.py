@@ -38,6 +38,13 @@ def resource_name(resource_id: str) -> str:
     return resource_id.rstrip("/").rpartition("/")[2]
 
 
+def part_of(resource_id: str, kind: str) -> str:
+    """What stands behind a word of an ARM id, such as resourceGroups or subscriptions; empty: the word is not there."""
+    parts = resource_id.split("/")
+    lowered = [part.lower() for part in parts]
+    return parts[lowered.index(kind.lower()) + 1] if kind.lower() in lowered[:-1] else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadBalancerProfile:
     """How a cluster's load balancer does outbound traffic (networkProfile.loadBalancerProfile).

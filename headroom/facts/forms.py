@@ -12,7 +12,7 @@ from datetime import datetime
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated, Any, Final, TypeAlias
 
-from headroom.addresses.blocks import Block
+from headroom.addresses.blocks import OCTET, Block
 from headroom.addresses.problems import ProblemsError
 
 LARGEST_WHOLE: Final = 2**53 - 1
@@ -61,8 +61,7 @@ AMOUNT: Final = Form(
 )
 """The form of every `float` that names no other."""
 
-_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
+_IPV4 = rf"{OCTET}(\.{OCTET}){{3}}"
 _IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
 _LENGTH = r"(3[0-2]|[12]?[0-9])"
 # A year that every time zone has: the first and the last day of time overflow in another one.

@@ -6,6 +6,7 @@ Labels and annotations stay where they are: what a selector picks is worked out 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from headroom.facts.forms import (
     AnyAddress,
@@ -23,6 +24,9 @@ from headroom.facts.forms import (
     Time,
 )
 from headroom.facts.values import NOT_COLLECTED, Fact
+
+ENDED: Final = frozenset({"Succeeded", "Failed"})
+"""Phases of pods that have given their address back and that maxPods does not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ stacks read them with, so that nothing is proposed that the stacks would refuse.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from headroom.addresses.azure import (
@@ -21,9 +21,10 @@ from headroom.addresses.azure import (
 from headroom.addresses.blocks import Block, format_address, listed, parse_address
 from headroom.addresses.free import best_fit, first_fit
 from headroom.addresses.problems import ProblemsError
-from headroom.capacity.overlay import MAX_PODS_RANGE, NPM_RETIRES, OVERLAY_MAXIMUM_NODES
+from headroom.capacity.overlay import DCSV2, MAX_PODS_RANGE, NPM_RETIRES, OVERLAY_MAXIMUM_NODES
+from headroom.diagnosis.aks import ranges_around
 from headroom.diagnosis.aks_room import Bound, room_of_pools
-from headroom.facts.azure import AgentPool, ManagedCluster
+from headroom.facts.azure import AgentPool, ManagedCluster, part_of
 from headroom.facts.values import Unknown, items, known, known_or
 from headroom.planning import egress, overlay_cluster, retirement, traffic
 from headroom.planning.aks_choices import ORIGIN_ID, Choices
@@ -64,9 +65,13 @@ _POD_SPACE: Final = tuple(map(Block.parse, ("100.64.0.0/10", "10.0.0.0/8", "192.
 _SERVICE_RANGES: Final = tuple(map(Block.parse, ("172.16.0.0/16", "10.96.0.0/16", "192.168.0.0/16")))
 _TENTH: Final = 10
 """What AKS itself takes for DNS: .10 of the service range."""
+_SAME_ENGINE: Final = "The engine that the old cluster has."
 _ENGINES: Final[Mapping[str, tuple[str, str]]] = {
-    "calico": ("calico", "The engine that the old cluster has, for policies only: with overlay it is no CNI any more."),
-    "cilium": ("cilium", "The engine that the old cluster has."),
+    "calico": (
+        "calico",
+        f"{_SAME_ENGINE[:-1]}, for policies only: with overlay it is no CNI, and new pods may lack a way out at first.",
+    ),
+    "cilium": ("cilium", _SAME_ENGINE),
     "azure": (
         "cilium",
         f"The old cluster has Azure NPM, retired on {NPM_RETIRES['Linux']} for Linux; try every policy with it.",
@@ -249,6 +254,7 @@ def _network_facts(situation: AksSituation) -> Iterator[tuple[str, object]]:
     else:
         yield from ((f"the rules of the security group {group.name}", group.rules) for group in groups)
     yield from ((f"the NAT gateway of {subnet.name}", subnet.nat_gateway_id) for subnet in situation.node_subnets)
+    yield from ((f"the routes of {name}", Unknown()) for name in situation.routes_unread)
 
 
 def _pool_facts(pool: AgentPool) -> tuple[tuple[str, object], ...]:
@@ -298,7 +304,13 @@ def _impossible_network(situation: AksSituation) -> Iterator[str]:
         )
     elif situation.own_vnet and isinstance(situation.azure.vnets, tuple) and vnet is None:
         yield "The nodes are in several VNets, or in none that was read: the new cluster's is to be chosen."
-    names = {vnet.name, *vnet.vnet_id.split("/")[4:5]} if vnet is not None else set()
+    if situation.foreign_vnet:
+        yield (
+            f"The VNet is of subscription {situation.foreign_vnet}, and the cluster is not: the stacks make gateway, "
+            "subnet and cluster in one. Choose a resource group there, and write the stack files by "
+            "stacks/Pulumi.example-aks-*.yaml."
+        )
+    names = {vnet.name, part_of(vnet.vnet_id, "resourceGroups")} if vnet is not None else set()
     if long := [name for name in sorted(names) if len(name) > NODE_LABEL_CHARACTERS]:
         yield (
             f"{listed(long)} has more than {NODE_LABEL_CHARACTERS} characters, and nodes of an overlay carry the names "
@@ -385,27 +397,18 @@ def _service_range(situation: AksSituation, beside: Sequence[Block]) -> tuple[Bl
 
 def _wrong_ranges(situation: AksSituation, pod_cidr: Block, subnet: Block, service: Block) -> Iterator[str]:
     """What Azure would refuse of the ranges, of which a person may have chosen some."""
-    subnets = [block for each in situation.subnets for block in blocks_of(each.prefixes)]
-    vnets = [block for vnet in items(situation.azure.vnets) for block in blocks_of(vnet.prefixes)]
-    taken = [block for block in subnets if block.overlaps(subnet)]
+    around = ranges_around(situation.azure, situation.network, pod_cidr=pod_cidr, node_subnet=subnet)
+    taken = [block for block in around.subnets if block.overlaps(subnet)]
     if taken:
         yield (
             f"{subnet} overlaps {listed(taken)}, a subnet that is there: Azure answers NetcfgSubnetRangesOverlap. Take "
             "a free block of the VNet."
         )
-    ranges = AksRanges(
-        pod_cidr=pod_cidr,
-        node_subnet=subnet,
-        service_cidr=service,
-        vnets=tuple(vnets),
-        subnets=tuple(subnets),
-        peers=tuple(dict.fromkeys((*situation.peers, *situation.routed))),
-    )
+    # The Services and the DNS of the new cluster have addresses of their own.
+    ranges = replace(around, service_cidr=service, dns_service_ip=None, peers=(*around.peers, *situation.routed))
     for problem in check_aks_ranges(ranges)[0]:
-        if problem.key in ("pod-cidr", "node-subnet") and not (
-            problem.rule == "peer-overlap" and problem.key != "pod-cidr"
-        ):
-            yield f"{problem.message} {problem.next_step}"
+        if problem.key == "pod-cidr" or (problem.key == "node-subnet" and problem.rule != "peer-overlap"):
+            yield f"{problem.value} {problem.reason} {problem.next_step}"
 
 
 # Pools.
@@ -419,9 +422,13 @@ def _pools(situation: AksSituation) -> tuple[dict[str, dict[str, Value]], list[s
         if known(pool.mode) == "Gateway":
             notes.append(f"Node pool {pool.name} carries static egress gateways, which the NAT gateway replaces.")
             continue
+        size = known_or(pool.vm_size, "")
+        if DCSV2.fullmatch(size):
+            notes.append(f"Node pool {pool.name} has {size}, of a series that overlay does not support: write another.")
+            size = f"{FILL_IN}-vm-size"
         fields: dict[str, Value] = {
             "mode": known_or(pool.mode, "User"),
-            "vmSize": known_or(pool.vm_size, ""),
+            "vmSize": size,
             "count": known_or(pool.count, 0),
         }
         minimum, maximum = known(pool.minimum), known(pool.maximum)
@@ -733,15 +740,12 @@ class _Draft:
         addons = items(self.situation.managed.addons) if self.situation.managed is not None else ()
         had = f"add-ons ({listed(addons)}), " if addons else ""
         yield (
-            f"The stack makes a cluster, its network and its pools. What else the old one has, {had}Entra ID, "
-            "monitoring, maintenance windows, is to be added: compare both with az aks show."
+            f"The stack makes a cluster, its network and its pools. What else the old one has, {had}labels of pools, "
+            "Entra ID, monitoring, maintenance windows, is to be added: compare both with az aks show."
         )
         if self.gateway is not None:
             yield " ".join(gateway_reasons(self.gateway))
-        yield (
-            f"Networks behind gateways were not read: see that nobody whom pods need uses {self.pod_cidr}. Hosts "
-            "outside with such an address cannot be reached from pods."
-        )
+        yield unread_behind_gateways(self.pod_cidr)
         missing = [
             what
             for what, there in (
@@ -756,6 +760,14 @@ class _Draft:
         if not isinstance(groups, Unknown) and len(groups) > 1:
             names = listed([group.name for group in groups])
             yield f"The nodes' subnets have several security groups ({names}): the new subnet gets none; choose one."
+
+
+def unread_behind_gateways(pod_cidr: Block) -> str:
+    """What nobody can read about a new pod range: networks behind ExpressRoute, VPNs and partners' links."""
+    return (
+        f"Networks behind gateways were not read: see that nobody whom pods need uses {pod_cidr}. Hosts outside with "
+        "such an address cannot be reached from pods."
+    )
 
 
 def _with(ranges: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:

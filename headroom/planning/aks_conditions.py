@@ -59,7 +59,9 @@ def _overlay_mode(condition: Postcondition, snapshot: Snapshot) -> ConditionStat
         "podCidr": known(network.pod_cidr),
     }
     wrong = [
-        f"{name} is {told[name]}, not {value}" for name, value in condition.expected.items() if told[name] != value
+        f"{name} is {told[name] or 'none'}, not {value}"
+        for name, value in condition.expected.items()
+        if told[name] != value
     ]
     if state == "Failed":
         return decided(condition, State.FAILED, f"The cluster's last operation failed. {some(wrong)}".strip())

@@ -6,18 +6,35 @@ yes.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from headroom.addresses.azure import NODE_LABEL_CHARACTERS, AksRanges
 from headroom.addresses.blocks import Block, listed
-from headroom.addresses.problems import Problem, ProblemsError
-from headroom.capacity.overlay import NPM_RETIRES, AksPool, cluster_capacity, default_surge
-from headroom.diagnosis.aks import sized
-from headroom.facts.azure import AgentPool, Azure, AzureSubnet, ManagedCluster, NetworkProfile, same_resource
+from headroom.addresses.problems import Problem
+from headroom.capacity.overlay import (
+    DCSV2,
+    NPM_RETIRES,
+    AksPool,
+    ClusterCapacity,
+    cluster_capacity,
+    default_surge,
+)
+from headroom.diagnosis.aks import ranges_around, sized
+from headroom.facts.azure import (
+    AgentPool,
+    Azure,
+    AzureSubnet,
+    ManagedCluster,
+    NetworkProfile,
+    part_of,
+    resource_name,
+    same_resource,
+)
 from headroom.facts.values import Reason, Unknown, items, known, known_or
+from headroom.planning.aks_situation import blocks_of
 
 LEAST_VERSION: Final = (1, 27)
 """Kubernetes from which a cluster can be updated to overlay (AKS documentation, update-azure-cni)."""
@@ -86,6 +103,11 @@ CONSEQUENCES: Final = (
     "There is no way back: neither to kubenet nor to addresses of the VNet.",
     "Pods get addresses of the new range; whoever listed the old ones has to know.",
 )
+UNREACHABLE: Final = (
+    "Nothing outside of the cluster reaches a pod by its address any more, as it can today: whatever does needs a "
+    "Service with an internal load balancer first."
+)
+"""Of clusters whose pods have addresses of the VNet (AKS documentation, concepts-network-azure-cni-overlay)."""
 POLICY_GAP: Final = (
     "Network policies stay as objects and are enforced by nobody from the moment the engine is taken out until an "
     "engine runs again: everything may talk to everything."
@@ -117,9 +139,12 @@ def in_place(azure: Azure, pod_cidr: Block | None, *, allow: Collection[str] = (
     answers = {condition.answer for condition in conditions}
     order = (Answer.FORBIDS, Answer.UNKNOWN, Answer.FIRST)
     answer = next((each for each in order if each in answers), Answer.ALLOWS)
-    policy = known_or(network.network_policy, "none") not in ("none", "")
-    consequences = (*CONSEQUENCES, POLICY_GAP) if policy else CONSEQUENCES
-    return Eligibility(answer=answer, conditions=conditions, consequences=consequences)
+    consequences = [*CONSEQUENCES]
+    if known(network.network_plugin) == "azure":
+        consequences.append(UNREACHABLE)
+    if known_or(network.network_policy, "none") not in ("none", ""):
+        consequences.append(POLICY_GAP)
+    return Eligibility(answer=answer, conditions=conditions, consequences=tuple(consequences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,13 +324,17 @@ def _route_table(case: _Case) -> Iterator[Condition]:
     if isinstance(case.azure.vnets, Unknown) or not mine:
         yield _unread("route-table", "The nodes' subnet", case.azure.vnets)
         return
-    tables = {table for subnet in mine if isinstance(table := subnet.route_table_id, str)}
+    unread = [subnet.name for subnet in mine if isinstance(subnet.route_table_id, Unknown)]
+    if unread:
+        yield _unread("route-table", f"The route table of {listed(unread)}", Unknown())
+        return
+    tables = {table.lower() for subnet in mine if (table := known(subnet.route_table_id)) is not None}
+    users = _users(case, tables)
+    if isinstance(users, Unknown):
+        yield _unread("route-table", "Which subnets have the nodes' route table", users)
+        return
     sharing = sorted(
-        subnet.name
-        for name, subnet in subnets.items()
-        if isinstance(subnet.route_table_id, str)
-        and any(same_resource(subnet.route_table_id, table) for table in tables)
-        and not any(same_resource(name, one) for one in own)
+        {_subnet_name(each, mine[0].subnet_id) for each in users if not any(same_resource(each, one) for one in own)}
     )
     if sharing:
         yield Condition(
@@ -319,8 +348,37 @@ def _route_table(case: _Case) -> Iterator[Condition]:
         yield Condition(
             rule="route-table",
             answer=Answer.ALLOWS,
-            because="The nodes' route table serves no other subnet; the update deletes its pod routes.",
+            because="The nodes' route table serves no other subnet; the update deletes its pod routes."
+            if tables
+            else "The nodes' subnet has no route table.",
         )
+
+
+def _users(case: _Case, tables: Collection[str]) -> list[str] | Unknown:
+    """ARM ids of the subnets that have these route tables, those of other VNets among them; unknown where one may."""
+    found = [
+        subnet.subnet_id
+        for vnet in items(case.azure.vnets)
+        for subnet in items(vnet.subnets)
+        if (known(subnet.route_table_id) or "").lower() in tables
+    ]
+    if not tables:
+        return found
+    if isinstance(case.azure.route_tables, Unknown):
+        return case.azure.route_tables
+    read = {each.route_table_id.lower(): each for each in items(case.azure.route_tables)}
+    for table in tables:
+        own = read[table].subnet_ids if table in read else Unknown()
+        if isinstance(own, Unknown):
+            return own
+        found += items(own)
+    return found
+
+
+def _subnet_name(subnet_id: str, beside: str) -> str:
+    """A subnet by its name, with that of its VNet where it is another one."""
+    name, vnet = resource_name(subnet_id), subnet_id.rpartition("/subnets/")[0]
+    return name if same_resource(vnet, beside.rpartition("/subnets/")[0]) else f"{resource_name(vnet)}/{name}"
 
 
 def _masquerade(case: _Case) -> Iterator[Condition]:
@@ -341,7 +399,9 @@ def _masquerade(case: _Case) -> Iterator[Condition]:
             answer=Answer.ALLOWS if allowed else Answer.FIRST,
             because="azure-ip-masq-agent has a configuration of its own: the release notes say that this blocks the "
             "update, the page that it warns. The stricter holds" + (", but was overridden." if allowed else "."),
-            next_step="" if allowed else "Take the ConfigMap azure-ip-masq-agent-config away, or allow custom-ip-masq.",
+            next_step=""
+            if allowed
+            else "Take the ConfigMap azure-ip-masq-agent-config away, or --set allow=custom-ip-masq.",
             source=f"Azure/AKS CHANGELOG, 2025-01-30; {_UPDATE}",
         )
 
@@ -386,7 +446,7 @@ def _sets(case: _Case) -> Iterator[Condition]:
             because=f"{listed(kinds)} has VMs of an availability set, which overlay does not support.",
             source=_OVERLAY,
         )
-    confidential = [pool.name for pool in pools if re.match(r"Standard_DC\d+s_v2$", known_or(pool.vm_size, ""))]
+    confidential = [pool.name for pool in pools if DCSV2.fullmatch(known_or(pool.vm_size, ""))]
     if confidential:
         yield Condition(
             rule="vm-size",
@@ -401,7 +461,7 @@ def _names(case: _Case) -> Iterator[Condition]:
     found = {
         text
         for subnet in _node_subnets(case)
-        for text in (_part(subnet.subnet_id, place) for place in ("subnets", "virtualnetworks", "resourcegroups"))
+        for text in (part_of(subnet.subnet_id, place) for place in ("subnets", "virtualNetworks", "resourceGroups"))
         if len(text) > NODE_LABEL_CHARACTERS
     }
     if found:
@@ -413,13 +473,6 @@ def _names(case: _Case) -> Iterator[Condition]:
             next_step="Build the new cluster in a subnet, VNet and resource group with shorter names.",
             source=_OVERLAY,
         )
-
-
-def _part(resource_id: str, kind: str) -> str:
-    """What stands behind a word of an ARM id; empty where the word is not there."""
-    parts = resource_id.split("/")
-    lower = [part.lower() for part in parts]
-    return parts[lower.index(kind) + 1] if kind in lower[:-1] else ""
 
 
 def _pod_range(case: _Case) -> Iterator[Condition]:
@@ -455,8 +508,9 @@ def _range_conditions(case: _Case, pod_cidr: Block) -> Iterator[Condition]:
     if isinstance(pools, Unknown):
         yield _unread("pod-cidr", "The sizes of the node pools", pools)
         return
-    found = cluster_capacity(ranges, pools)
-    # What is wrong with the service range is so today already, and the update changes nothing about it.
+    found = cluster_capacity(ranges, pools, load_balancer_addresses=sum(map(_held_by_others, _node_subnets(case))))
+    yield from _service_conditions(found)
+    # What else is wrong with the service range is so today already, and the update changes nothing about it.
     problems = [problem for problem in found.problems if problem.key in _ABOUT_PODS_AND_NODES]
     if ranges.node_subnet is None:
         problems += _of_several_subnets(case, pools, pod_cidr)
@@ -464,7 +518,7 @@ def _range_conditions(case: _Case, pod_cidr: Block) -> Iterator[Condition]:
         yield Condition(
             rule=problem.rule,
             answer=Answer.FIRST,
-            because=problem.message,
+            because=f"{problem.value} {problem.reason}",
             next_step=problem.next_step,
             source=problem.source,
         )
@@ -474,9 +528,9 @@ def _range_conditions(case: _Case, pod_cidr: Block) -> Iterator[Condition]:
         yield Condition(
             rule="pod-cidr-in-vnet",
             answer=Answer.ALLOWS if allowed else Answer.FIRST,
-            because=f"{warning.message} The page refuses that, the release notes only an overlap with a subnet; the "
-            "stricter holds" + (", but was overridden." if allowed else "."),
-            next_step="" if allowed else "Take another range, or allow pod-cidr-in-vnet.",
+            because=f"{warning.value} {warning.reason} The page refuses that, the release notes only an overlap with a "
+            "subnet; the stricter holds" + (", but was overridden." if allowed else "."),
+            next_step="" if allowed else "Take another range, or --set allow=pod-cidr-in-vnet.",
             source=f"{_UPDATE}; Azure/AKS CHANGELOG, 2024-10-25",
         )
     if not (problems or inside):
@@ -486,6 +540,29 @@ def _range_conditions(case: _Case, pod_cidr: Block) -> Iterator[Condition]:
             because=f"{pod_cidr} overlaps nothing, and its {found.blocks:,} /24s hold the {found.nodes:,} nodes of all "
             "pools at their largest.",
         )
+
+
+def _service_conditions(found: ClusterCapacity) -> Iterator[Condition]:
+    """A subnet that somebody has put into the range of Services stops upgrades, too (Azure support, error codes)."""
+    for problem in found.problems:
+        if (problem.rule, problem.key) == ("subnet-overlap", "service-cidr"):
+            yield Condition(
+                rule="service-cidr",
+                answer=Answer.FIRST,
+                because=f"The range of Services {problem.value} {problem.reason}",
+                next_step="Take that subnet out of it: the range of Services stays as it is for the cluster's life.",
+                source=problem.source,
+            )
+
+
+_NODES: Final = ("virtualMachineScaleSets", "virtualMachines", "networkInterfaces")
+"""Kinds of owners of IP configurations that may be nodes, by the pool's type."""
+
+
+def _held_by_others(subnet: AzureSubnet) -> int:
+    """Addresses of a node subnet that surely no node has: front ends of internal load balancers and the like."""
+    owners = known(subnet.ip_configuration_owners) or {}
+    return sum(count for kind, count in owners.items() if kind not in _NODES)
 
 
 def _compared(case: _Case) -> Iterator[tuple[str, object]]:
@@ -504,7 +581,7 @@ def _of_several_subnets(case: _Case, pools: tuple[AksPool, ...], pod_cidr: Block
     """What is too small where pools have subnets of their own: each is held to its pools alone."""
     by_name = {pool.name: pool for pool in pools}
     for subnet in _node_subnets(case):
-        prefixes = list(_blocks(items(subnet.prefixes)))
+        prefixes = blocks_of(subnet.prefixes)
         if len(prefixes) != 1:
             continue
         own = [
@@ -512,7 +589,9 @@ def _of_several_subnets(case: _Case, pools: tuple[AksPool, ...], pod_cidr: Block
             for each in items(case.azure.pools)
             if isinstance(each.node_subnet_id, str) and same_resource(subnet.subnet_id, each.node_subnet_id)
         ]
-        found = cluster_capacity(AksRanges(pod_cidr=pod_cidr, node_subnet=prefixes[0]), own)
+        found = cluster_capacity(
+            AksRanges(pod_cidr=pod_cidr, node_subnet=prefixes[0]), own, load_balancer_addresses=_held_by_others(subnet)
+        )
         yield from (problem for problem in found.problems if problem.rule == "node-subnet-full")
 
 
@@ -527,51 +606,8 @@ def _node_subnets(case: _Case) -> list[AzureSubnet]:
 
 
 def _ranges(case: _Case, pod_cidr: Block) -> AksRanges:
-    own = [block for subnet in _node_subnets(case) for block in _blocks(items(subnet.prefixes))]
-    service = known(case.network.service_cidr)
-    dns = known(case.network.dns_service_ip)
-    peers = [
-        prefix
-        for vnet in items(case.azure.vnets)
-        for peering in items(vnet.peerings)
-        for prefix in items(peering.remote_prefixes)
-    ]
-    subnets = [
-        prefix
-        for vnet in items(case.azure.vnets)
-        for subnet in items(vnet.subnets)
-        for prefix in items(subnet.prefixes)
-    ]
-    return AksRanges(
-        pod_cidr=pod_cidr,
-        node_subnet=own[0] if len(own) == 1 else None,
-        service_cidr=_block(service),
-        dns_service_ip=_address(dns),
-        vnets=tuple(_blocks(prefix for vnet in items(case.azure.vnets) for prefix in items(vnet.prefixes))),
-        subnets=tuple(_blocks(subnets)),
-        peers=tuple(_blocks(peers)),
-    )
-
-
-def _block(text: str | None) -> Block | None:
-    if text is None or ":" in text:
-        return None
-    try:
-        return Block.parse(text)
-    except ProblemsError:
-        return None
-
-
-def _blocks(texts: Iterable[str]) -> Iterator[Block]:
-    for text in texts:
-        found = _block(text)
-        if found is not None:
-            yield found
-
-
-def _address(text: str | None) -> int | None:
-    found = _block(f"{text}/32") if text else None
-    return None if found is None else found.first
+    own = [block for subnet in _node_subnets(case) for block in blocks_of(subnet.prefixes)]
+    return ranges_around(case.azure, case.network, pod_cidr=pod_cidr, node_subnet=own[0] if len(own) == 1 else None)
 
 
 def aks_pools(azure: Azure, version: tuple[int, int] | None) -> tuple[AksPool, ...] | Unknown:

@@ -148,17 +148,20 @@ def _relief_options(situation: AksSituation, reliefs: Sequence[Relief], causes: 
 
 def _no_relief(situation: AksSituation, name: str, causes: Sequence[Cause]) -> str:
     if name == "more-outbound-ports":
-        if any(cause.root_cause is RootCause.SNAT_EXHAUSTION for cause in causes):
-            return f"Outbound type {_told(situation.network.outbound_type)}: its addresses are not given by AKS."
-        return "Outbound ports are not what is short."
+        short = any(cause.root_cause is RootCause.SNAT_EXHAUSTION for cause in causes)
+        given = f"Outbound type {_told(situation.network.outbound_type)}: its addresses are not given by AKS."
+        return given if short else "Outbound ports are not what is short."
     if name == "drain-nodes":
         return "No node's range is used up."
     if not causes:
         return "No pod waits."
     rooms = room_of_pools(situation.aks)
-    if rooms and not rooms[0].allowed:
-        return f"No pool can be given one: {rooms[0].pool.name}: {rooms[0].told}."
-    return "The nodes that are there have room, or a further node would not give these pods an address."
+    if rooms and rooms[0].allowed:
+        return "The nodes that are there have room, or a further node would not give these pods an address."
+    if not rooms:
+        return f"Not read: the node pools: {_told(situation.azure.pools)}."
+    what = "Whether a pool can be given one is not known" if rooms[0].unread else "No pool can be given one"
+    return f"{what}: {rooms[0].pool.name}: {rooms[0].told}."
 
 
 def _route_option(causes: Sequence[Cause]) -> tuple[tuple[str, ...], Option]:
@@ -191,13 +194,13 @@ def _pool_options(situation: AksSituation, causes: Sequence[Cause]) -> tuple[tup
             "larger-node-subnet",
             "A larger subnet for nodes, and a new node pool in it",
             Detail.NODE_SUBNET_FULL,
-            "Nodes get their own addresses.",
+            "No node was found that is refused an address of its own.",
         ),
         (
             "larger-pod-subnet",
             "A larger subnet for pods, and a new node pool with it",
             Detail.POD_SUBNET_EXHAUSTED,
-            "No pod subnet is full.",
+            "No pod subnet was found full.",
         ),
     ):
         wanted = [cause for cause in causes if cause.detail is detail]
@@ -254,7 +257,9 @@ def _pools_of(situation: AksSituation, cause: Cause) -> list[AgentPool]:
 
 
 def _grow_option(situation: AksSituation, *, wanted: bool) -> tuple[Block | None, Option]:
-    grown, reason = _grown(situation) if wanted else (None, "The pod range has a /24 for every node.")
+    given = situation.aks.given
+    not_wanted = f"{given}." if given is not None else "No node was found that is refused a /24."
+    grown, reason = _grown(situation) if wanted else (None, not_wanted)
     title = "Grow the pod range in place"
     return grown, Option(name="grow-pod-cidr", title=title, kept=grown is not None, reason=reason, source=_EXPAND)
 
@@ -396,6 +401,8 @@ def _ways(situation: AksSituation, choices: Choices, base: str, why: str) -> _Wa
     unmet: tuple[str, ...] = ()
     if not takes and not makes:
         unmet = (f"{why} Neither way is open. In place: {in_place_reason} Beside it: {beside_reason}",)
+        if may:
+            unmet = (f"{why} {beside_reason} This cluster can be updated in place: leave --set way=blue-green out.",)
     return _Way(
         options=(
             Option(name="overlay-in-place", title=titles[0], kept=takes, reason=in_place_reason, source=_UPDATE),
@@ -431,6 +438,7 @@ _RANGE_RULES: Final = frozenset(
         "pod-cidr-in-vnet",
         "range-overlap",
         "reserved-range",
+        "subnet-overlap",
         "peer-overlap",
     }
 )
@@ -527,6 +535,13 @@ def _outbound(situation: AksSituation) -> tuple[str, str]:
 
 def _against_gateway(situation: AksSituation) -> Iterator[str]:
     """What keeps a NAT gateway from helping, or was not read."""
+    yield from _against_type(situation)
+    if situation.own_vnet:
+        yield from _against_subnet(situation)
+
+
+def _against_type(situation: AksSituation) -> Iterator[str]:
+    """What of the cluster itself keeps its outbound type as it is (AKS documentation, egress-outboundtype)."""
     kind, own = known(situation.network.outbound_type), situation.own_vnet
     if kind is None or own is None:
         what = situation.network.outbound_type if kind is None else situation.azure.pools
@@ -535,18 +550,32 @@ def _against_gateway(situation: AksSituation) -> Iterator[str]:
         yield "It leaves by a NAT gateway already: more addresses there are what helps."
     elif kind != LOAD_BALANCER:
         yield f"Outbound type {kind}: what it leaves by does the source NAT; give that more addresses."
-    if not own:
-        return
+    if known(situation.network.load_balancer_sku) == "basic":
+        yield (
+            "The load balancer is of the SKU basic, with which no outbound type can be set, and whose subnet takes no "
+            "NAT gateway: move it to standard first (AKS documentation, upgrade-basic-load-balancer-on-aks)."
+        )
+    if sets := [pool.name for pool in situation.pools if known(pool.pool_type) == "AvailabilitySet"]:
+        yield f"{listed(sets)} has VMs of an availability set, with which no outbound type can be set."
+
+
+def _against_subnet(situation: AksSituation) -> Iterator[str]:
+    """What keeps a NAT gateway off the nodes' subnets, or makes it useless there."""
     missing = [
-        f"{what} of {subnet.name}"
+        f"the NAT gateway of {subnet.name}"
         for subnet in situation.node_subnets
-        for what, fact in (("the NAT gateway", subnet.nat_gateway_id), ("the route table", subnet.route_table_id))
-        if isinstance(fact, Unknown)
+        if isinstance(subnet.nat_gateway_id, Unknown)
     ]
+    missing += [f"the routes of {name}" for name in situation.routes_unread]
     if isinstance(situation.azure.vnets, Unknown) or not situation.node_subnets or missing:
         yield f"Not read: {listed(missing) if missing else f'the VNets: {_told(situation.azure.vnets)}'}."
     if not (situation.subscription and situation.group and situation.location):
         yield "Not read: the subscription, the resource group or the region."
+    if situation.foreign_vnet:
+        yield (
+            f"The VNet is of subscription {situation.foreign_vnet}, and a NAT gateway has to be of the same: run the "
+            "stack aks-egress there, by stacks/Pulumi.example-aks-egress.yaml."
+        )
     managed = situation.managed
     if managed is None or isinstance(managed.authorized_ranges, Unknown):
         yield "Not read: who may reach the API server, which the nodes do with the new address."

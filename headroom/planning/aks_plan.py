@@ -12,7 +12,14 @@ from headroom.diagnosis.verdict import Detail, Diagnosis, RootCause
 from headroom.facts.names import STACK_NAME_RULE, is_stack_name
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, items, known, known_or
-from headroom.planning.aks_blue_green import Design, egress_files, gateway_choice, gateway_name, gateway_reasons
+from headroom.planning.aks_blue_green import (
+    Design,
+    egress_files,
+    gateway_choice,
+    gateway_name,
+    gateway_reasons,
+    unread_behind_gateways,
+)
 from headroom.planning.aks_choices import OVERRIDES, Choices
 from headroom.planning.aks_eligibility import Answer
 from headroom.planning.aks_measures import aks_measures
@@ -25,7 +32,6 @@ from headroom.planning.aks_steps import (
     change_steps,
     egress_steps,
     in_place_steps,
-    old_addresses,
     one_side_file,
     outbound_steps,
     relief_steps,
@@ -89,16 +95,11 @@ def make_aks_plan(
         options=weighed.options,
         files=tuple(_files(situation, weighed, base)),
         steps=tuple(_steps(situation, weighed, diagnosis, base)),
-        rollback=tuple(_rollback(situation, weighed)),
+        rollback=tuple(_rollback(situation, weighed, base)),
         untouched=tuple(_untouched(situation, weighed)),
         postconditions=tuple(_postconditions(situation, weighed, diagnosis)),
         decisions=tuple(dict.fromkeys(_decisions(situation, weighed))),
     )
-
-
-def aks_foundations(snapshot: Snapshot) -> dict[str, str]:
-    """The facts that a plan of an AKS cluster rests on, as texts."""
-    return foundations(read_aks_situation(snapshot))
 
 
 def is_aks(snapshot: Snapshot) -> bool:
@@ -230,9 +231,10 @@ def _checked(situation: AksSituation, weighed: AksWeighed, diagnosis: Diagnosis)
     return any(_postconditions(situation, weighed, diagnosis))
 
 
-def _rollback(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
+def _rollback(situation: AksSituation, weighed: AksWeighed, base: str) -> Iterator[Step]:
     for relief in weighed.reliefs:
-        yield Step(what=f"Undo: {relief.what}", command=relief.undo, takes="minutes")
+        if relief.undo:
+            yield Step(what=f"Undo: {relief.what}", command=relief.undo, takes="minutes")
     for pool in weighed.pools:
         yield Step(
             what=f"Move the pods back to {pool.old.name}, then delete {pool.name}",
@@ -242,6 +244,14 @@ def _rollback(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
         )
     if weighed.grown is not None:
         yield Step(what=f"A pod range never shrinks: {weighed.grown} stays")
+    if weighed.outbound == USER_NAT:
+        made_so = (*egress_steps(situation, f"{base}-egress", attaches=True), *outbound_steps(situation, weighed))
+        for step in reversed([each for each in made_so if each.undo]):
+            what = f"Undo: {step.what.partition('.')[0]}"
+            yield Step(what=what, command=step.undo, takes=step.takes, touches=step.touches)
+        yield Step(what="AKS gives its own address back when the type moves: going back, it is another one")
+    elif weighed.outbound:
+        yield Step(what=f"There may be no way back from {weighed.outbound}: AKS's documentation says two things of it")
     if weighed.in_place:
         yield Step(
             what="There is no way back once the update has begun, neither to kubenet nor to addresses of the VNet: "
@@ -310,7 +320,7 @@ def _egress_condition(situation: AksSituation, gateway_id: str, *, kept: bool) -
         check=Check.EGRESS_ADDRESS,
         title="It is seen with the gateway's address" if kept else "It is seen with the new address",
         subjects=(gateway_id,),
-        expected={} if kept else dict.fromkeys(old_addresses(situation), "old"),
+        expected={} if kept else dict.fromkeys(situation.outbound_addresses, "old"),
         patience_seconds=NETWORK_SECONDS,
     )
 
@@ -445,13 +455,17 @@ def _decisions(situation: AksSituation, weighed: AksWeighed) -> Iterator[str]:
     if weighed.outbound == USER_NAT:
         yield " ".join(gateway_reasons(gateway_choice(situation)))
     if weighed.outbound == MANAGED_NAT:
-        old = listed(old_addresses(situation)) if old_addresses(situation) else "the old address"
+        old = listed(situation.outbound_addresses) or "the old address"
         yield f"AKS manages the VNet, so AKS makes the gateway: its address replaces {old} on every allow-list."
     if (weighed.blue_green is not None or weighed.outbound) and authorized(situation):
         yield "The API server may be reached from listed ranges alone: the new address comes first, or nodes lose it."
     if weighed.pools:
         names = listed(sorted({pool.old.name for pool in weighed.pools}))
         yield f"CPU and memory were not read: see that the machines of {names} carry as many pods as maxPods allows."
+        yield (
+            f"Labels of {names} are not carried over: see them with az aks nodepool show, and add them with --labels. "
+            "Pods that ask for one, or for the old pool by its name, wait otherwise."
+        )
 
 
 def _decisions_on_way(weighed: AksWeighed) -> Iterator[str]:
@@ -462,6 +476,8 @@ def _decisions_on_way(weighed: AksWeighed) -> Iterator[str]:
             "way=blue-green."
         )
         yield from found.consequences[2:]
+        if weighed.in_place_cidr is not None:
+            yield f"Pods get the range {weighed.in_place_cidr}. {unread_behind_gateways(weighed.in_place_cidr)}"
         if isinstance(weighed.rules, Unknown):
             yield f"The nodes' security groups were not read ({weighed.rules}): see that none denies traffic of pods."
         for condition in found.of(Answer.FIRST):

@@ -168,8 +168,9 @@ def _with_room(situation: AksSituation, made: NewPool, because: str, *, within: 
         within: Whether it is in the subnets of the old one, whose free addresses then bound it.
     """
     missing = list(_unread_of(situation, made.old))
-    if missing:
-        return replace(made, unmet=f"Not read: {'; '.join(missing)}.", unread=True)
+    if missing or known(made.old.priority) == "Spot":
+        spot = f"Node pool {made.old.name} has Spot VMs, with their own quota and options: write its command by hand."
+        return replace(made, unmet=f"Not read: {'; '.join(missing)}." if missing else spot, unread=bool(missing))
     room = next((each for each in room_of_pools(situation.aks) if each.pool.name == made.old.name), None)
     bounds = () if room is None else room.bounds
     if not within:
@@ -233,7 +234,8 @@ def _subnet_step(situation: AksSituation, made: NewPool, subnet_id: str, name: s
     parts = subnet_id.split("/")
     old = situation.aks.subnet(subnet_id)
     options = [
-        f"--resource-group {quote(parts[4])} --vnet-name {quote(parts[8])} --name {quote(name)}",
+        f"--subscription {quote(parts[2])} --resource-group {quote(parts[4])}",
+        f"--vnet-name {quote(parts[8])} --name {quote(name)}",
         f"--address-prefixes {made.subnet}",
         *_kept(old),
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Final
 
+from headroom.addresses.azure import PAST_NAT
 from headroom.addresses.blocks import Block
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.overlay import AksPool
@@ -20,6 +21,7 @@ from headroom.facts.azure import (
     NetworkProfile,
     NetworkSecurityGroup,
     VirtualNetwork,
+    part_of,
     resource_name,
     same_resource,
 )
@@ -27,8 +29,6 @@ from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, is_known, items, known, known_or
 
 _DEFAULT_ROUTE: Final = Block.parse("0.0.0.0/0")
-_APPLIANCES: Final = frozenset({"VirtualAppliance", "VirtualNetworkGateway"})
-"""Next hops other than Azure's own way out (Azure virtual network documentation, virtual-networks-udr-overview)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,15 @@ class AksSituation:
         """The VNet of its nodes; ``None``: not known, or several."""
         homes = [vnet for vnet in items(self.azure.vnets) if any(self._is_home(each) for each in items(vnet.subnets))]
         return homes[0] if len(homes) == 1 else None
+
+    @property
+    def foreign_vnet(self) -> str:
+        """The subscription of its VNet where it is another one than the cluster's; empty: it is the same, or unknown.
+
+        The stacks make a gateway, a subnet and a cluster in one subscription.
+        """
+        home = part_of(self.vnet.vnet_id, "subscriptions") if self.vnet is not None else ""
+        return home if self.subscription and home.lower() != self.subscription.lower() else ""
 
     def _is_home(self, subnet: AzureSubnet) -> bool:
         return any(same_resource(subnet.subnet_id, each) for each in self.aks.node_subnet_ids)
@@ -188,9 +197,20 @@ class AksSituation:
         """
         for table in self.aks.route_tables:
             for route in items(table.routes):
-                if block_of(route.prefix) == _DEFAULT_ROUTE and known(route.next_hop_type) in _APPLIANCES:
+                if block_of(route.prefix) == _DEFAULT_ROUTE and known(route.next_hop_type) in PAST_NAT:
                     return f"{table.name}/{route.name}"
         return ""
+
+    @property
+    def routes_unread(self) -> tuple[str, ...]:
+        """Names of node subnets of which not every route was read: a default route may be among them."""
+        read = {table.route_table_id.lower() for table in self.aks.route_tables if is_known(table.routes)}
+        return tuple(
+            subnet.name
+            for subnet in self.node_subnets
+            if isinstance(subnet.route_table_id, Unknown)
+            or (subnet.route_table_id is not None and subnet.route_table_id.lower() not in read)
+        )
 
     @property
     def _outbound(self) -> dict[str, str]:
@@ -217,18 +237,17 @@ class AksSituation:
     @property
     def where(self) -> str:
         """Options of `az aks` that name the cluster."""
-        return f"--resource-group {quote(self.group)} --name {quote(self.cluster)}"
+        return f"{self.aks.within} --name {quote(self.cluster)}"
 
     @property
     def of_pools(self) -> str:
         """Options of `az aks nodepool` that name the cluster."""
-        return f"--resource-group {quote(self.group)} --cluster-name {quote(self.cluster)}"
+        return f"{self.aks.within} --cluster-name {quote(self.cluster)}"
 
     @property
     def reached_by(self) -> str:
         """Options of Headroom's commands that reach it."""
-        named = (("--subscription", self.subscription), ("--resource-group", self.group))
-        return " ".join(["--cloud aks", *(f"{option} {quote(text)}" for option, text in named if text)])
+        return f"--cloud aks {self.aks.within}"
 
 
 def read_aks_situation(snapshot: Snapshot) -> AksSituation:

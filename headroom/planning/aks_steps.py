@@ -55,6 +55,9 @@ def relief_steps(situation: AksSituation, weighed: AksWeighed, diagnosis: Diagno
     """What helps now, by hand, and can be taken back."""
     for relief in weighed.reliefs:
         caveat = f" {relief.caveat}" if relief.caveat.startswith("Allow-lists") else ""
+        if not relief.undo:
+            yield Step(what=f"{relief.what} {relief.caveat}", command=relief.command, takes="minutes")
+            continue
         yield Step(
             what=f"Now, by hand: {relief.what}{caveat}", command=relief.command, takes="minutes", undo=relief.undo
         )
@@ -145,7 +148,9 @@ def in_place_steps(situation: AksSituation, weighed: AksWeighed) -> Iterator[Ste
         ]
         for each in needs:
             yield Step(
-                what=f"{each.because} Upgrade Kubernetes first", command=_upgrade(situation, "1.30"), takes="hours"
+                what=f"{each.because} Upgrade Kubernetes first, and write the version into the Pulumi program",
+                command=_upgrade(situation, "1.30"),
+                takes="hours",
             )
         yield Step(
             what=f"Take the network policy engine {engine} out. {POLICY_GAP}",
@@ -210,9 +215,13 @@ def _upgrade(situation: AksSituation, version: str) -> str:
 def _first(situation: AksSituation, condition: Condition) -> Iterator[Step]:
     """What a rule asks for before the update."""
     if condition.rule == "version":
-        yield Step(what=condition.because + " Upgrade it first", command=_upgrade(situation, "1.27"), takes="hours")
+        what = (
+            f"{condition.because} Upgrade it first (az aks get-upgrades shows to what), and write the version into the "
+            "Pulumi program"
+        )
+        yield Step(what=what, command=_upgrade(situation, "1.27"), takes="hours")
     elif condition.rule == "identity":
-        which = f"--resource-group {quote(situation.group)} --name {quote(f'id-{situation.cluster}')}"
+        which = f"{situation.aks.within} --name {quote(f'id-{situation.cluster}')}"
         yield Step(
             what=f"{condition.because} Make one",
             command=f"az identity create {which}",
@@ -228,7 +237,7 @@ def _first(situation: AksSituation, condition: Condition) -> Iterator[Step]:
                 takes="up to an hour",
             )
         yield Step(
-            what="Give the cluster that identity",
+            what="Give the cluster that identity, and write it into the Pulumi program, which would take it off again",
             command=f"az aks update {situation.where} --enable-managed-identity --assign-identity "
             f'"$(az identity show {which} --query id --output tsv)"',
             takes="minutes",
@@ -257,8 +266,10 @@ def egress_steps(situation: AksSituation, stack: str, *, attaches: bool) -> Iter
         takes="a minute",
         touches="nothing that runs",
     )
-    old = old_addresses(situation)
+    old = situation.outbound_addresses
     given = "".join(f" --old {address}" for address in old)
+    if situation.location:
+        given += f" --region {quote(''.join(situation.location.split()).casefold())}"
     yield Step(
         what="See who allow-lists the old address, and put the new one beside it everywhere"
         + (f" (not read: {listed(situation.outbound_unread)}: add --old)" if situation.outbound_unread else "")
@@ -291,11 +302,6 @@ def egress_steps(situation: AksSituation, stack: str, *, attaches: bool) -> Iter
             "policies",
             takes="seconds",
         )
-
-
-def old_addresses(situation: AksSituation) -> tuple[str, ...]:
-    """The addresses and prefixes that the cluster is seen with; empty: not read."""
-    return situation.outbound_addresses
 
 
 def outbound_steps(situation: AksSituation, weighed: AksWeighed) -> Iterator[Step]:
@@ -353,7 +359,7 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
     yield Step(
         what=f"Deploy the workloads to {made.cluster} as well, with every CronJob suspended and every leader-elected "
         "consumer at zero there. Volumes and Secrets do not move; federated credentials need the new OIDC issuer",
-        command=f"az aks show --resource-group {quote(situation.group)} --name {quote(made.cluster)} --query "
+        command=f"az aks show {situation.aks.within} --name {quote(made.cluster)} --query "
         "oidcIssuerProfile.issuerUrl --output tsv",
         takes="hours",
         touches="nothing that runs",
@@ -410,14 +416,15 @@ def _shift(made: Design, step: int) -> Step:
 
 def _rule_step(rule: NeededRule) -> Step:
     parts = rule.group_id.split("/")
-    group = parts[4] if len(parts) > 4 else ""  # noqa: PLR2004 - /subscriptions/S/resourceGroups/G/…
+    # /subscriptions/S/resourceGroups/G/…
+    within = f"--subscription {quote(parts[2])} --resource-group {quote(parts[4])} " if len(parts) > 4 else ""  # noqa: PLR2004
     what = (
         f"Allow {rule.source} to {rule.destination} ({rule.direction.lower()}) in the security group {rule.group}, "
         f"before {rule.denied_by}: pods of an overlay are not encapsulated"
     )
     if rule.priority is None:
         return Step(what=f"{what}. No priority is free before it: move {rule.denied_by} down first", takes="minutes")
-    where = f"--resource-group {quote(group)} --nsg-name {quote(rule.group)} --name {quote(rule.name)}"
+    where = f"{within}--nsg-name {quote(rule.group)} --name {quote(rule.name)}"
     return Step(
         what=what,
         command=f"az network nsg rule create {where} --priority {rule.priority} --direction {rule.direction} --access "

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from headroom.addresses.azure import NAT_GATEWAY_ADDRESSES
+from headroom.addresses.azure import NAT_GATEWAY_ADDRESSES, PAST_NAT
 from headroom.addresses.blocks import listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.emergency_keys import near
@@ -176,6 +176,13 @@ def read_egress(config: Mapping[str, Any]) -> Egress:
     _twice(reader, gateways)
     clusters = _clusters(reader, config.get("clusters", {}), group)
     attach = reader.flag("attach", config.get("attach", False))
+    if attach and not config.get("clusters") and any(gateway.subnets for gateway in gateways.values()):
+        reader.wrong(
+            "clusters",
+            "nothing",
+            "is named, and nobody would know whether the audit was of those whose way out is about to move.",
+            "Write each cluster on those subnets, such as aks-prod: {outboundType: loadBalancer}.",
+        )
     alarms = _alarms(reader, config.get("alarms", {}))
     tags = reader.tags("tags", config.get("tags", {}))
     unread = reader.texts("acceptUnread", config.get("acceptUnread", []), _TYPE, "resource types")
@@ -349,6 +356,24 @@ def outbound_ids(found: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def route_problem(subnet: str, table: Mapping[str, Any]) -> Problem | None:
+    """Why a NAT gateway on a subnet would do nothing, by its route table as ARM answers it; None: it would."""
+    for route in table.get("routes") or ():
+        hop = str(route.get("nextHopType") or "")
+        if route.get("addressPrefix") == "0.0.0.0/0" and hop in PAST_NAT:
+            return Problem(
+                rule="routes-first",
+                key="headroom:gateways",
+                value=subnet,
+                reason=f"has the route table {table.get('name')}, which sends 0.0.0.0/0 to a {hop}, and routes come "
+                "before a NAT gateway: nobody would see the new address.",
+                next_step="Leave this subnet out, or take the route away first; where it is to stay, what it leads to "
+                "has the address that others see.",
+                source="Azure NAT Gateway documentation, nat-overview",
+            )
+    return None
+
+
 def cluster_problems(
     cluster: EgressCluster, found: Mapping[str, Any] | None, strangers: Sequence[str], audited: Sequence[str]
 ) -> list[Problem]:
@@ -371,7 +396,19 @@ def cluster_problems(
                 next_step=f"Look at its name, or write {key}.resourceGroup.",
             )
         ]
-    kind = str((found.get("networkProfile") or {}).get("outboundType") or "")
+    profile = found.get("networkProfile") or {}
+    if str(profile.get("loadBalancerSku") or "").casefold() == "basic":
+        return [
+            Problem(
+                rule="basic-load-balancer",
+                key=key,
+                value=cluster.name,
+                reason="has a load balancer of the sku Basic, and Azure refuses a NAT gateway on the subnet of one.",
+                next_step="Upgrade its load balancer to Standard first, and audit again.",
+                source=f"{_NAT}: SubnetWithNatGatewayAndBasicSkuResourceNotAllowed",
+            )
+        ]
+    kind = str(profile.get("outboundType") or "")
     if kind != cluster.outbound_type:
         return [
             Problem(

@@ -234,7 +234,12 @@ def _drift(traffic: Traffic, origins: Mapping[str, OriginState], group: GroupSta
             wrong.append(f"{name} has priority {found.priority}, the stack says {wanted.priority}")
         if found.host_name and found.host_name.casefold() != hosts[name].casefold():
             wrong.append(f"{name} sends to {found.host_name}, the stack says {hosts[name]}")
-    others = sorted(name for name, found in origins.items() if found.enabled and name not in traffic.states())
+    # One of a lower rank stands by: it gets requests when neither of the two is healthy, which their share shows.
+    others = sorted(
+        name
+        for name, found in origins.items()
+        if found.enabled and found.priority <= DEFAULT_PRIORITY and name not in traffic.states()
+    )
     wrong.extend(f"{name} takes traffic too, and the stack does not know it" for name in others)
     if group.session_affinity:
         wrong.append(f"{traffic.origin_group} keeps sessions on the origin that they began with")
@@ -433,33 +438,40 @@ def _as_weighted(traffic: Traffic, minutes: Iterable[Minute], *, least: int = LE
     share, requests = _share(traffic, minutes)
     if requests < least:
         return False
+    return abs(share - float(traffic.share())) <= _allowed_miss(traffic, requests)
+
+
+def _allowed_miss(traffic: Traffic, requests: float) -> float:
+    """By how much the observed share of so many requests may miss that of the weights."""
     expected = float(traffic.share())
-    chance = DEVIATIONS * math.sqrt(expected * (1 - expected) / requests)
-    return abs(share - expected) <= max(traffic.gate.share_points / WHOLE, chance)
+    chance = DEVIATIONS * math.sqrt(expected * (1 - expected) / requests) if requests else 0.0
+    return max(traffic.gate.share_points / WHOLE, chance)
+
+
+def _by_time(minutes: Iterable[Minute]) -> Mapping[datetime, Sequence[Minute]]:
+    """Both clusters' minutes by when they began."""
+    found: dict[datetime, list[Minute]] = {}
+    for minute in minutes:
+        found.setdefault(minute.start, []).append(minute)
+    return found
 
 
 def _begun(traffic: Traffic, after: Sequence[Minute], changed: datetime, until: datetime) -> datetime:
     """From when on what goes wrong is this step's: on the way back, the edges split as the step before for a while."""
-    by_time: dict[datetime, list[Minute]] = {}
-    for minute in after:
-        by_time.setdefault(minute.start, []).append(minute)
-    expected = float(traffic.share())
+    by_time, expected = _by_time(after), float(traffic.share())
     for at in _times(changed, until):
         share, requests = _share(traffic, by_time.get(at, ()))
-        chance = DEVIATIONS * math.sqrt(expected * (1 - expected) / requests) if requests else 0.0
         # Of a minute without a request the share is no number, and no sign of either split.
-        if share <= expected + max(traffic.gate.share_points / WHOLE, chance):
+        if share <= expected + _allowed_miss(traffic, requests):
             return at
     return until
 
 
 def _settled(traffic: Traffic, after: Sequence[Minute], changed: datetime, until: datetime) -> datetime | None:
     """From when on the traffic is split as the weights say."""
-    by_time: dict[datetime, list[Minute]] = {}
-    for minute in after:
-        by_time.setdefault(minute.start, []).append(minute)
+    by_time = _by_time(after)
     for window in _windows(_times(changed, until), SHARE_MINUTES):
-        minutes = [by_time.get(at, []) for at in window]
+        minutes = [by_time.get(at, ()) for at in window]
         # Minute for minute too: a window half before the change can have the right mean.
         if _as_weighted(traffic, [m for found in minutes for m in found]) and all(
             _as_weighted(traffic, found, least=LEAST_OF_A_MINUTE) or _share(traffic, found)[1] < LEAST_OF_A_MINUTE
@@ -477,14 +489,20 @@ def _not_settled(  # noqa: PLR0913, PLR0917 - what the sentence says
     until: datetime,
     figures: dict[str, float],
 ) -> GateState:
-    recent = [m for m in after if m.start >= until - SHARE_MINUTES * MINUTE]
+    times = _times(changed, until)[-SHARE_MINUTES:]
+    if not times:
+        # Whoever reads "no request" at a step of 50 % takes the new cluster for dead.
+        unread = (
+            f"The log can be read up to {until:%H:%M} UTC, {settings.ingestion_minutes} minutes behind, and the change "
+            f"came at {changed:%H:%M}: nothing of it shows yet."
+        )
+        return GateState(phase=Phase.PROPAGATING, because=(unread,), figures=figures)
+    recent = [m for m in after if m.start >= times[0]]
     share, requests = _share(traffic, recent)
     seen = f"{share:.1%} of {requests:.0f} requests" if requests else "no request"
     figures = {**figures, "requests": requests} | ({} if math.isnan(share) else {"share": share})
-    because = (
-        f"{traffic.new.name} gets {seen} of the last {SHARE_MINUTES} minutes; the weights say "
-        f"{float(traffic.share()):.1%}."
-    )
+    span = f"{len(times)} minutes" if len(times) > 1 else "minute"
+    because = f"{traffic.new.name} gets {seen} of the last {span}; the weights say {float(traffic.share()):.1%}."
     if until - changed <= timedelta(minutes=settings.propagation_minutes):
         return GateState(phase=Phase.PROPAGATING, because=(because,), figures=figures)
     late = f"{because} That is {(until - changed) // MINUTE} minutes after the change."
@@ -544,9 +562,7 @@ def _soak(  # noqa: PLR0913, PLR0917 - what the sentence says
 
 def _moved(traffic: Traffic, minutes: Sequence[Minute], settled: datetime, until: datetime) -> str | None:
     """When traffic was not split as the weights say although it had been: the soak is of one piece."""
-    by_time: dict[datetime, list[Minute]] = {}
-    for minute in minutes:
-        by_time.setdefault(minute.start, []).append(minute)
+    by_time = _by_time(minutes)
     for window in _windows(_times(settled, until), SHARE_MINUTES):
         found = [minute for at in window for minute in by_time.get(at, ())]
         share, count = _share(traffic, found)

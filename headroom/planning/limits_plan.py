@@ -10,7 +10,7 @@ from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.settings import CniSettings
 from headroom.diagnosis.cluster import Growth, read_cluster
 from headroom.diagnosis.readings import aws_of, kubernetes_of
-from headroom.facts.kubernetes import Node
+from headroom.facts.kubernetes import ENDED, Node
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, items, known
 from headroom.planning.fleet_subnets import held_by_others, subnet_roles
@@ -24,7 +24,6 @@ _NEEDED: Final = ("cluster", "aws.region", "aws.subnets", "kubernetes.nodes", "k
 """Of what a situation may lack, what a limit cannot do without."""
 
 _FULL: Final = (Growth.SUBNET, Growth.FRAGMENTED)
-_FINISHED: Final = ("Succeeded", "Failed")
 
 
 def plan_limits(snapshot: Snapshot, stack: str = "") -> Plan:
@@ -167,7 +166,7 @@ def _pods(snapshot: Snapshot, nodes: Iterable[Node]) -> dict[str, Value]:
     counted = Counter(
         pod.node
         for pod in items(kubernetes_of(snapshot).pods)
-        if isinstance(pod.node, str) and not pod.host_network and pod.phase not in _FINISHED
+        if isinstance(pod.node, str) and not pod.host_network and pod.phase not in ENDED
     )
     most = max((counted[node.name] for node in nodes), default=0)
     return {"podsPerNode": most} if most else {}

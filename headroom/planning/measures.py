@@ -53,14 +53,13 @@ def quantities(snapshot: Snapshot, situation: Situation, also: Iterable[str] = (
     # A zone of which a node's type is unknown may take more than the others of its nodes.
     found |= {may_take(zone): count if zone in modelled else None for zone, count in sorted(most.items())}
     used = {*situation.pod_subnets, *(each for zone in situation.zones.values() for each in zone.node_subnets)}
-    for subnet in sorted(items(aws.subnets), key=lambda each: each.subnet_id):
-        if subnet.subnet_id in used:
-            found[free_of(subnet.subnet_id)] = known(subnet.available_addresses)
+    subnets = {subnet.subnet_id: known(subnet.available_addresses) for subnet in items(aws.subnets)}
+    found |= {free_of(subnet): subnets[subnet] for subnet in sorted(used & subnets.keys())}
     read = is_known(kubernetes.pods)
     found[WAITING] = len(situation.stuck_pods) if read else None
     found[WAITING_ON_ONE] = situation.most_stuck if read else None
     none_left = 0 if is_known(kubernetes.nodes) else None
-    free = {free_of(subnet.subnet_id): known(subnet.available_addresses) for subnet in items(aws.subnets)}
+    free = {free_of(subnet): count for subnet, count in subnets.items()}
     return {**{name: free.get(name) if name.startswith(free_of("")) else none_left for name in also}, **found}
 
 

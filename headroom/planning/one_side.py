@@ -16,7 +16,7 @@ from typing import Final
 from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.diagnosis.leaders import Hold, Leader, Leaders, leaders_of
-from headroom.facts.kubernetes import CronJob, KedaScaler, Kubernetes, Workload
+from headroom.facts.kubernetes import ENDED, CronJob, KedaScaler, Kubernetes, Workload
 from headroom.facts.values import Fact, Unknown, items, known
 
 CRON_JOB: Final = "cronjob"
@@ -341,6 +341,9 @@ class Side:
         self.leaders: tuple[Leader, ...] | Unknown = found if isinstance(found, Unknown) else found.leaders
         self._pods, self._workloads = _pods(kubernetes), _workloads(kubernetes)
         self._cron_jobs = {(each.namespace, each.name): each for each in items(kubernetes.cron_jobs)}
+        self._scalers = {
+            (each.namespace, KEDA.get(each.kind, ""), each.name): each for each in items(kubernetes.keda_scalers)
+        }
         known_leaders = () if isinstance(self.leaders, Unknown) else self.leaders
         self._by_lease = {(each.lease.namespace, each.lease.name): each for each in known_leaders}
         self._leases: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
@@ -388,14 +391,7 @@ class Side:
         scalers = self.kubernetes.keda_scalers
         if isinstance(scalers, Unknown):
             return None, f"not read: {scalers}"
-        found = next(
-            (
-                each
-                for each in items(scalers)
-                if (each.namespace, KEDA.get(each.kind), each.name) == (entry.namespace, entry.kind, entry.name)
-            ),
-            None,
-        )
+        found = self._scalers.get((entry.namespace, entry.kind, entry.name))
         if found is None:
             return False, "not there"
         if not found.paused:
@@ -427,12 +423,13 @@ class Side:
         """A workload runs where it wants pods or still has some, and where somebody holds its Lease."""
         workload = self._workloads.get((entry.namespace, entry.kind, entry.name))
         wanted = workload.desired if workload is not None else 0
-        runs, because = self._pods_of(entry.namespace, f"{entry.kind}/{entry.name}", f"wants {wanted} pods")
+        unread_kind = isinstance(self.kubernetes.workloads, Unknown) or any(
+            kind.lower() == entry.kind for kind in self.kubernetes.unread_workloads
+        )
+        told = f"wants {wanted} pods" if workload is not None else "not read" if unread_kind else "not there"
+        runs, because = self._pods_of(entry.namespace, f"{entry.kind}/{entry.name}", told)
         if workload is None:
-            missing = isinstance(self.kubernetes.workloads, Unknown) or any(
-                kind.lower() == entry.kind for kind in self.kubernetes.unread_workloads
-            )
-            runs, because = (None, "not read") if missing and not runs else (runs, because if runs else "not there")
+            runs = None if unread_kind and not runs else runs
         elif isinstance(wanted, Unknown):
             runs, because = (runs or None), f"how many pods it wants was not read: {wanted}"
         elif wanted:
@@ -458,7 +455,7 @@ def _pods(kubernetes: Kubernetes) -> Counter[tuple[str, str]] | Unknown:
     return Counter(
         (pod.namespace, pod.owner.lower())
         for pod in items(kubernetes.pods)
-        if isinstance(pod.owner, str) and pod.phase not in ("Succeeded", "Failed")
+        if isinstance(pod.owner, str) and pod.phase not in ENDED
     )
 
 

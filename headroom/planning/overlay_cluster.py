@@ -9,6 +9,7 @@ from headroom.addresses.azure import AUTHORIZED_RANGES, NODE_LABEL_CHARACTERS, A
 from headroom.addresses.blocks import Block, listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.capacity.overlay import DCSV2, DEFAULT_SURGE, AksPool, ClusterCapacity, Surge, cluster_capacity
+from headroom.planning.fill_in import is_open
 from headroom.planning.keys import KeyReader, told
 
 REMEDY: Final = "aks-overlay"
@@ -373,10 +374,12 @@ class _Reader(KeyReader):
         if not isinstance(zones, list | tuple) or any(zone not in ("1", "2", "3") for zone in zones):
             self.wrong(f"{key}.zones", told(zones), 'is no list of zones, such as ["1", "2", "3"].')
             zones = []
-        size = self.text(f"{key}.vmSize", fields.get("vmSize"), re.compile(r"Standard_\w{1,60}"), "a VM size")
-        if DCSV2.fullmatch(size):
+        size = fields.get("vmSize")
+        if not is_open(f"{key}.vmSize", size):
+            size = self.text(f"{key}.vmSize", size, re.compile(r"Standard_\w{1,60}"), "a VM size")
+        if DCSV2.fullmatch(str(size)):
             self.wrong(
-                f"{key}.vmSize", size, "is of the series DCsv2, which overlay does not support.", source=_OVERLAY
+                f"{key}.vmSize", str(size), "is of the series DCsv2, which overlay does not support.", source=_OVERLAY
             )
         mode = self.choice(f"{key}.mode", fields.get("mode", MODES[1]), MODES)
         count = self.number(f"{key}.count", fields.get("count", least or 1), 0, 1000)
@@ -388,7 +391,7 @@ class _Reader(KeyReader):
         return Pool(
             name=name,
             mode=mode,
-            vm_size=size,
+            vm_size=str(size),
             count=count,
             minimum=least,
             maximum=most,

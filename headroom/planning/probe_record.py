@@ -199,13 +199,19 @@ def first_step_problems(
     if record is None:
         reason = f"comes before the probes of {cluster or 'the new cluster'}: there is no {file}."
         return (*problems, _problem("probes-clear", "headroom:step", "The first step", reason, way))
-    # Azure tells no two clusters apart by case.
-    if record.cluster.casefold() != cluster.casefold():
+    # Azure tells no two clusters apart by case; and of two without a name nothing says that they are one.
+    if not cluster or record.cluster.casefold() != cluster.casefold():
         probed = f"is not what was probed: {shown(record.cluster) if record.cluster else 'a cluster without a name'}."
         said = f"Write the new cluster's name as headroom:origins.new.cluster, such as {shown(record.cluster)}."
         value = shown(cluster) if cluster else "No cluster"
         problems.append(
-            _problem("probes-cluster", "headroom:origins.new.cluster", value, probed, again if cluster else said)
+            _problem(
+                "probes-cluster",
+                "headroom:origins.new.cluster",
+                value,
+                probed,
+                again if cluster or not record.cluster else said,
+            )
         )
     problems += age_problems(record.probed, now, MAX_AGE, rule="probes-age", what="the probes", again=way)
     problems += [_problem("probes-clear", "", "A reading", f"failed: {_line(each)}", way) for each in record.unread]

@@ -14,7 +14,8 @@ from headroom.facts.kubernetes import CniDaemonSet, Kubernetes
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, items, known, known_or
 from headroom.planning.aks_measures import aks_quantities
-from headroom.planning.aks_plan import aks_foundations, is_aks
+from headroom.planning.aks_plan import is_aks
+from headroom.planning.aks_situation import foundations as aks_foundations
 from headroom.planning.aks_situation import read_aks_situation
 from headroom.planning.measures import beyond, quantities
 from headroom.planning.plan import Check, Measure, Plan
@@ -60,7 +61,8 @@ def recheck(plan: Plan, snapshot: Snapshot, diagnosis: Diagnosis | None = None) 
     aks = is_aks(snapshot) or plan.foundations.get("cloud") == "azure"
     names = [measure.name for measure in plan.measures]
     if aks:
-        now, counted = aks_foundations(snapshot), aks_quantities(read_aks_situation(snapshot), names)
+        cluster = read_aks_situation(snapshot)
+        now, counted = aks_foundations(cluster), aks_quantities(cluster, names)
     else:
         situation = read_situation(snapshot)
         now, counted = foundations(situation), quantities(snapshot, situation, names)

@@ -15,13 +15,12 @@ from headroom.capacity.settings import CniSettings
 from headroom.diagnosis.readings import waiting_pods
 from headroom.facts.aws import Addon, Aws, Interface, Subnet
 from headroom.facts.interfaces import is_leaked
-from headroom.facts.kubernetes import CniDaemonSet, Kubernetes, Node
+from headroom.facts.kubernetes import ENDED, CniDaemonSet, Kubernetes, Node
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import Unknown, is_known, items, known, known_or
 
 # EC2 API reference, VpcCidrBlockState: a CIDR that is on its way in counts as one that is there.
 _PRESENT = ("associated", "associating")
-_FINISHED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +229,7 @@ def _zones(  # noqa: PLR0913, PLR0917 - what the zones are read from
 ) -> dict[str, Zone]:
     pods: Counter[str] = Counter()
     for pod in items(kubernetes.pods):
-        if not isinstance(pod.node, str) or pod.host_network or pod.phase in _FINISHED:
+        if not isinstance(pod.node, str) or pod.host_network or pod.phase in ENDED:
             continue
         pods[pod.node] += 1
     primary = {

@@ -281,9 +281,8 @@ def share_of(new: OriginState | None, old: OriginState | None) -> Fraction | Non
         return None
     # Front Door sends to the lowest priority that is enabled and healthy, whatever the weights.
     least = min(state.priority for state in found)
-    weights = [state.weight if state in found and state.priority == least else 0 for state in (new, old) if state]
-    mine = weights[0] if new is not None else 0
-    return Fraction(mine, sum(weights))
+    mine = new.weight if new is not None and new.enabled and new.priority == least else 0
+    return Fraction(mine, sum(state.weight for state in found if state.priority == least))
 
 
 class Outcome(StrEnum):
@@ -380,6 +379,29 @@ def foreign_problems(traffic: Traffic, history: Sequence[GateRecord]) -> list[Pr
             "the history away in the same pull request, and begin with the first step.",
         )
     ]
+
+
+def same_group_problem(traffic: Traffic, config: object, file: str) -> Problem | None:
+    """What is wrong with another stack file beside this one: it moves the same origin group; None: it does not.
+
+    Args:
+        traffic: The shift.
+        config: The other file's `config`, as it was read.
+        file: What it is called.
+    """
+    door = config.get("headroom:frontDoor") if isinstance(config, Mapping) else None
+    if not isinstance(config, Mapping) or config.get("headroom:remedy") != REMEDY or not isinstance(door, Mapping):
+        return None
+    theirs = "/".join(str(door.get(name)) for name in FRONT_DOOR_FIELDS).casefold()
+    if theirs != traffic.identity.partition(": ")[0]:
+        return None
+    return Problem(
+        rule="one-shift",
+        key="headroom:frontDoor",
+        value=file,
+        reason=f"moves the origin group {traffic.origin_group} too: the steps of the two would undo one another.",
+        next_step="Leave one of the two; the other one's resources go out of its state, and stay.",
+    )
 
 
 def retirement_problems(traffic: Traffic, history: Sequence[GateRecord], now: datetime, days: int) -> list[Problem]:

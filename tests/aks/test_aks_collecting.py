@@ -262,6 +262,67 @@ def test_a_cluster_is_read_with_its_networks_quotas_and_metrics(read: Callable[.
     assert load(dump(snapshot)) == snapshot
 
 
+def test_a_vnet_of_another_subscription_is_read_there_with_all_that_it_names(
+    read: Callable[..., Snapshot], arm: Endpoint
+) -> None:
+    """A VNet is often one of a subscription for networks alone; here it has the name of one beside the cluster."""
+    other = "99999999-0000-4000-8000-999999999999"
+    within, network = (
+        f"/subscriptions/{subscription}/resourceGroups/{GROUP}" for subscription in (arm.subscription, other)
+    )
+    network += "/providers/Microsoft.Network"
+    public = {"location": "eastus2", "sku": {"name": "Standard"}}
+    subnet = f"{network}/virtualNetworks/vnet-spoke/subnets/snet-nodes"
+    cluster = cluster_resource(within, "aks-shared", subnet, plugin="azure", nodes=3)
+    cluster["properties"]["networkProfile"] |= {"outboundType": "userAssignedNATGateway", "podCidr": "100.64.0.0/16"}
+    arm.add_resources(
+        [
+            {
+                "id": f"{network}/virtualNetworks/vnet-spoke",
+                "location": "eastus2",
+                "properties": {"addressSpace": {"addressPrefixes": ["10.99.0.0/16"]}},
+            },
+            {"id": f"{network}/networkSecurityGroups/nsg-nodes", "location": "eastus2", "properties": {}},
+            {"id": f"{network}/publicIPAddresses/pip", **public, "properties": {"publicIPAllocationMethod": "Static"}},
+            {
+                "id": f"{network}/natGateways/nat",
+                **public,
+                "properties": {"publicIpAddresses": [{"id": f"{network}/publicIPAddresses/pip"}]},
+            },
+            {
+                "id": subnet,
+                "properties": {
+                    "addressPrefix": "10.99.4.0/22",
+                    "networkSecurityGroup": {"id": f"{network}/networkSecurityGroups/nsg-nodes"},
+                    "natGateway": {"id": f"{network}/natGateways/nat"},
+                },
+            },
+            cluster,
+        ]
+    )
+    arm.write_metric(f"{network}/natGateways/nat", "SNATConnectionCount", [(arm.now() - 60, 7.0)])
+    azure = azure_of(read("aks-shared"))
+    [vnet] = items(azure.vnets)
+    assert (vnet.vnet_id, vnet.prefixes) == (f"{network}/virtualNetworks/vnet-spoke", ("10.99.0.0/16",))
+    [group], [gateway] = items(azure.security_groups), items(azure.nat_gateways)
+    [address] = items(azure.public_addresses)
+    found = (group.group_id, gateway.gateway_id, address.address_id)
+    assert all(each.startswith(network) for each in found), found
+    [egress] = items(azure.egress)
+    assert (egress.failed_connections, egress.connections) == (0, 7)
+
+
+def test_a_window_without_a_value_is_no_zero_unless_the_availability_was_measured(
+    read: Callable[..., Snapshot], arm: Endpoint
+) -> None:
+    [egress] = items(azure_of(read("aks-other")).egress)
+    nothing = Unknown(Reason.UNREACHABLE, "Azure Monitor has no value of SnatConnectionCount in the window")
+    assert (egress.failed_connections, egress.connections) == (nothing, nothing)
+    arm.write_metric(egress.resource_id, "VipAvailability", [(arm.now() - 60, 100.0)])
+    [egress] = items(azure_of(read("aks-other")).egress)
+    assert (egress.failed_connections, egress.connections, egress.datapath_availability) == (0, 0, 100.0)
+
+
 def test_what_runs_on_the_nodes_is_read_of_the_api_server(read: Callable[..., Snapshot]) -> None:
     azure = azure_of(read())
     [config] = items(azure.node_network_configs)

@@ -14,6 +14,7 @@ import pytest
 from headroom.capacity.overlay import HOST_LOCAL_ADDRESSES
 from headroom.collect.case import case_of
 from headroom.diagnosis.classifier import diagnose
+from headroom.diagnosis.scanning import LogScanner
 from headroom.diagnosis.signatures import Kind, match
 from headroom.diagnosis.verdict import Verdict
 from headroom.facts.snapshot import Origin
@@ -108,6 +109,15 @@ def test_what_azure_refuses_is_found_however_it_is_shown(code: str, text: str, c
     for line in refused(code, text):
         found = match(line, origin=origin, cloud="azure")
         assert {each.signature.supports for each in found if each.signature.kind is Kind.CAUSE} == {cause}, line
+
+
+@pytest.mark.parametrize(("code", "text", "cause"), OF_AZURE)
+def test_what_azure_refuses_is_kept_of_a_log_that_somebody_saved(code: str, text: str, cause: str) -> None:
+    for line in refused(code, text):
+        scanner = LogScanner()
+        scanner.feed(line.encode())
+        found = [each for kept in scanner.finish() for each in match(kept.text, origin=kept.origin)]
+        assert cause in {each.signature.supports for each in found}, line
 
 
 @pytest.mark.parametrize(("code", "text", "cause"), OF_AZURE)

@@ -1,5 +1,6 @@
 """Incidents of AKS: their facts, their verdicts, what helps at once, and every source at fault in turn."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from headroom.capacity.overlay import HOST_LOCAL_ADDRESSES
 from headroom.diagnosis.aks import Mode
@@ -14,13 +16,14 @@ from headroom.diagnosis.aks_room import room_of_pools
 from headroom.diagnosis.classifier import diagnose
 from headroom.diagnosis.document import to_json
 from headroom.diagnosis.reading import Reading
-from headroom.diagnosis.verdict import Detail, Verdict
+from headroom.diagnosis.verdict import Detail, Diagnosis, Verdict
 from headroom.facts.azure import Azure, NatGateway
 from headroom.facts.document import dump, load
 from headroom.facts.snapshot import Snapshot
 from headroom.facts.values import items, known
 from headroom.rehearsal.spoiled import AKS_CONTRADICTIONS, Outcome, outcome, spoiled
 from headroom.report.markdown import to_markdown
+from headroom.report.terminal import plain_lines, print_terminal
 from tests.aks import conftest as made
 
 NAMES = sorted(made.INCIDENTS)
@@ -166,11 +169,51 @@ def test_without_the_nodes_files_max_pods_alone_shows_that_pods_cannot_have_fill
     assert any("/var/lib/cni/networks" in each.reading for each in diagnosis.needed)
 
 
+@pytest.mark.parametrize(
+    ("told", "verdict", "causes"),
+    [
+        ("0/9 nodes are available: 1 Too many pods, 8 Insufficient cpu.", Verdict.NOT_IP, []),
+        ("0/9 nodes are available: 3 Insufficient cpu, 9 Too many pods.", Verdict.FOUND, ["eni_limit/max_pods"]),
+        (
+            "0/9 nodes are available: 1 Too many pods, 8 node(s) didn't match Pod's node affinity/selector.",
+            Verdict.FOUND,
+            ["eni_limit/max_pods"],
+        ),
+    ],
+)
+def test_max_pods_holds_up_what_no_more_nodes_lack_a_resource_for(
+    told: str, verdict: Verdict, causes: list[str]
+) -> None:
+    facts = made.max_pods()
+    kubernetes = made.kubernetes_of(facts)
+    after = " preemption: 0/9 nodes are available: 9 No preemption victims found for incoming pod."
+    events = tuple(replace(each, message=told + after) for each in items(kubernetes.events))
+    found = diagnose(replace(facts, kubernetes=replace(kubernetes, events=events)))
+    assert (found.verdict, [cause.name for cause in found.causes]) == (verdict, causes)
+
+
+def test_pods_that_wait_for_a_volume_are_not_healthy_and_not_addresses() -> None:
+    pods = [made.waiting(serial, on=2) for serial in range(3)]
+    text = 'AttachVolume.Attach failed for volume "pvc-1": disk is already attached to another node'
+    for since, verdict in ((made.LATELY, Verdict.NOT_IP), (made.NOW, Verdict.HEALTHY)):
+        hung = [replace(pod, created_at=since) for pod in pods]
+        events = [made.event(pod, "FailedAttachVolume", text) for pod in hung]
+        found = diagnose(made.with_pods(made.cluster(), hung, events))
+        assert found.verdict is verdict, "a mount that fails in the first minute is tried again"
+        assert [each.what for each in found.not_ip] == ["a volume cannot be mounted"][: verdict is Verdict.NOT_IP]
+
+
 def test_files_that_do_not_fill_the_range_contradict_the_event_and_nothing_is_claimed() -> None:
     readings = tuple(made.host_local(index, 97, 90) for index in range(9))
     diagnosis = diagnose(made.with_azure(made.kubenet_exhausted(), host_local=readings))
     assert diagnosis.verdict is Verdict.UNDECIDED
     assert diagnosis.causes == ()
+
+
+def test_a_block_that_its_pods_are_seen_to_fill_is_said_to_need_nothing_more() -> None:
+    found = diagnose(made.overlay_block())
+    assert [cause.detail for cause in found.causes] == ["overlay_node_block"]
+    assert not [each.reading for each in found.needed if "NodeNetworkConfig" in each.reading]
 
 
 def test_a_node_short_of_addresses_under_overlay_with_few_pods_is_no_full_block() -> None:
@@ -190,7 +233,8 @@ def test_relief_names_the_pool_the_nodes_to_add_and_the_nodes_to_drain() -> None
     assert impact is not None
     more, drain = impact.reliefs
     assert more.what == "Add 1 node to node pool default; each brings a /24 of its own."
-    where = "--resource-group rg-prod-eus2 --cluster-name aks-prod-eus2 --name default"
+    where = f"--subscription {made.SUBSCRIPTION} --resource-group rg-prod-eus2 --cluster-name aks-prod-eus2"
+    where += " --name default"
     assert more.command == f"az aks nodepool scale {where} --node-count 10"
     assert more.undo == f"az aks nodepool scale {where} --node-count 9"
     for figure in (
@@ -204,6 +248,29 @@ def test_relief_names_the_pool_the_nodes_to_add_and_the_nodes_to_drain() -> None
     assert drain.what.startswith("Cordon 3 nodes and drain aks-default-12345678-vmss000000 first")
     assert drain.command.startswith("kubectl cordon aks-default-12345678-vmss000000 ")
     assert drain.undo.startswith("kubectl uncordon ")
+
+
+def screen(diagnosis: Diagnosis) -> str:
+    console = Console(file=io.StringIO(), width=110, highlight=False, force_terminal=False, color_system=None)
+    print_terminal(diagnosis, console)
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return " ".join(written.getvalue().split())
+
+
+def test_the_screen_has_every_way_to_help_and_calls_none_of_them_a_workload() -> None:
+    facts = made.kubenet_exhausted()
+    text = screen(diagnose(facts))
+    assert [each in text for each in ("az aks nodepool scale", "kubectl cordon", "kubectl drain")] == [True] * 3
+    assert text.count("Now, by hand, reversible: ") == 2
+    assert "give way" not in text
+    unread = diagnose(made.with_azure(facts, vnets=()))
+    assert "reversible: Whether node pool" not in screen(unread), "what only says why there is none is nothing to do"
+    assert "drain" in screen(unread)
+    assert [line for line in plain_lines(unread) if line.startswith("relief-undo: ")] == [
+        "relief-undo: kubectl uncordon aks-default-12345678-vmss000000 aks-default-12345678-vmss000003 "
+        "aks-default-12345678-vmss000006"
+    ]
 
 
 def test_relief_is_told_in_every_form_of_the_report() -> None:
@@ -276,8 +343,16 @@ def test_a_pool_with_an_autoscaler_is_given_a_higher_minimum() -> None:
 def test_no_node_is_proposed_where_a_bound_was_not_read(changes: dict[str, Any], said: str) -> None:
     impact = diagnose(made.with_azure(made.kubenet_exhausted(), **changes)).impact
     assert impact is not None
-    assert impact.reliefs[0].what == "No pool has room for 1 node; default can be given 0."
+    assert impact.reliefs[0].what == "Whether node pool default has room for 1 node is not known."
     assert said in impact.reliefs[0].caveat
+
+
+def test_a_pool_that_has_no_room_is_told_from_one_of_which_nobody_knows() -> None:
+    facts = made.kubenet_exhausted()
+    full = tuple(replace(each, current=each.limit) for each in items(made.azure_of(facts).quotas))
+    impact = diagnose(made.with_azure(facts, quotas=full)).impact
+    assert impact is not None
+    assert impact.reliefs[0].what == "No pool has room for 1 node; default can be given 0."
 
 
 def test_the_room_of_a_pool_is_its_tightest_bound() -> None:

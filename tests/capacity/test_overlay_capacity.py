@@ -82,6 +82,14 @@ def test_a_cluster_has_at_most_five_thousand_nodes() -> None:
     assert "pod-cidr-too-large" in [warning.rule for warning in found.warnings]
 
 
+def test_the_most_nodes_with_the_most_pods_are_more_than_a_cluster_runs() -> None:
+    """AKS documentation, best-practices-performance-scale-large."""
+    fits, beyond = (judged("10.0.0.0/11", f"apps:{count}:{count}:1:250", node_subnet=None) for count in (800, 801))
+    assert "pods-beyond-limit" not in {each.rule for each in fits.warnings}
+    [told] = [each for each in beyond.warnings if each.rule == "pods-beyond-limit"]
+    assert told.message.startswith("pool: 200,250 pods would fit by maxPods, and a cluster runs 200,000,")
+
+
 def test_kubenet_has_a_route_for_each_node() -> None:
     """AKS documentation, configure-kubenet: 400 nodes."""
     assert rules(judged("10.244.0.0/14", "apps:400::0", mode="kubenet")) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from headroom.diagnosis.leaders import STALE_AFTER, Hold, Leader, Leaders, hold_of, leaders_of
@@ -94,6 +96,16 @@ def test_of_pods_of_one_name_that_of_the_leases_namespace_is_meant() -> None:
     twin = Pod(namespace="other", name=POD.name, phase="Running", owner="Deployment/other")
     assert leader(lease(POD.name), (twin, POD)).workload == "Deployment/queue"
     assert leader(lease(POD.name, namespace="third"), (twin, POD)).workload == "", "either may be meant"
+
+
+def test_of_pods_whose_cut_names_are_the_same_one_is_meant_only_where_all_are_of_one_workload() -> None:
+    """A pod's host name ends after 63 characters (kubernetes, truncatePodHostnameIfNeeded)."""
+    first, second = (replace(LONG, name=f"{'a' * 63}-7f9c4bcd5-{end}") for end in ("x2k9p", "zzzzz"))
+    assert leader(lease(f"{'a' * 63}_{UNIQUE}"), (first, second)).workload == "StatefulSet/long"
+    other = replace(second, owner="Deployment/other")
+    assert leader(lease(f"{'a' * 63}_{UNIQUE}"), (first, other)).workload == "", "either may be meant"
+    bare = (replace(first, owner=None), replace(second, owner=None))
+    assert leader(lease(f"{'a' * 63}_{UNIQUE}"), bare).pod == ""
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_before_it_is_applied_it_waits_and_after_its_patience_it_has_failed() ->
     plan = planned(eligible())
     assert states(plan, eligible())[Check.OVERLAY_MODE] == (
         State.WAITING,
-        "networkPlugin is kubenet, not azure, networkPluginMode is None, not overlay.",
+        "networkPlugin is kubenet, not azure, networkPluginMode is none, not overlay.",
     )
     assert states(plan, eligible(), waited=10_000)[Check.OVERLAY_MODE][0] is State.FAILED
 

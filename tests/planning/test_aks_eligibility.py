@@ -9,6 +9,7 @@ from headroom.addresses.blocks import Block
 from headroom.facts.azure import (
     AgentPool,
     Azure,
+    AzureRouteTable,
     AzureSubnet,
     IpMasqAgent,
     ManagedCluster,
@@ -16,7 +17,7 @@ from headroom.facts.azure import (
     VirtualNetwork,
 )
 from headroom.facts.values import Reason, Unknown
-from headroom.planning.aks_eligibility import POLICY_GAP, Answer, Eligibility, in_place
+from headroom.planning.aks_eligibility import POLICY_GAP, UNREACHABLE, Answer, Eligibility, in_place
 
 VNET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/spoke"
 SUBNET = f"{VNET}/subnets/nodes"
@@ -55,17 +56,24 @@ POOL = AgentPool(
 )
 WINDOWS = replace(POOL, name="win", os_type="Windows")
 NODES = AzureSubnet(subnet_id=SUBNET, name="nodes", prefixes=("10.20.4.0/22",), route_table_id=TABLE)
+ROUTES = AzureRouteTable(route_table_id=TABLE, name="aks", routes=(), subnet_ids=(SUBNET,))
 LONG = f"{VNET}/subnets/{'n' * 64}"
 
 
 def azure(
-    *, cluster: Any = CLUSTER, pools: Any = (POOL,), subnets: Any = (NODES,), masq: Any = None, **network: Any
+    *,
+    cluster: Any = CLUSTER,
+    pools: Any = (POOL,),
+    subnets: Any = (NODES,),
+    tables: Any = (ROUTES,),
+    masq: Any = None,
+    **network: Any,
 ) -> Azure:
     """A cluster that may go, with changes."""
     if network:
         cluster = replace(cluster, network=replace(cluster.network, **network))
     vnet = VirtualNetwork(vnet_id=VNET, name="spoke", prefixes=("10.20.0.0/16",), subnets=subnets, peerings=())
-    return Azure(cluster=cluster, pools=pools, vnets=(vnet,), ip_masq=masq)
+    return Azure(cluster=cluster, pools=pools, vnets=(vnet,), route_tables=tables, ip_masq=masq)
 
 
 def answers(found: Eligibility, rule: str) -> list[Answer]:
@@ -134,6 +142,10 @@ def test_a_plain_kubenet_cluster_may_go_and_keeps_its_range() -> None:
             Answer.FIRST,
         ),
         ({"subnets": DENIED}, "route-table", Answer.UNKNOWN),
+        ({"subnets": (replace(NODES, route_table_id=DENIED),)}, "route-table", Answer.UNKNOWN),
+        ({"tables": DENIED}, "route-table", Answer.UNKNOWN),
+        ({"tables": (replace(ROUTES, subnet_ids=DENIED),)}, "route-table", Answer.UNKNOWN),
+        ({"subnets": (replace(NODES, route_table_id=None),), "tables": ()}, "route-table", Answer.ALLOWS),
         ({"masq": IpMasqAgent(custom=True)}, "custom-ip-masq", Answer.FIRST),
         ({"masq": DENIED}, "custom-ip-masq", Answer.UNKNOWN),
         (
@@ -158,6 +170,7 @@ def test_a_plain_kubenet_cluster_may_go_and_keeps_its_range() -> None:
         ),
         ({"pools": (replace(POOL, pool_type="AvailabilitySet"),)}, "scale-sets", Answer.FORBIDS),
         ({"pools": (replace(POOL, vm_size="Standard_DC4s_v2"),)}, "vm-size", Answer.FORBIDS),
+        ({"pools": (replace(POOL, vm_size="standard_dc8_v2"),)}, "vm-size", Answer.FORBIDS),
         ({"pools": (replace(POOL, maximum=240),)}, "pod-cidr-full", Answer.FIRST),
         ({"pools": (replace(POOL, max_surge="many"),)}, "pod-cidr", Answer.UNKNOWN),
         ({"service_cidr": DENIED}, "pod-cidr", Answer.UNKNOWN),
@@ -242,6 +255,48 @@ def test_a_range_in_a_subnet_of_somebody_else_is_refused_whatever_is_allowed(plu
     assert found.answer is Answer.FIRST
     assert [each.rule for each in found.of(Answer.FIRST)] == ["subnet-overlap"]
     assert "NetworkProfileCIDROverlapVNET" in found.of(Answer.FIRST)[0].because
+
+
+def test_a_route_table_that_a_subnet_of_another_vnet_has_is_shared_too() -> None:
+    spoke = VNET.replace("spoke", "edge")
+    table = replace(ROUTES, subnet_ids=(SUBNET.upper(), f"{spoke}/subnets/gateway"))
+    found = in_place(azure(tables=(table,)), None)
+    assert found.answer is Answer.FIRST
+    [condition] = [each for each in found.conditions if each.rule == "route-table"]
+    assert "is that of edge/gateway too" in condition.because
+
+
+def test_a_subnet_in_the_range_of_services_stops_the_update_as_it_does_an_upgrade() -> None:
+    """Azure support, error codes of AKS: ServiceCidrOverlapExistingSubnetsCidr."""
+    other = replace(
+        NODES, subnet_id=f"{VNET}/subnets/data", name="data", prefixes=("10.20.200.0/24",), route_table_id=None
+    )
+    found = in_place(azure(subnets=(NODES, other), service_cidr="10.20.128.0/17"), None)
+    [condition] = found.of(Answer.FIRST)
+    assert condition.rule == "service-cidr"
+    assert "10.20.128.0/17 overlaps 10.20.200.0/24" in condition.because
+    assert "ServiceCidrOverlapExistingSubnetsCidr" in condition.because
+    assert condition.next_step.startswith("Take that subnet out of it")
+
+
+def test_front_ends_of_internal_load_balancers_take_addresses_of_the_nodes_subnet() -> None:
+    """Nodes, surge and internal load balancers share it (AKS documentation, concepts-network-azure-cni-overlay)."""
+    pool = replace(POOL, maximum=24, max_surge="1")
+    for front_ends, answer in ((2, Answer.ALLOWS), (3, Answer.FIRST)):
+        owners = {"virtualMachineScaleSets": 9, "loadBalancers": front_ends}
+        nodes = replace(NODES, prefixes=("10.20.4.0/27",), ip_configuration_owners=owners)
+        found = in_place(azure(pools=(pool,), subnets=(nodes,)), None)
+        assert found.answer is answer, "27 addresses hold 25 nodes and 2 others"
+    [condition] = found.of(Answer.FIRST)
+    assert condition.rule == "node-subnet-full"
+    assert "need 28 with surge, 3 of them held by load balancers and others" in condition.because
+    assert "Take a /26" not in condition.because, "it is the next step, and said once"
+
+
+def test_pods_with_addresses_of_the_vnet_can_be_reached_no_more_and_it_is_said() -> None:
+    flat = azure(network_plugin="azure", pod_cidr=None)
+    assert UNREACHABLE in in_place(flat, Block.parse("100.64.0.0/16")).consequences
+    assert UNREACHABLE not in in_place(azure(), None).consequences
 
 
 def test_pools_with_subnets_of_their_own_are_held_to_each_of_them() -> None:

@@ -491,7 +491,7 @@ def test_an_eligible_cluster_goes_in_place_in_the_order_that_works() -> None:
     assert kept(plan) == ["add-nodes", "drain-nodes", "overlay-in-place"]
     assert plan.files == ()
     text = commands(plan)
-    where = "--resource-group rg-prod-eus2 --name aks-prod-eus2"
+    where = f"--subscription {made.SUBSCRIPTION} --resource-group rg-prod-eus2 --name aks-prod-eus2"
     update = f"az aks update {where} --network-plugin azure --network-plugin-mode overlay"
     assert f"{update}\n" in text
     ignored = next(step.what for step in plan.steps if "ignore_changes" in step.what)
@@ -533,7 +533,6 @@ def gateway_subnet() -> AzureSubnet:
         (with_subnet(kubenet(), gateway_subnet()), "overlay-in-place", "route table is that of gateway too"),
         (made.kubenet_exhausted(), "overlay-blue-green", "kubenet with Calico has not been updated in place"),
         (with_pool(kubenet(), pool_type="AvailabilitySet"), "overlay-blue-green", "availability set"),
-        (with_pool(kubenet(), vm_size="Standard_DC4s_v2"), "overlay-blue-green", "DCsv2"),
         (with_pool(kubenet(), pod_subnet_id=made.POD_SUBNET), "overlay-blue-green", "pod subnet"),
         (kubenet({"identity_type": DENIED}), "overlay-blue-green", "Not read: The cluster's identity: denied"),
         (made.with_azure(kubenet(), ip_masq=DENIED), "overlay-blue-green", "Not read: The configuration of"),
@@ -545,11 +544,25 @@ def test_each_rule_of_the_way_in_place_decides_the_plan(facts: Snapshot, way: st
     assert said in reason(plan, "overlay-in-place")
 
 
+def test_machines_that_no_overlay_takes_close_the_way_in_place_and_others_are_asked_for_beside_it() -> None:
+    plan = planned(with_pool(kubenet(), vm_size="Standard_DC8_v2"))
+    assert [name for name in kept(plan) if name.startswith("overlay")] == ["overlay-blue-green"]
+    assert "DCsv2" in reason(plan, "overlay-in-place")
+    with pytest.raises(ProblemsError) as refused:
+        read_overlay(config_of(plan, "aks-prod-eus2-overlay"))
+    assert {(problem.key, problem.rule) for problem in refused.value.problems} == {
+        ("headroom:pools.default.vmSize", "fill-in")
+    }
+    said = "Node pool default has Standard_DC8_v2, of a series that overlay does not support: write another."
+    assert said in plan.decisions
+
+
 def test_a_range_that_is_too_small_in_place_is_exchanged_for_a_free_one() -> None:
     small = kubenet(pod_cidr="10.244.0.0/20", pod_cidrs=("10.244.0.0/20",))
     plan = planned(with_pool(small, autoscaling=True, minimum=9, maximum=40))
     assert "overlay-in-place" in kept(plan)
     assert "--network-plugin-mode overlay --pod-cidr 100.64.0.0/16" in commands(plan)
+    assert any("see that nobody whom pods need uses 100.64.0.0/16" in each for each in plan.decisions)
 
 
 def test_the_way_can_be_chosen_and_one_that_is_not_open_is_not_taken() -> None:
@@ -557,6 +570,13 @@ def test_the_way_can_be_chosen_and_one_that_is_not_open_is_not_taken() -> None:
     plan = planned(made.kubenet_exhausted(), "way=in-place")
     assert not {"overlay-in-place", "overlay-blue-green"} & set(kept(plan))
     assert any("Neither way is open" in decision for decision in plan.decisions)
+
+
+def test_where_a_cluster_beside_it_cannot_be_the_open_way_in_place_is_not_denied() -> None:
+    [decision, *_] = planned(kubenet({"private": True}), "way=blue-green").decisions
+    assert "Neither way is open" not in decision
+    assert "The API server is private" in decision
+    assert decision.endswith("This cluster can be updated in place: leave --set way=blue-green out.")
 
 
 def test_what_the_sources_disagree_about_can_be_overridden() -> None:
@@ -596,6 +616,17 @@ def test_what_cannot_be_made_or_was_not_read_writes_no_stack_file(facts: Snapsho
     assert "overlay-blue-green" not in kept(plan)
     assert said in reason(plan, "overlay-blue-green")
     assert not [file.path for file in plan.files if "overlay" in file.path]
+
+
+@pytest.mark.parametrize("name", ["aks-kubenet-exhausted", "aks-snat"])
+def test_a_vnet_of_another_subscription_is_told_before_a_stack_refuses_it(name: str) -> None:
+    text = (made.INCIDENTS_FOLDER / name / "facts.json").read_text(encoding="utf-8")
+    other = "99999999-0000-4000-8000-999999999999"
+    facts = load(text.replace(made.VNET, made.VNET.replace(made.SUBSCRIPTION, other)), subject=name)
+    plan = planned(facts)
+    told = reason(plan, "overlay-blue-green" if name == "aks-kubenet-exhausted" else "nat-gateway")
+    assert f"The VNet is of subscription {other}" in told
+    assert not plan.files
 
 
 def test_ranges_avoid_peers_routes_and_other_clusters() -> None:
@@ -706,6 +737,17 @@ def test_a_default_route_wins_over_a_gateway_so_that_none_is_proposed() -> None:
     assert "wins over a NAT gateway" in reason(ports_short, "nat-gateway")
 
 
+@pytest.mark.parametrize("tables", [(), DENIED, (replace(made.route_table(3), routes=DENIED),)])
+def test_routes_that_were_not_read_may_win_over_a_gateway(tables: Any) -> None:
+    facts = made.with_azure(facts_of("aks-snat"), route_tables=tables)
+    plan = planned(with_subnet(facts, route_table_id=made.ROUTE_TABLE))
+    assert "nat-gateway" not in kept(plan)
+    assert "Not read: the routes of " in reason(plan, "nat-gateway")
+    beside = planned(made.with_azure(made.kubenet_exhausted(), route_tables=tables))
+    assert "overlay-blue-green" not in kept(beside)
+    assert "Not read: the routes of " in reason(beside, "overlay-blue-green")
+
+
 def test_names_that_a_node_label_cannot_hold_are_told_before_anything_is_made() -> None:
     facts = made.kubenet_exhausted()
     [vnet] = items(made.azure_of(facts).vnets)
@@ -749,8 +791,8 @@ def test_a_machine_is_deleted_with_the_options_that_the_cli_has() -> None:
         step.command for step in planned(facts_of("aks-kubenet-exhausted")).steps if "machines" in step.command
     )
     assert command == (
-        "az aks nodepool delete-machines --resource-group rg-prod-eus2 --cluster-name aks-prod-eus2 --name default "
-        "--machine-names aks-default-12345678-vmss000000"
+        f"az aks nodepool delete-machines --subscription {made.SUBSCRIPTION} --resource-group rg-prod-eus2 "
+        "--cluster-name aks-prod-eus2 --name default --machine-names aks-default-12345678-vmss000000"
     )
 
 
@@ -812,6 +854,14 @@ def test_a_new_subnet_of_kubenet_keeps_the_clusters_route_table() -> None:
     plan = planned(made.with_azure(stuck, errors=(made.refusal("SubnetIsFull", made.SUBNET_FULL, made.NODE_SUBNET),)))
     assert kept(plan) == ["larger-node-subnet"]
     assert f"--route-table {made.ROUTE_TABLE}" in commands(plan)
+
+
+def test_a_pool_of_spot_vms_is_not_replaced_by_one_of_regular_vms_and_labels_are_asked_for() -> None:
+    facts = facts_of("aks-max-pods")
+    assert any("Labels of default are not carried over" in each for each in planned(facts).decisions)
+    plan = planned(with_pool(facts, priority="Spot"))
+    assert "raise-max-pods" not in kept(plan)
+    assert "has Spot VMs" in reason(plan, "raise-max-pods")
 
 
 def test_a_pool_that_the_quota_does_not_allow_is_refused_with_the_figures() -> None:
@@ -910,6 +960,19 @@ def test_an_outbound_type_moves_only_where_azure_moves_it(kind: Any, own: Any, o
     assert any("aks-egress" in file.text for file in plan.files) == (outbound == "userAssignedNATGateway")
 
 
+def test_no_outbound_type_is_set_beside_a_basic_load_balancer_or_an_availability_set() -> None:
+    """AKS documentation, egress-outboundtype."""
+    facts = facts_of("aks-snat")
+    managed = made.azure_of(facts).cluster
+    assert isinstance(managed, ManagedCluster)
+    basic = made.with_azure(facts, cluster=replace(managed, network=replace(made.KUBENET, load_balancer_sku="basic")))
+    for case, said in ((basic, "of the SKU basic"), (with_pool(facts, pool_type="AvailabilitySet"), "default has VMs")):
+        plan = planned(case)
+        assert "nat-gateway" not in kept(plan)
+        assert said in reason(plan, "nat-gateway")
+        assert "--outbound-type" not in commands(plan)
+
+
 def test_the_subnet_of_an_attached_gateway_is_taken_over_and_the_audit_comes_first() -> None:
     plan = planned(facts_of("aks-snat"))
     egress = read_egress(config_of(plan, "aks-prod-eus2-egress"))
@@ -917,6 +980,17 @@ def test_the_subnet_of_an_attached_gateway_is_taken_over_and_the_audit_comes_fir
     text = commands(plan)
     order = ["headroom audit-egress", "headroom:attach true", "--outbound-type"]
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
+    assert "--old 20.62.10.20 --region eastus2 --new " in text, "rules of storage do nothing in their own region"
+
+
+def test_the_way_back_from_a_gateway_is_the_outbound_type_first_and_then_the_subnet() -> None:
+    plan = planned(facts_of("aks-snat"))
+    commands_back = [step.command for step in plan.rollback]
+    assert commands_back[1].endswith("--name aks-prod-eus2 --outbound-type loadBalancer")
+    assert commands_back[2].endswith("/subnets/snet-aks-nodes --remove natGateway")
+    assert "it is another one" in plan.rollback[3].what
+    managed = planned(with_pool(facts_of("aks-snat"), node_subnet_id=None))
+    assert "There may be no way back from managedNATGateway" in managed.rollback[-1].what
 
 
 def test_a_gateway_that_is_there_is_not_replaced() -> None:
@@ -1026,6 +1100,18 @@ def test_no_unknown_fact_makes_a_plan_that_contradicts_it(name: str) -> None:
             if in_place(azure, None).answer in (Answer.UNKNOWN, Answer.FORBIDS):
                 wrong.append(f"{case}: in place against a rule")
     assert wrong == []
+
+
+def test_what_was_not_read_is_neither_denied_nor_affirmed() -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    plan = planned(made.with_azure(facts, pools=DENIED))
+    assert reason(plan, "add-nodes") == "Not read: the node pools: denied (AuthorizationFailed)."
+    plan = planned(made.with_azure(facts, vnets=DENIED))
+    assert plan.steps[0].what.startswith("Whether node pool default has room for 1 node is not known. 7 waiting pods")
+    assert not any("not known" in step.what for step in plan.rollback), "there is nothing to undo"
+    told = [reason(plan, name) for name in ("larger-node-subnet", "larger-pod-subnet", "grow-pod-cidr")]
+    assert [each.partition(" found")[0] for each in told[:2]] == ["No node was", "No pod subnet was"]
+    assert told[2] == "9 of 256 /24s of 10.244.0.0/16 are given to nodes."
 
 
 def test_pools_that_were_not_read_leave_the_relief_that_was() -> None:

@@ -120,6 +120,18 @@ def test_weights_that_never_take_effect_stop_the_step() -> None:
     assert state.because[0].startswith("overlay gets 10.0% of 3000 requests of the last 5 minutes; the weights say 50")
 
 
+def test_before_the_log_reaches_the_change_nobody_is_told_of_a_cluster_without_requests() -> None:
+    traffic = shift(step=50)
+    first = look(traffic, log(traffic, 0), 0)
+    assert first.phase is Phase.PROPAGATING
+    assert first.because == (
+        "The log can be read up to 14:00 UTC, 5 minutes behind, and the change came at 14:00: nothing of it shows yet.",
+    )
+    second, third = (look(traffic, log(traffic, minutes), minutes).because[0] for minutes in (1, 2))
+    assert second == "overlay gets 10.0% of 600 requests of the last minute; the weights say 50.0%."
+    assert third == "overlay gets 10.0% of 1200 requests of the last 2 minutes; the weights say 50.0%."
+
+
 def test_errors_over_the_old_clusters_own_baseline_stop_it_at_once() -> None:
     traffic = shift(step=50)
 
@@ -293,6 +305,12 @@ def test_an_origin_that_leads_elsewhere_or_ranks_lower_stops_it(state: OriginSta
     found = look(traffic, log(traffic, 60), 60, origins)
     assert found.phase is Phase.STOPPED
     assert said in found.because[0]
+
+
+def test_an_origin_that_only_stands_by_is_no_other_hand() -> None:
+    traffic = shift()
+    origins = {**traffic.states(), "sorry-page": OriginState(enabled=True, weight=50, priority=2)}
+    assert look(traffic, log(traffic, 60), 60, origins).phase is Phase.PASSED
 
 
 @pytest.mark.parametrize(

@@ -283,6 +283,17 @@ def test_a_scaler_that_is_paused_with_its_pods_left_running_runs() -> None:
 def test_a_kind_of_workload_that_was_not_read_decides_nothing() -> None:
     blind = replace(STOPPED, workloads=(), unread_workloads={"Deployment": "denied"})
     assert verdicts(OLD, blind)["deployment/queue"] == "undecided"
+    assert told(OLD, blind, "queue")[1].startswith("not read; Lease ")
+
+
+def test_a_workload_that_is_not_there_wants_nothing_and_its_pods_that_were_not_read_are_told() -> None:
+    gone = replace(STOPPED, workloads=(), leases=())
+    assert told(OLD, gone, "queue")[1] == "not there; Lease queue-leader: not there"
+    unread_pods = replace(gone, pods=DENIED)
+    assert verdicts(OLD, unread_pods)["deployment/queue"] == "undecided"
+    assert told(OLD, unread_pods, "queue")[1].startswith("not there; its pods were not read: denied")
+    left = replace(gone, pods=(POD,))
+    assert told(OLD, left, "queue")[1].startswith("not there, has 1")
 
 
 def test_what_no_line_names_and_what_nobody_has_decided_is_undecided() -> None:

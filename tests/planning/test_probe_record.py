@@ -130,6 +130,13 @@ def test_a_record_opens_the_first_step_for_seven_days_for_its_own_cluster() -> N
     assert refused(None) == ["probes-clear"]
 
 
+def test_two_clusters_without_a_name_are_not_known_to_be_one() -> None:
+    nameless = ProbeRecord(probed=AT, cluster="", policies=(CLEAR,))
+    assert refused(nameless, cluster="") == ["probes-cluster"]
+    (problem,) = first_step_problems(nameless, "", "f", without=None, now=AT)
+    assert problem.next_step.startswith("Run `headroom probes --context CLUSTER --run --record f`")
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     record = ProbeRecord(probed=AT, cluster="aks-other", policies=(CLEAR, WRONG, UNDECIDED), unread=("x",))
     assert refused(record, after=timedelta(days=8)) == [

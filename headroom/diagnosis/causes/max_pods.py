@@ -6,7 +6,7 @@ from collections import Counter
 from headroom.diagnosis.finding import Finding, cause, counted
 from headroom.diagnosis.reading import Hit, Reading
 from headroom.diagnosis.verdict import Detail, Evidence, RuledOut
-from headroom.facts.kubernetes import Node
+from headroom.facts.kubernetes import ENDED, Node
 from headroom.facts.values import is_known, items, known
 
 
@@ -32,7 +32,7 @@ def judge(reading: Reading) -> Finding:
         pod
         for pod in cluster.unscheduled
         if any(
-            event.reason == "FailedScheduling" and "too many pods" in event.message.lower()
+            event.reason == "FailedScheduling" and _is_held_up_by_pods(event.message)
             for event in cluster.events_of(pod)
         )
         # A sandbox is made on a node: then it was placed since, and the list does not say where.
@@ -41,7 +41,7 @@ def judge(reading: Reading) -> Finding:
     if not refused:
         return Finding(ruled_out=_ruled_out(reading))
     running: Counter[str] = Counter(
-        known(pod.node) or "" for pod in items(cluster.kubernetes.pods) if pod.phase not in ("Succeeded", "Failed")
+        known(pod.node) or "" for pod in items(cluster.kubernetes.pods) if pod.phase not in ENDED
     )
     full = [
         (use.node, most)
@@ -102,11 +102,25 @@ def _was_placed_later(reading: Reading, hit: Hit) -> bool:
     return bool(on_node) and any(other.index > hit.index for other in reading.of("scheduled"))
 
 
+def _is_held_up_by_pods(message: str) -> bool:
+    """Whether maxPods refuses the pod, and no more nodes lack a resource for it: a slot more would not place it then.
+
+    What stands after `preemption:` is about other pods (kube-scheduler).
+    """
+    text = message.partition("preemption:")[0]
+    full = sum(int(count) for count in _TOO_MANY.findall(text))
+    lacking = max((int(count) for count in _INSUFFICIENT.findall(text)), default=0)
+    return "too many pods" in text.lower() and full >= lacking
+
+
 def _is_of_daemon_set(hit: Hit) -> bool:
     """Whether the refused pod may go to one node only, as those of a DaemonSet: one full node hinders nobody else."""
     return _BOUND_ELSEWHERE.search(hit.line.text) is not None
 
 
+# kube-scheduler, plugin NodeResourcesFit: how many nodes refuse the pod for what.
+_TOO_MANY = re.compile(r"(\d{1,7}) Too many pods", re.IGNORECASE | re.ASCII)
+_INSUFFICIENT = re.compile(r"(\d{1,7}) Insufficient ", re.IGNORECASE | re.ASCII)
 # kube-scheduler, plugin NodeAffinity: every other node is not the pod's.
 _BOUND_ELSEWHERE = re.compile(
     r"available: 1 Too many pods, \d+ node\(s\) didn.t "

@@ -102,8 +102,8 @@ def _seen(reading: Reading, aks: Aks) -> Finding:
                 seen=seen,
                 names=full,
                 summary=f"The pods on {counted(len(full), 'node')} use up the /24 that a node has under overlay: "
-                f"{counts[full[0]]:,} pods on {full[0]}.",
+                f"{counts[full[0]]:,} pods on {full[0]}, and {max(0, OVERLAY_BLOCK - counts[full[0]])} addresses left "
+                "for those that come and go.",
             ),
         ),
-        needed=(CNS_STATE,),
     )

@@ -1,7 +1,7 @@
 """Outbound connections have no source port left: pods have addresses, and their traffic does not get out."""
 
 from headroom.diagnosis.aks import Aks, named
-from headroom.diagnosis.finding import EGRESS, Finding, cause, said
+from headroom.diagnosis.finding import EGRESS, Finding, cause, counted, said
 from headroom.diagnosis.reading import Reading
 from headroom.diagnosis.verdict import Evidence, RootCause, RuledOut
 from headroom.facts.azure import resource_name
@@ -67,7 +67,7 @@ def _seen(reading: Reading, aks: Aks) -> Finding:
         for each, count in failed
     ]
     total = sum(count for _, count in failed)
-    told = f"{total:,} outbound connections found" if failed else "Outbound connections find"
+    told = f"{counted(total, 'outbound connection')} found" if failed else "Outbound connections find"
     return Finding(
         causes=(
             cause(
