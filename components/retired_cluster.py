@@ -7,7 +7,7 @@ from typing import Any, Final
 import pulumi
 from pulumi_azure_native import containerservice, network
 
-from components.stable_egress import kept_properties, subnet_arguments
+from components.stable_egress import kept_properties, subnet_arguments, unchanged_since
 from headroom.planning.retirement import Retirement
 
 TYPE: Final = "headroom:index:RetiredCluster"
@@ -149,5 +149,6 @@ class RetiredCluster(pulumi.ComponentResource):
                 retain_on_delete=True,
                 ignore_changes=None if detached else list(EVERYTHING),
                 import_=args.adopt.get(f"{name}-subnet"),
+                hooks=unchanged_since(f"{name}-subnet", args.subnet or {}, self) if detached else None,
             ),
         )

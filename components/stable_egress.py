@@ -1,12 +1,13 @@
 """Static addresses for the way out, a NAT gateway with them, and its place on subnets that belong to others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pulumi
 from pulumi_azure_native import monitor, network
 
+from components.azure_provider import provider_version
 from headroom.addresses.blocks import listed
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.egress import Egress, Gateway, SubnetId
@@ -202,14 +203,21 @@ class StableEgress(pulumi.ComponentResource):
         self, name: str, subnet: SubnetId, args: StableEgressArgs, gateway_id: pulumi.Output[str]
     ) -> network.Subnet:
         """The subnet as it stands, and the gateway."""
-        properties = {**kept_properties(args.live[subnet.id.casefold()]), "natGateway": {"id": gateway_id}}
+        live = args.live[subnet.id.casefold()]
+        properties = {**kept_properties(live), "natGateway": {"id": gateway_id}}
         return network.Subnet(
             name,
             resource_group_name=subnet.resource_group,
             virtual_network_name=subnet.vnet,
             subnet_name=subnet.name,
             **subnet_arguments(properties),
-            opts=pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True, import_=args.adopt.get(name)),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=True,
+                retain_on_delete=True,
+                import_=args.adopt.get(name),
+                hooks=unchanged_since(name, live, self),
+            ),
         )
 
     def _alarms(self, name: str, key: str, nat: network.NatGateway, args: StableEgressArgs) -> None:
@@ -276,7 +284,8 @@ def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in SUBNET_PROPERTIES:
         value = live.get(key)
-        if value in (None, [], {}):
+        # An empty list stays: left out, a preview would tell a reviewer that it is taken away.
+        if value in (None, {}):
             continue
         if key in REFERENCES:
             found[key] = {"id": value["id"]}
@@ -294,6 +303,69 @@ def kept_properties(live: Mapping[str, Any]) -> dict[str, Any]:
 def subnet_arguments(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Properties of a subnet by the names of the SDK's arguments."""
     return {_SNAKE[key]: value for key, value in properties.items()}
+
+
+GET_SUBNET: Final = "azure-native:network:getSubnet"
+
+
+class ChangedSubnetError(RuntimeError):
+    """A subnet that somebody changed after it was read; the text says what, and the way on."""
+
+
+def unchanged_since(
+    name: str, live: Mapping[str, Any] | None, parent: pulumi.Resource, keys: Collection[str] = SUBNET_PROPERTIES
+) -> pulumi.ResourceHookBinding:
+    """Lets a subnet be written only as long as it is what was read: what came on it since would be taken away.
+
+    Azure takes an etag with a PUT, and azure-native sends none: so the subnet is read once more, right before it.
+    Arguments are those of `refuse_changed_subnet`.
+    """
+
+    async def refuse(changed: pulumi.ResourceHookArgs) -> None:
+        await refuse_changed_subnet(changed, live, parent, keys)
+
+    guard = pulumi.ResourceHook(f"{name}-guard", refuse)
+    return pulumi.ResourceHookBinding(before_create=None if live is None else [guard], before_update=[guard])
+
+
+async def refuse_changed_subnet(
+    changed: pulumi.ResourceHookArgs,
+    read: Mapping[str, Any] | None,
+    parent: pulumi.Resource | None = None,
+    keys: Collection[str] = SUBNET_PROPERTIES,
+) -> None:
+    """Returns when the subnet that is about to be written is still as it was read.
+
+    Args:
+        changed: What is about to be written.
+        read: The subnet as the program read it; None: it is written as the last refresh found it.
+        parent: Whose provider is asked: that of the component.
+        keys: Properties that must be what they were.
+
+    Raises:
+        ChangedSubnetError: It is another one, or could not be read.
+    """
+    if pulumi.runtime.is_dry_run():
+        return
+    inputs = changed.new_inputs or {}
+    arguments = {key: inputs[key] for key in ("resourceGroupName", "virtualNetworkName", "subnetName")}
+    options = pulumi.InvokeOptions(parent=parent, version=provider_version())
+    subnet = arguments["subnetName"]
+    try:
+        now = await pulumi.runtime.invoke_async(GET_SUBNET, arguments, options) or {}
+    except Exception as error:  # the SDK raises nothing narrower for a failed invoke
+        said = " ".join(str(error).split())
+        raise ChangedSubnetError(f"{subnet} could not be read again: {said}.\nNext: repeat the command.") from error
+    if read and read.get("etag") and now.get("etag") == read["etag"]:
+        return
+    before, after = kept_properties(inputs if read is None else read), kept_properties(now)
+    # Azure shows an empty list where a program writes nothing.
+    others = sorted(key for key in keys if (before.get(key) or None) != (after.get(key) or None))
+    if others:
+        raise ChangedSubnetError(
+            f"{subnet} has another {listed(others)} than when it was read, and this would undo it: somebody else is "
+            "at work on it.\nNext: repeat the command with --refresh."
+        )
 
 
 def _writable(value: Any) -> Any:

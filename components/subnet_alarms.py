@@ -236,6 +236,10 @@ class SubnetAlarmsArgs:
         """Addresses that a subnet can hold."""
         return usable_addresses(Block.parse(self.subnets[subnet_id].cidr_block))
 
+    def whole_blocks(self, subnet_id: str) -> int:
+        """/28s that a subnet can give as prefixes: all but those at its edges, of which AWS keeps addresses."""
+        return max(0, Block.parse(self.subnets[subnet_id].cidr_block).size // PREFIX_ADDRESSES - 2)
+
     def zones(self) -> dict[str, list[str]]:
         """Ids of the subnets that give pods addresses, by zone."""
         found: defaultdict[str, list[str]] = defaultdict(list)
@@ -549,6 +553,22 @@ def _of_place(
     near = min(least.near, usable)
     before = f", or were within the last {HOLD_HOURS} hours (it counts while fewer than"
     lately = f"{before} {near:,} still are)"
+
+    def end_of(name: str, metric: Metric, threshold: int, few: str) -> Alarm:
+        """What is on as long as there is little room still."""
+        return Alarm(
+            name=_name(args, *where, name),
+            zone=zone,
+            severity="near",
+            metric=metric,
+            dimensions=place,
+            threshold=threshold,
+            description=_description(
+                f"{args.cluster}, {what}: fewer than {few}. {_NEAR}",
+                f"headroom forecast --cluster {args.cluster}",
+            ),
+        )
+
     found = [
         Alarm(
             name=_name(args, *where, "free-critical"),
@@ -579,22 +599,12 @@ def _of_place(
             ),
             **_held(Metric.FREE_ADDRESSES, usable),
         ),
-        Alarm(
-            name=_name(args, *where, "free-near"),
-            zone=zone,
-            severity="near",
-            metric=Metric.FREE_ADDRESSES,
-            dimensions=place,
-            threshold=near,
-            description=_description(
-                f"{args.cluster}, {what}: fewer than {near:,} of {usable:,} addresses are free. {_NEAR}",
-                f"headroom forecast --cluster {args.cluster}",
-            ),
-        ),
+        end_of("free-near", Metric.FREE_ADDRESSES, near, f"{near:,} of {usable:,} addresses are free"),
     ]
     if least.blocks:
-        most = usable // PREFIX_ADDRESSES
-        found.append(
+        # All of them whole is not near; and what rings is near, in subnets that are too small for any.
+        near = max(least.blocks, min(least.near_blocks, sum(map(args.whole_blocks, names))))
+        found += [
             Alarm(
                 name=_name(args, *where, "prefix-blocks"),
                 zone=zone,
@@ -604,27 +614,14 @@ def _of_place(
                 near=_name(args, *where, "prefix-blocks-near"),
                 description=_description(
                     f"{args.cluster}, {what}: fewer than {least.blocks:,} whole /28s are left for prefixes{before} "
-                    f"{least.near_blocks:,} still are). Addresses may be free and no prefix be had: the subnet is "
+                    f"{near:,} still are). Addresses may be free and no prefix be had: the subnet is "
                     f"fragmented. {reason}",
                     f"headroom diagnose --cluster {args.cluster}",
                 ),
-                **_held(Metric.FREE_PREFIX_BLOCKS, most),
-            )
-        )
-        found.append(
-            Alarm(
-                name=_name(args, *where, "prefix-blocks-near"),
-                zone=zone,
-                severity="near",
-                metric=Metric.FREE_PREFIX_BLOCKS,
-                dimensions=place,
-                threshold=least.near_blocks,
-                description=_description(
-                    f"{args.cluster}, {what}: fewer than {least.near_blocks:,} whole /28s are left. {_NEAR}",
-                    f"headroom forecast --cluster {args.cluster}",
-                ),
-            )
-        )
+                **_held(Metric.FREE_PREFIX_BLOCKS, usable // PREFIX_ADDRESSES),
+            ),
+            end_of("prefix-blocks-near", Metric.FREE_PREFIX_BLOCKS, near, f"{near:,} whole /28s are left"),
+        ]
     if role != "control-plane":
         needed, of = FORECAST_HOURS
         found.append(

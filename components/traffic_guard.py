@@ -62,17 +62,25 @@ def origin_state(found: Mapping[str, Any]) -> OriginState:
     )
 
 
-async def _live(traffic: Traffic, name: str, parent: pulumi.Resource | None) -> OriginState | None:
-    """An origin as Front Door has it now; None where it is not there."""
-    arguments = {
+def group_names(traffic: Traffic) -> dict[str, str]:
+    """What `cdn:getAFDOriginGroup` takes."""
+    return {
         "resourceGroupName": traffic.resource_group,
         "profileName": traffic.profile,
         "originGroupName": traffic.origin_group,
-        "originName": name,
     }
+
+
+def origin_names(traffic: Traffic, origin: str) -> dict[str, str]:
+    """What `cdn:getAFDOrigin` takes."""
+    return {**group_names(traffic), "originName": origin}
+
+
+async def _live(traffic: Traffic, name: str, parent: pulumi.Resource | None) -> OriginState | None:
+    """An origin as Front Door has it now; None where it is not there."""
     options = pulumi.InvokeOptions(parent=parent, version=provider_version())
     try:
-        found = await pulumi.runtime.invoke_async(GET_ORIGIN, arguments, options)
+        found = await pulumi.runtime.invoke_async(GET_ORIGIN, origin_names(traffic, name), options)
     except Exception as error:  # the SDK raises nothing narrower; only "not there" is an answer, all else is raised
         if NOT_FOUND in str(error):
             return None

@@ -202,8 +202,7 @@ class Resources(Sequence[Resource]):
             id_ = resource.id or resource.properties.get("id")
             if isinstance(id_, str) and id_:
                 self._by_id[kind, _id_key(kind, id_)] = resource
-            named = _named(resource)
-            if named:
+            elif named := _named(resource):
                 # Of two in different subscriptions nobody knows which is meant.
                 self._by_name[kind, named] = None if (kind, named) in self._by_name else resource
 
@@ -238,8 +237,7 @@ class Resources(Sequence[Resource]):
         found = self._by_id.get((type_, key))
         if found is not None or type_ not in _PATHS:
             return found
-        named = self._by_name.get((type_, key[key.find(_GROUPS) :])) if _GROUPS in key else None
-        return named if named is not None and not named.id else None
+        return self._by_name.get((type_, key[key.find(_GROUPS) :])) if _GROUPS in key else None
 
 
 def _tagged(resources: Sequence[Resource]) -> Iterable[Resource]:

@@ -31,10 +31,6 @@ EGRESS_TYPES: Final = (NAT_GATEWAY, PUBLIC_IP_ADDRESS, PUBLIC_IP_PREFIX)
 EVERYWHERE: Final = "0.0.0.0/0"
 """The destination of a default route (Azure documentation, virtual-networks-udr-overview)."""
 
-AWAY: Final = frozenset({"VirtualAppliance", "VirtualNetworkGateway"})
-"""Next hops of a default route that takes traffic past a NAT gateway (Azure NAT Gateway documentation,
-nat-overview)."""
-
 NODE_SUBNETS: Final[Mapping[str, Any]] = {
     "type": "object",
     "additionalProperties": {"type": "string"},

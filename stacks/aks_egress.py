@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +21,9 @@ from components.stable_egress import (
 from headroom.addresses.blocks import listed
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.audit_record import AuditRecord, clear_for, file_name, not_looked_for, read_record
-from headroom.planning.egress import Egress, Gateway, cluster_problems, outbound_ids, read_egress
+from headroom.planning.egress import Egress, Gateway, cluster_problems, outbound_ids, read_egress, route_problem
 from stacks.azure_adoption import Candidate, find_existing, theirs
-from stacks.azure_lookups import find, look_up, read_subnet, subnet_names
+from stacks.azure_lookups import find, look_up, read_route_table, read_subnet, subnet_names
 from stacks.azure_settings import recorded, required_location, stacks_folder
 from stacks.recorded import STACK_TAG, Recorded, recorded_resources, stack_tag
 from stacks.settings import ConfigReader
@@ -32,6 +32,7 @@ NAME: Final = "egress"
 """Logical name of the component: it never changes."""
 
 SUBNET_TYPE: Final = "azure-native:network:Subnet"
+GET_GATEWAY: Final = "network:getNatGateway"
 
 
 def deploy() -> None:
@@ -51,14 +52,16 @@ def deploy() -> None:
     }
     state = recorded_resources()
     refuse_letting_go(egress, state or {})
+    there = read_gateways(egress) if egress.attach else {}
     waiting, addresses, audited = frozenset[str](), frozenset[str](), frozenset[str]()
-    if egress.attach and is_attached(egress, live):
+    if egress.attach and is_attached(egress, live, there):
         # Nothing moves any more: the audit was for the attachment, and another one is for further addresses alone.
-        waiting = waiting_names(pulumi.get_stack(), egress, stacks_folder())
+        waiting = waiting_names(pulumi.get_stack(), egress, there, stacks_folder())
         addresses = audited = read_addresses(egress, waiting)
     elif egress.attach:
         record = clear_audit(pulumi.get_stack(), egress, stacks_folder())
         refuse_other_clusters(egress, record, live)
+        refuse_routes_first(live)
         addresses, audited = read_addresses(egress), frozenset(record.new_addresses)
     made = StableEgress(
         NAME,
@@ -86,38 +89,64 @@ def deploy() -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of static address, as azure-native has it.
+
+    Attributes:
+        type: Its type, which its function is called after.
+        named: What the function calls its name.
+        text: Where the answer has the address, or the prefix.
+    """
+
+    type: str
+    named: str
+    text: str
+
+    @property
+    def function(self) -> str:
+        """The function that reads one."""
+        return f"network:get{self.type}"
+
+    def arguments(self, group: str, name: str) -> dict[str, str]:
+        """What the function takes."""
+        return {"resourceGroupName": group, self.named: name}
+
+
+PREFIX: Final = Kind("PublicIPPrefix", "publicIpPrefixName", "ipPrefix")
+ADDRESS: Final = Kind("PublicIPAddress", "publicIpAddressName", "ipAddress")
+
+
+def static_addresses(gateway: Gateway) -> tuple[Kind, dict[str, str]]:
+    """The kind of a gateway's static addresses, and what they are called, by how their names in the program end."""
+    if gateway.prefix_length is not None:
+        return PREFIX, {"prefix": prefix_name(gateway)}
+    return ADDRESS, {str(number): called for number, called in enumerate(address_names(gateway), 1)}
+
+
 def candidates(egress: Egress) -> Iterator[Candidate]:
     """What a run that was cut off may have made, and the subnets, which are there."""
     group = egress.resource_group
     for key, gateway in egress.gateways.items():
         place = f"headroom:gateways.{key}"
         name = f"{NAME}-{key}"
-        if gateway.prefix_length is not None:
-            called = prefix_name(gateway)
+        kind, addresses = static_addresses(gateway)
+        for end, called in addresses.items():
             yield Candidate(
-                type="azure-native:network:PublicIPPrefix",
-                name=f"{name}-prefix",
+                type=f"azure-native:network:{kind.type}",
+                name=f"{name}-{end}",
                 key=place,
                 called=called,
-                function="network:getPublicIPPrefix",
-                arguments={"resourceGroupName": group, "publicIpPrefixName": called},
-            )
-        for number, called in enumerate(address_names(gateway), 1):
-            yield Candidate(
-                type="azure-native:network:PublicIPAddress",
-                name=f"{name}-{number}",
-                key=place,
-                called=called,
-                function="network:getPublicIPAddress",
-                arguments={"resourceGroupName": group, "publicIpAddressName": called},
+                function=kind.function,
+                arguments=kind.arguments(group, called),
             )
         yield Candidate(
             type="azure-native:network:NatGateway",
             name=name,
             key=f"{place}.name",
             called=gateway.name,
-            function="network:getNatGateway",
-            arguments={"resourceGroupName": group, "natGatewayName": gateway.name},
+            function=GET_GATEWAY,
+            arguments=_gateway_names(egress, gateway),
         )
         for what in ALARMS:
             called = alarm_name(gateway, what)
@@ -193,28 +222,53 @@ def refuse_letting_go(egress: Egress, state: Recorded) -> None:
         raise ProblemsError(problems)
 
 
-def is_attached(egress: Egress, live: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether every subnet has its gateway already."""
-    return all(
+def read_gateways(egress: Egress) -> dict[str, Mapping[str, Any]]:
+    """The gateways as Azure shows them now, by key; empty for one that is not there.
+
+    Raises:
+        ProblemsError: One may not be read.
+    """
+    return {
+        key: find(GET_GATEWAY, gateway.name, **_gateway_names(egress, gateway)) or {}
+        for key, gateway in egress.gateways.items()
+    }
+
+
+def _gateway_names(egress: Egress, gateway: Gateway) -> dict[str, str]:
+    """What `network:getNatGateway` takes."""
+    return {"resourceGroupName": egress.resource_group, "natGatewayName": gateway.name}
+
+
+def is_attached(egress: Egress, live: Mapping[str, Mapping[str, Any]], there: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every subnet has its gateway already.
+
+    Where the file names none, the gateways are for subnets that other stacks make, and the audit comes before those.
+
+    Args:
+        egress: What the stack file says.
+        live: Its subnets as Azure shows them now, by ARM id in lower case.
+        there: Its gateways as Azure shows them now, by key.
+    """
+    own = [
         is_gateway(str((live[subnet.id.casefold()].get("natGateway") or {}).get("id") or ""), egress, gateway)
         for gateway in egress.gateways.values()
         for subnet in gateway.subnets.values()
-    )
+    ]
+    return all(own) if own else all(found.get("subnets") for found in there.values())
 
 
-def waiting_names(stack: str, egress: Egress, folder: Path) -> frozenset[str]:
+def waiting_names(stack: str, egress: Egress, there: Mapping[str, Mapping[str, Any]], folder: Path) -> frozenset[str]:
     """Addresses that are not on a gateway in use, and that no audit has found on every allow-list yet.
 
     Raises:
         ProblemsError: Something could not be read.
     """
-    group, waiting = egress.resource_group, []
-    for gateway in egress.gateways.values():
-        there = find("network:getNatGateway", gateway.name, resourceGroupName=group, natGatewayName=gateway.name) or {}
-        on = [each["id"] for key in ("publicIpAddresses", "publicIpPrefixes") for each in there.get(key) or ()]
+    waiting = []
+    for key, gateway in egress.gateways.items():
+        on = [each["id"] for what in ("publicIpAddresses", "publicIpPrefixes") for each in there[key].get(what) or ()]
         held = {str(each).rpartition("/")[2].casefold() for each in on}
-        names = [prefix_name(gateway)] if gateway.prefix_length is not None else address_names(gateway)
-        waiting += [(gateway, name) for name in names if name.casefold() not in held]
+        _, names = static_addresses(gateway)
+        waiting += [(gateway, name) for name in names.values() if name.casefold() not in held]
     if not waiting:
         return frozenset()
     text = recorded(folder / file_name(stack), rule="audit-clear")
@@ -231,12 +285,9 @@ def waiting_names(stack: str, egress: Egress, folder: Path) -> frozenset[str]:
 
 def _text_of(egress: Egress, gateway: Gateway, name: str) -> str:
     """An address, or a prefix, that may not be there yet."""
-    group = egress.resource_group
-    if gateway.prefix_length is not None:
-        there = find("network:getPublicIPPrefix", name, resourceGroupName=group, publicIpPrefixName=name)
-        return str((there or {}).get("ipPrefix") or "")
-    there = find("network:getPublicIPAddress", name, resourceGroupName=group, publicIpAddressName=name)
-    return str((there or {}).get("ipAddress") or "")
+    kind, _ = static_addresses(gateway)
+    found = find(kind.function, name, **kind.arguments(egress.resource_group, name)) or {}
+    return str(found.get(kind.text) or "")
 
 
 def refuse_other_clusters(egress: Egress, record: AuditRecord, live: Mapping[str, Mapping[str, Any]]) -> None:
@@ -272,22 +323,28 @@ def refuse_other_clusters(egress: Egress, record: AuditRecord, live: Mapping[str
             )
 
 
+def refuse_routes_first(live: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses subnets whose routes come before the gateway: attached, it would do nothing, and look as if it did.
+
+    Raises:
+        ProblemsError: There is one, or its route table may not be read.
+    """
+    tables = ((subnet, (subnet.get("routeTable") or {}).get("id")) for subnet in live.values())
+    found = (route_problem(str(subnet.get("name")), read_route_table(str(table))) for subnet, table in tables if table)
+    if problems := [problem for problem in found if problem is not None]:
+        raise ProblemsError(problems)
+
+
 _GROUP: Final = re.compile(r"/resourceGroups/([^/]+)/", re.IGNORECASE)
 
 
 def _outbound(identifier: str) -> str:
     """An address, or a prefix, by its ARM id."""
     parts = identifier.split("/")
+    kind = PREFIX if parts[-2].casefold() == "publicipprefixes" else ADDRESS
     step = "Look at Reader on the cluster's node resource group."
-    if parts[-2].casefold() == "publicipprefixes":
-        found = look_up(
-            "network:getPublicIPPrefix", parts[-1], step, resourceGroupName=parts[4], publicIpPrefixName=parts[-1]
-        )
-        return str(found.get("ipPrefix") or "")
-    found = look_up(
-        "network:getPublicIPAddress", parts[-1], step, resourceGroupName=parts[4], publicIpAddressName=parts[-1]
-    )
-    return str(found.get("ipAddress") or "")
+    found = look_up(kind.function, parts[-1], step, **kind.arguments(parts[4], parts[-1]))
+    return str(found.get(kind.text) or "")
 
 
 def read_addresses(egress: Egress, without: Collection[str] = ()) -> frozenset[str]:
@@ -299,19 +356,11 @@ def read_addresses(egress: Egress, without: Collection[str] = ()) -> frozenset[s
     step = "Set headroom:attach to false and run `pulumi up` first: addresses come before the audit."
     found = []
     for gateway in egress.gateways.values():
-        if gateway.prefix_length is not None and prefix_name(gateway) not in without:
-            name = prefix_name(gateway)
-            group = egress.resource_group
-            prefix = look_up("network:getPublicIPPrefix", name, step, resourceGroupName=group, publicIpPrefixName=name)
-            found.append(str(prefix.get("ipPrefix") or ""))
-        for name in address_names(gateway):
-            if name in without:
-                continue
-            group = egress.resource_group
-            address = look_up(
-                "network:getPublicIPAddress", name, step, resourceGroupName=group, publicIpAddressName=name
-            )
-            found.append(str(address.get("ipAddress") or ""))
+        kind, names = static_addresses(gateway)
+        for name in names.values():
+            if name not in without:
+                there = look_up(kind.function, name, step, **kind.arguments(egress.resource_group, name))
+                found.append(str(there.get(kind.text) or ""))
     return frozenset(found)
 
 

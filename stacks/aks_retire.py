@@ -1,14 +1,13 @@
 """The stack that ends the old cluster: pools to zero, route table off, then the cluster, each a reviewed change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pulumi
-import yaml
 
 from components.retired_cluster import RetiredCluster, RetiredClusterArgs
-from components.traffic_guard import origin_state
+from components.traffic_guard import origin_names, origin_state
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning.egress import SubnetId
 from headroom.planning.retirement import (
@@ -24,9 +23,11 @@ from headroom.planning.traffic import REMEDY as TRAFFIC
 from headroom.planning.traffic import OriginState, Traffic, moved_problems, read_traffic, retirement_problems
 from stacks.aks_traffic import read_gate
 from stacks.azure_adoption import Candidate, find_existing, theirs
-from stacks.azure_lookups import find, look_up, read_subnet, subnet_names
+from stacks.azure_lookups import find, read_route_table, read_subnet, subnet_names
 from stacks.azure_settings import now, stacks_folder
+from stacks.recorded import recorded_resources
 from stacks.settings import NAMESPACE, ConfigReader
+from stacks.stack_files import beside, config_of
 
 NAME: Final = "retired"
 """Logical name of the component: it never changes."""
@@ -60,7 +61,7 @@ def deploy() -> None:
         refuse(phase_problems(retirement, cluster, route_table=table, shared_with=others))
     else:
         refuse(phase_problems(retirement, cluster, route_table=None))
-    adopt = find_existing(candidates(retirement))
+    adopt = find_existing(candidates(retirement), recorded_resources())
     RetiredCluster(NAME, RetiredClusterArgs(retirement=retirement, subnet=subnet, own_table=own_table, adopt=adopt))
     pulumi.export("phase", retirement.phase)
     pulumi.export("next", _NEXT[retirement.phase].format(name=retirement.name))
@@ -140,19 +141,11 @@ def traffic_of(stack: str, folder: Path) -> Traffic:
     Raises:
         ProblemsError: It is not there, or is none.
     """
-    path = folder / f"Pulumi.{stack}.yaml"
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = Problem(
-            rule="traffic-stack",
-            key="headroom:trafficStack",
-            value=stack,
-            reason=f"has no stack file that can be read: {type(error).__name__}.",
-            next_step="Name the stack whose traffic was shifted.",
-        )
-        raise ProblemsError([problem]) from None
-    config = (document or {}).get("config") or {}
+    step = "Mend it, or name the stack whose traffic was shifted under headroom:trafficStack."
+    return _traffic(config_of(folder / f"Pulumi.{stack}.yaml", rule="traffic-stack", next_step=step))
+
+
+def _traffic(config: Mapping[str, Any]) -> Traffic:
     prefix = f"{NAMESPACE}:"
     return read_traffic({key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)})
 
@@ -167,26 +160,21 @@ def other_shifts(retirement: Retirement, traffic: Traffic, folder: Path) -> dict
         ProblemsError: The stack file of one of them cannot be read.
     """
     found = {}
-    for path in sorted(folder.glob("Pulumi.*.yaml")):
-        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        text = path.read_text(encoding="utf-8", errors="replace")
-        # An example is nobody's stack.
-        if stack.startswith("example-") or stack == retirement.traffic_stack or retirement.name not in text:
+    for path in beside(folder, retirement.traffic_stack, TRAFFIC, retirement.name):
+        config = config_of(path, rule="traffic-stack")
+        if config.get(f"{NAMESPACE}:remedy") != TRAFFIC:
             continue
-        if f"{NAMESPACE}:remedy: {TRAFFIC}" in text:
-            other = traffic_of(stack, folder)
-            if other.old.cluster.casefold() != retirement.name.casefold():
-                continue
-            if _beside(other) == _beside(traffic):
-                found[stack] = other
-            else:
-                pulumi.log.warn(
-                    f"{path.name} moves traffic away from a cluster called {retirement.name} too: is it this?"
-                )
+        other = _traffic(config)
+        if other.old.cluster.casefold() != retirement.name.casefold():
+            continue
+        if _place(other) == _place(traffic):
+            found[path.name.removeprefix("Pulumi.").removesuffix(".yaml")] = other
+        else:
+            pulumi.log.warn(f"{path.name} moves traffic away from a cluster called {retirement.name} too: is it this?")
     return found
 
 
-def _beside(traffic: Traffic) -> tuple[str, str]:
+def _place(traffic: Traffic) -> tuple[str, str]:
     return traffic.subscription_id.casefold(), traffic.resource_group.casefold()
 
 
@@ -223,14 +211,7 @@ def read_origins(traffic: Traffic) -> dict[str, OriginState | None]:
     """
     found: dict[str, OriginState | None] = {}
     for origin in (traffic.old, traffic.new):
-        live = find(
-            "cdn:getAFDOrigin",
-            f"origin {origin.name}",
-            resourceGroupName=traffic.resource_group,
-            profileName=traffic.profile,
-            originGroupName=traffic.origin_group,
-            originName=origin.name,
-        )
+        live = find("cdn:getAFDOrigin", f"origin {origin.name}", **origin_names(traffic, origin.name))
         found[origin.name] = None if live is None else origin_state(live)
     return found
 
@@ -241,13 +222,5 @@ def other_subnets(route_table: str, subnet: SubnetId) -> tuple[str, ...]:
     Raises:
         ProblemsError: It may not be read.
     """
-    parts = route_table.split("/")
-    found = look_up(
-        "network:getRouteTable",
-        f"route table {parts[-1]}",
-        "Look at Reader on the cluster's node resource group.",
-        resourceGroupName=parts[4],
-        routeTableName=parts[-1],
-    )
-    ids = (str(each.get("id") or "") for each in found.get("subnets") or ())
+    ids = (str(each.get("id") or "") for each in read_route_table(route_table).get("subnets") or ())
     return tuple(each for each in ids if each.casefold() != subnet.id.casefold())

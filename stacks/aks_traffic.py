@@ -1,21 +1,32 @@
 """The stack of a traffic shift: one step of the way from the old cluster to the new one, behind Azure Front Door."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pulumi
 
+from components.traffic_guard import group_names, origin_names
 from components.traffic_shift import TrafficShift, TrafficShiftArgs
 from headroom.addresses.blocks import shown
 from headroom.addresses.problems import Problem, ProblemsError
 from headroom.planning import probe_record
 from headroom.planning.gate_history import file_name, read_history
-from headroom.planning.traffic import GateRecord, Traffic, is_first, order_problems, read_traffic
+from headroom.planning.traffic import (
+    REMEDY,
+    GateRecord,
+    Traffic,
+    is_first,
+    order_problems,
+    read_traffic,
+    same_group_problem,
+)
 from stacks.azure_adoption import Candidate, Found, find_existing, theirs
 from stacks.azure_settings import recorded, stacks_folder
+from stacks.recorded import recorded_resources
 from stacks.settings import NAMESPACE, ConfigReader
+from stacks.stack_files import beside, config_of
 
 NAME: Final = "shift"
 """Logical name of the component: it never changes."""
@@ -31,13 +42,17 @@ def deploy() -> None:
     traffic = read_settings(ConfigReader())
     folder, stack = stacks_folder(), pulumi.get_stack()
     problems = retired_problems(traffic, stack, folder)
-    # The way back to 0 asks for no history: it is there when the history is what is broken.
+    twins = other_shifts(traffic, stack, folder)
+    # The way back to 0 asks for no history, and for nobody else: it is there when those are what is broken.
     if traffic.step:
         history = read_gate(stack, folder)
-        problems += [*order_problems(traffic, history), *probes_problems(traffic, history, stack, folder)]
+        problems += [*twins, *order_problems(traffic, history), *probes_problems(traffic, history, stack, folder)]
     if problems:
         raise ProblemsError(problems)
-    shift = TrafficShift(NAME, TrafficShiftArgs(traffic=traffic, adopt=find_existing(candidates(traffic))))
+    for twin in twins:
+        pulumi.log.warn(f"{twin.value} {twin.reason} Step 0 takes its traffic back as well.")
+    adopt = find_existing(candidates(traffic), recorded_resources())
+    shift = TrafficShift(NAME, TrafficShiftArgs(traffic=traffic, adopt=adopt))
     pulumi.export("step", traffic.step)
     pulumi.export("share", shift.share)
     pulumi.export("next", f"headroom gate stacks/Pulumi.{pulumi.get_stack()}.yaml")
@@ -60,18 +75,13 @@ def candidates(traffic: Traffic) -> Iterator[Candidate]:
                 return f"has {field} {live}, and the file would make it {ours or 'none'}."
         return ""
 
-    group = {
-        "resourceGroupName": traffic.resource_group,
-        "profileName": traffic.profile,
-        "originGroupName": traffic.origin_group,
-    }
     yield Candidate(
         type="azure-native:cdn:AFDOriginGroup",
         name=f"{NAME}-group",
         key="headroom:frontDoor.originGroup",
         called=traffic.origin_group,
         function="cdn:getAFDOriginGroup",
-        arguments=group,
+        arguments=group_names(traffic),
         foreign=theirs,
         must=True,
     )
@@ -82,7 +92,7 @@ def candidates(traffic: Traffic) -> Iterator[Candidate]:
             key=f"headroom:origins.{side}.name",
             called=origin.name,
             function="cdn:getAFDOrigin",
-            arguments={**group, "originName": origin.name},
+            arguments=origin_names(traffic, origin.name),
             foreign=not_old if side == "old" else not_new,
             next_step="Write it as Front Door has it: nothing of the old origin changes but its weight."
             if side == "old"
@@ -125,31 +135,35 @@ def retired_problems(traffic: Traffic, stack: str, folder: Path) -> list[Problem
             next_step=f"Bring its nodes back (az aks nodepool scale), write {NAMESPACE}:phase: keep there, and repeat "
             "the command.",
         )
-        for path in sorted(folder.glob("Pulumi.*.yaml"))
+        for path in beside(folder, stack, "trafficStack", stack)
         if (phase := _phase_of_end(path, stack))
     ]
 
 
+def other_shifts(traffic: Traffic, stack: str, folder: Path) -> list[Problem]:
+    """Other stacks beside this one that move the same origin group."""
+    files = ((path, _config_of_other(path)) for path in beside(folder, stack, REMEDY, traffic.origin_group))
+    found = (same_group_problem(traffic, config, path.name) for path, config in files)
+    return [problem for problem in found if problem is not None]
+
+
+def _config_of_other(path: Path) -> Mapping[str, Any]:
+    """What is wrong with another stack's file is said where that stack is run; a way back does not wait for it."""
+    try:
+        return config_of(path)
+    except ProblemsError:
+        return {}
+
+
 def _phase_of_end(path: Path, stack: str) -> str:
     """How far the stack file of a retirement has come that waits for this stack; empty where none has begun."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    if "trafficStack" not in text or stack not in text:
-        return ""
     # Only where there is such a file: a preview waits for what is loaded.
-    import yaml  # noqa: PLC0415
+    from headroom.planning.retirement import PHASES  # noqa: PLC0415
+    from headroom.planning.retirement import REMEDY as RETIREMENT  # noqa: PLC0415
 
-    from headroom.planning.retirement import PHASES, REMEDY  # noqa: PLC0415
-
-    try:
-        config = yaml.safe_load(text)["config"]
-        ours = config.get(f"{NAMESPACE}:remedy") == REMEDY and config.get(f"{NAMESPACE}:trafficStack") == stack
-        phase = str(config.get(f"{NAMESPACE}:phase", PHASES[0]))
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError):
-        # What is wrong with another stack's file is said where that stack is run; a way back does not wait for it.
-        return ""
+    config = _config_of_other(path)
+    ours = config.get(f"{NAMESPACE}:remedy") == RETIREMENT and config.get(f"{NAMESPACE}:trafficStack") == stack
+    phase = str(config.get(f"{NAMESPACE}:phase", PHASES[0]))
     return phase if ours and phase != PHASES[0] else ""
 
 

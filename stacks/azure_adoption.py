@@ -15,7 +15,7 @@ import pulumi
 
 from headroom.addresses.problems import Problem, ProblemsError
 from stacks.azure_lookups import find
-from stacks.recorded import STACK_TAG, Recorded, recorded_resources, stack_tag
+from stacks.recorded import STACK_TAG, Recorded, stack_tag
 
 Found = Mapping[str, Any]
 """A resource as a function of azure-native shows it."""
@@ -67,24 +67,23 @@ class Candidate:
     must: bool = False
 
 
-def find_existing(candidates: Iterable[Candidate], state: Recorded | None = None) -> dict[str, str]:
+def find_existing(candidates: Iterable[Candidate], state: Recorded | None) -> dict[str, str]:
     """Import ids of what is there and not in the stack's state, by the name in the program.
 
     Args:
         candidates: What may be there.
-        state: The stack's state, where it has been read already.
+        state: What the engine has of the stack; None where it does not tell, and nothing is looked up.
 
     Raises:
         ProblemsError: Something is not this stack's to take over, Azure is still at work on it, or it could not be
             read.
     """
-    recorded = recorded_resources() if state is None else state
-    if recorded is None:
+    if state is None:
         return {}
     adopted: dict[str, str] = {}
     problems: list[Problem] = []
     for candidate in candidates:
-        if (candidate.type, candidate.name) in recorded:
+        if (candidate.type, candidate.name) in state:
             continue
         found = find(candidate.function, candidate.called, **candidate.arguments)
         problem = _wrong(candidate, found)

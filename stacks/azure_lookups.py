@@ -86,6 +86,22 @@ def subnet_names(subnet: NamedSubnet) -> dict[str, str]:
     }
 
 
+def read_route_table(identifier: str) -> Mapping[str, Any]:
+    """A route table by its ARM id, with its routes and its subnets.
+
+    Raises:
+        ProblemsError: It is not there, or may not be read.
+    """
+    parts = identifier.split("/")
+    return look_up(
+        "network:getRouteTable",
+        f"route table {parts[-1]}",
+        "Look at Reader on its resource group; AKS's own is in the cluster's node resource group.",
+        resourceGroupName=parts[4],
+        routeTableName=parts[-1],
+    )
+
+
 def read_subnet(subnet: "SubnetId") -> Mapping[str, Any]:
     """A subnet as Azure shows it now, every property of it.
 

@@ -99,7 +99,6 @@ class WatchSettings:
     alarms: SubnetAlarmsArgs
     dashboard: bool
     cni_metrics: bool
-    idle_addresses: bool = False
     trigger: TriggerSettings | None = None
 
 
@@ -117,7 +116,7 @@ def deploy() -> None:
     price = settings.alarms.price(
         dashboards=int(settings.dashboard),
         further_alarms=int(settings.trigger is not None),
-        idle_addresses=settings.idle_addresses,
+        idle_addresses=settings.publisher.idle_addresses,
     )
     pulumi.log.info(f"Watching {settings.alarms.cluster} costs about {price.text}.")
     if settings.trigger is not None:
@@ -135,7 +134,7 @@ def deploy() -> None:
         trigger = _trigger(settings, settings.trigger, alarms, token)
         pulumi.export("trigger", trigger.rule_name)
     pulumi.export("function", publisher.function_name)
-    if settings.idle_addresses:
+    if settings.publisher.idle_addresses:
         pulumi.export("grant", publisher.role_arn.apply(lambda arn: grant(settings.alarms.cluster, arn or "ROLE")))
     of_trigger = trigger.alarm_names if trigger is not None else []
     pulumi.export("alarms", [*alarms.composite_names, *alarms.alarm_names, *publisher.alarm_names, *of_trigger])
@@ -256,7 +255,7 @@ def _dashboard(settings: WatchSettings, alarms: SubnetAlarms) -> DashboardArgs:
         horizon_days=args.horizon_days,
         prefix_delegation=args.settings.prefix_delegation,
         cni_metrics=settings.cni_metrics,
-        idle_addresses=settings.idle_addresses,
+        idle_addresses=settings.publisher.idle_addresses,
     )
 
 
@@ -337,7 +336,6 @@ def read_settings(config: ConfigReader) -> WatchSettings:
         alarms=alarms,
         dashboard=dashboard,
         cni_metrics=cni_metrics,
-        idle_addresses=idle,
         trigger=trigger,
     )
 

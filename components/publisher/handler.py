@@ -160,15 +160,22 @@ class Run:
     beside: list[str] = field(default_factory=list)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def attempt(self, what: str, read: Callable[[], T]) -> T | None:
-        """What `read` gives; None where AWS refused or did not answer, with the reason noted."""
+    def attempt(self, what: str, read: Callable[[], T], *, beside: bool = False) -> T | None:
+        """What `read` gives; None where AWS or the cluster refused or did not answer, with the reason noted.
+
+        Args:
+            what: What is read, for the reason.
+            read: Reads it.
+            beside: Whether no alarm stands on it.
+        """
+        noted = self.beside if beside else self.failures
         try:
             return read()
         except ClientError as error:
             details = error.response.get("Error", {})
-            self.failures.append(f"{what}: {details.get('Code', '')}: {details.get('Message', '')}")
-        except BotoCoreError as error:
-            self.failures.append(f"{what}: {error}")
+            noted.append(f"{what}: {details.get('Code', '')}: {details.get('Message', '')}")
+        except (BotoCoreError, PodsError) as error:
+            noted.append(f"{what}: {error}")
         return None
 
     def check(self) -> None:
@@ -289,16 +296,8 @@ def _idle(run: Run, interfaces: Sequence[Object]) -> Counter[str] | None:
     """
     if not run.settings.idle_addresses:
         return None
-    try:
-        pods = pod_addresses(run.settings.cluster, run.client)
-    except ClientError as error:
-        details = error.response.get("Error", {})
-        run.beside.append(f"idle addresses: {details.get('Code', '')}: {details.get('Message', '')}")
-    except (BotoCoreError, PodsError) as error:
-        run.beside.append(f"idle addresses: {error}")
-    else:
-        return idle_by_subnet(interfaces, pods)
-    return None
+    pods = run.attempt("idle addresses", lambda: pod_addresses(run.settings.cluster, run.client), beside=True)
+    return None if pods is None else idle_by_subnet(interfaces, pods)
 
 
 def _maps(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
@@ -49,7 +49,7 @@ class PodsError(Exception):
 def pod_addresses(
     cluster: str,
     client: Callable[[str], Any],
-    now: Callable[[str], Fetch] | None = None,
+    connect: Callable[[str], Fetch] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> set[int]:
     """The IPv4 addresses of all pods of a cluster that have not ended, those that share their node's among them.
@@ -57,8 +57,7 @@ def pod_addresses(
     Args:
         cluster: Its name.
         client: Makes a boto3 client by the name of its service.
-        now: Makes what fetches, from the cluster's certificate authority; by default, over HTTPS.
-
+        connect: Makes what fetches, from the cluster's certificate authority; by default, over HTTPS.
         clock: Tells seconds.
 
     Raises:
@@ -68,7 +67,7 @@ def pod_addresses(
     found = client("eks").describe_cluster(name=cluster)["cluster"]
     endpoint = found.get("endpoint") or ""
     try:
-        fetch = (now or https)(base64.b64decode(found["certificateAuthority"]["data"]).decode("ascii"))
+        fetch = (connect or https)(base64.b64decode(found["certificateAuthority"]["data"]).decode("ascii"))
     except (LookupError, TypeError, ValueError, ssl.SSLError) as error:
         raise PodsError(f"{cluster} has no endpoint with a certificate authority: it is {_state(found)}") from error
     until = clock() + MOST_SECONDS
@@ -86,7 +85,8 @@ def pod_addresses(
             return listed()
     except HTTPError as error:
         raise PodsError(f"{error.code}: {_message(error)}") from error
-    except (URLError, TimeoutError, OSError) as error:
+    except OSError as error:
+        # What went wrong with a connection is the reason of a URLError.
         reason = getattr(error, "reason", error)
         raise PodsError(f"{endpoint} does not answer: {reason}. A private endpoint cannot be read") from error
     except (HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:

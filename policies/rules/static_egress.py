@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from headroom.addresses.azure import NAT_GATEWAY_ADDRESSES
+from headroom.addresses.azure import NAT_GATEWAY_ADDRESSES, PAST_NAT
 from headroom.addresses.blocks import ADDRESS_BITS, shown
 from headroom.addresses.problems import Problem
 from policies.aks import CLUSTER_TYPES, Pool, outbound_type, pools_of
@@ -18,7 +18,6 @@ from policies.resources import (
     Resources,
 )
 from policies.vnet import (
-    AWAY,
     EGRESS_TYPES,
     EVERYWHERE,
     SUBNET_TYPES,
@@ -157,7 +156,7 @@ class _Judge:
         tables = referred(self._resources, subnet.resource, subnet.at("routeTable"), VNET_ROUTE_TABLE)
         for table in tables if isinstance(tables, list) and len(tables) == 1 else ():
             hop = self._hops.get(table.urn)
-            if isinstance(hop, str) and hop in AWAY:
+            if isinstance(hop, str) and hop in PAST_NAT:
                 problem = _problem(
                     f"route table {table.name}",
                     f"sends {EVERYWHERE} to a {hop}, and routes win over the NAT gateway: nothing leaves by it.",
@@ -236,7 +235,7 @@ class _Judge:
                 hop = self._hops.get(tables[0].urn)
             if isinstance(hop, Undecided):
                 yield Finding(subnet.resource, hop, "routeTable")
-            elif hop not in AWAY:
+            elif hop not in PAST_NAT:
                 problem = _problem(
                     f"subnet {subnet.name}",
                     f"has no route for {EVERYWHERE} to a firewall or gateway, and outboundType userDefinedRouting of "

@@ -174,6 +174,19 @@ def test_a_second_token_of_the_same_client_names_the_cluster_once_too() -> None:
 
 
 @contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Answers, and ends."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def serving(folder: Path, answer: bytes, location: str = "") -> Iterator[tuple[str, str]]:
     """An API server with a certificate of its own: its address, and who vouches for it; or one that sends elsewhere."""
     certificate, key = make_certificate(folder)
@@ -193,14 +206,8 @@ def serving(folder: Path, answer: bytes, location: str = "") -> Iterator[tuple[s
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(server):
         yield f"https://127.0.0.1:{server.server_port}", certificate.read_text("ascii")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_only_a_server_that_the_clusters_authority_vouches_for_gets_the_token(tmp_path: Path) -> None:
@@ -224,18 +231,12 @@ def test_the_token_follows_nobody_elsewhere(tmp_path: Path) -> None:
             self.end_headers()
 
     thief = ThreadingHTTPServer(("127.0.0.1", 0), Thief)
-    thread = threading.Thread(target=thief.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        with (
-            serving(tmp_path, b"", f"http://127.0.0.1:{thief.server_port}/") as (endpoint, authority),
-            pytest.raises(PodsError, match=r"^302: Found$"),
-        ):
-            pod_addresses(CLUSTER, Eks(endpoint, authority).client)
-    finally:
-        thief.shutdown()
-        thread.join()
-        thief.server_close()
+    with (
+        running(thief),
+        serving(tmp_path, b"", f"http://127.0.0.1:{thief.server_port}/") as (endpoint, authority),
+        pytest.raises(PodsError, match=r"^302: Found$"),
+    ):
+        pod_addresses(CLUSTER, Eks(endpoint, authority).client)
     assert got == []
 
 

@@ -204,6 +204,24 @@ def test_what_is_near_never_lies_beyond_what_a_zone_holds() -> None:
     assert near.threshold == 11, "all of it free is not near"
 
 
+def test_whole_blocks_of_several_subnets_are_near_as_long_as_one_more_could_be_whole() -> None:
+    zone = "us-east-1a"
+    subnets = {name: WatchedSubnet(zone=zone, cidr_block=f"10.0.{n}.0/24") for n, name in enumerate((A, B))}
+    prefixes = {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "1"}
+    many = NodeGroup(name="services", limits=instance_limits("m5.8xlarge"), pods=100, surge=9)
+    alarms = planned(arguments(subnets=subnets, node_groups=[many], cni_environment=prefixes))
+    found = {each.name.removeprefix("headroom/prod-use1/"): each for each in alarms}
+    # A /24 has 16 of them, and AWS keeps addresses of the first and of the last.
+    assert found[f"{zone}/prefix-blocks"].threshold == 15
+    assert found[f"{zone}/prefix-blocks-near"].threshold == 28, "not 30: where all are whole nothing is near"
+    assert "(it counts while fewer than 28 still are)" in found[f"{zone}/prefix-blocks"].description
+    assert found[f"{zone}/{A}/prefix-blocks-near"].threshold == 14
+    narrow = {name: WatchedSubnet(zone=zone, cidr_block=f"10.0.{n}.0/27") for n, name in enumerate((A, B))}
+    alarms = planned(arguments(subnets=narrow, node_groups=[many], cni_environment=prefixes))
+    near = [each.threshold for each in alarms if each.name.endswith(f"{zone}/prefix-blocks-near")]
+    assert near == [1], "no /28 of them is ever whole, and that rings"
+
+
 def test_a_sudden_drop_is_measured_by_an_anomaly_band(recorder: Recorder) -> None:
     recorder.run(lambda: SubnetAlarms("watch", arguments()))
     made = alarm(recorder, "headroom/prod-use1/us-east-1b/sudden-drop").inputs

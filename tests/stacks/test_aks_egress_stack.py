@@ -7,19 +7,21 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pytest
 import yaml
 from pulumi_azure_native import network
 
-from components.stable_egress import SUBNET_PROPERTIES, kept_properties
+from components.stable_egress import SUBNET_PROPERTIES, ChangedSubnetError, kept_properties, refuse_changed_subnet
 from headroom.addresses.problems import ProblemsError
 from headroom.planning.audit_record import AuditRecord, Named, file_name, write_record
 from stacks import aks_egress
+from tests.conftest import READ_STATE
+from tests.stacks.conftest import declared, looked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from stacks.azure_adoption import Candidate
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
@@ -29,7 +31,6 @@ EXAMPLE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "stacks" / "Pulumi.example-aks-egress.yaml").read_text(encoding="utf-8")
 )["config"]
 STACK = "prod-eus2-egress"
-READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 GET_ADDRESS = "azure-native:network:getPublicIPAddress"
 GET_SUBNET = "azure-native:network:getSubnet"
 SUBNET = "azure-native:network:Subnet"
@@ -39,6 +40,7 @@ PREFIX = "azure-native:network:PublicIPPrefix"
 ALARM = "azure-native:monitor:MetricAlert"
 GET_CLUSTER = "azure-native:containerservice:getManagedCluster"
 GET_GATEWAY = "azure-native:network:getNatGateway"
+GET_TABLE = "azure-native:network:getRouteTable"
 GROUP_ID = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-prod-eus2"
 OURS = f"{GROUP_ID}/providers/Microsoft.Network/natGateways/nat-aks-egress-eus2"
 OLD = "198.51.100.7"
@@ -112,6 +114,7 @@ def deployed(recorder: Recorder, live: Any = None, **changes: Any) -> list[str]:
     )
     recorder.answers.setdefault(GET_CLUSTER, CLUSTER)
     recorder.answers.setdefault(GET_GATEWAY, {"publicIpAddresses": []})
+    recorder.answers.setdefault(GET_TABLE, {"name": "aks-agentpool-1", "routes": []})
     recorder.answers[GET_SUBNET] = live if live is not None else shown
     recorder.run(
         program,
@@ -150,6 +153,7 @@ def test_attaching_sends_everything_that_the_subnet_has(recorder: Recorder, fold
         "routeTable": {"id": "/subscriptions/s/routeTables/aks-agentpool-1"},
         "networkSecurityGroup": {"id": "/subscriptions/s/networkSecurityGroups/nsg"},
         "serviceEndpoints": [{"service": "Microsoft.Sql", "locations": ["eastus2"]}],
+        "delegations": [],
         "privateEndpointNetworkPolicies": "Disabled",
         "privateLinkServiceNetworkPolicies": "Enabled",
         "natGateway": {"id": recorder.one(GATEWAY, "egress-main").id},
@@ -160,17 +164,14 @@ def test_attaching_sends_everything_that_the_subnet_has(recorder: Recorder, fold
 def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
     recorder: Recorder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known: set[tuple[str, str]] = set()
-
-    def find_none(candidates: Iterable[Candidate], *_: object) -> dict[str, str]:
-        known.update((each.type, each.name) for each in candidates)
-        return {}
-
-    monkeypatch.setattr(aks_egress, "find_existing", find_none)
+    known = looked_for(monkeypatch, aks_egress)
     audited(folder)
     assert deployed(recorder, attach=True) == []
-    declared = {(item.type, item.name) for item in recorder.registrations}
-    assert known == {each for each in declared if each[0].startswith("azure-native:")}
+    assert known == declared(recorder)
+    known.clear()
+    range_ = {name: value for name, value in EXAMPLE["headroom:gateways"]["main"].items() if name != "addresses"}
+    assert deployed(recorder, gateways={"main": {**range_, "prefixLength": 30}}) == []
+    assert known == declared(recorder)
 
 
 def test_what_is_sent_again_is_every_property_that_the_sdk_can_send() -> None:
@@ -182,8 +183,9 @@ def test_what_is_sent_again_is_every_property_that_the_sdk_can_send() -> None:
 
 
 def test_a_property_that_is_a_list_of_resources_keeps_their_ids() -> None:
-    kept = kept_properties({"serviceEndpointPolicies": [{"id": "/p/1", "location": "eastus2"}], "addressPrefixes": []})
-    assert kept == {"serviceEndpointPolicies": [{"id": "/p/1"}]}
+    prefixes = {"addressPrefix": "10.20.4.0/22", "addressPrefixes": []}
+    kept = kept_properties({"serviceEndpointPolicies": [{"id": "/p/1", "location": "eastus2"}], **prefixes})
+    assert kept == {"serviceEndpointPolicies": [{"id": "/p/1"}], "addressPrefix": "10.20.4.0/22"}
 
 
 @pytest.mark.parametrize(
@@ -242,6 +244,13 @@ def test_an_audit_of_another_cluster_attaches_nothing(recorder: Recorder, folder
     assert deployed(recorder, attach=True) == ["headroom:clusters.aks-prod-eus2: audit-of-cluster"]
 
 
+def test_a_gateway_is_not_attached_for_clusters_that_nobody_names(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    assert deployed(recorder, attach=True, clusters={}) == ["headroom:clusters: configuration"]
+    assert recorder.registrations == []
+    assert deployed(recorder, clusters={}) == []
+
+
 def test_a_subnet_of_the_same_names_in_another_subscription_is_not_taken_for_it(
     recorder: Recorder, folder: Path
 ) -> None:
@@ -259,10 +268,12 @@ def test_a_gateway_of_the_same_name_in_another_group_is_another_one(recorder: Re
     )
 
 
+FIRST = OURS.replace("natGateways/nat-aks-egress-eus2", "publicIPAddresses/nat-aks-egress-eus2-1")
+
+
 def attached(recorder: Recorder) -> Any:
     """Both subnets have the gateway, and it has the first address."""
-    first = OURS.replace("natGateways/nat-aks-egress-eus2", "publicIPAddresses/nat-aks-egress-eus2-1")
-    recorder.answers[GET_GATEWAY] = {"publicIpAddresses": [{"id": first}]}
+    recorder.answers[GET_GATEWAY] = {"publicIpAddresses": [{"id": FIRST}]}
     return lambda args: shown(args, natGateway={"id": OURS})
 
 
@@ -271,6 +282,29 @@ def test_once_attached_an_old_audit_keeps_nobody_from_changing_something_else(re
     assert deployed(recorder, live, attach=True, tags={"team": "platform"}) == []
     audited(folder, age=timedelta(days=90))
     assert deployed(recorder, live, attach=True) == []
+    assert len(recorder.one(GATEWAY, "egress-main").inputs["publicIpAddresses"]) == 1
+
+
+def test_a_gateway_for_subnets_that_other_stacks_make_waits_for_the_audit_before_they_do(
+    recorder: Recorder, folder: Path
+) -> None:
+    main = {name: value for name, value in EXAMPLE["headroom:gateways"]["main"].items() if name != "subnets"}
+    recorder.answers[GET_GATEWAY] = {"publicIpAddresses": [{"id": FIRST}]}
+    assert deployed(recorder, attach=True, gateways={"main": main}) == ["headroom:attach: audit-clear"]
+    assert recorder.registrations == []
+    audited(folder, undecided=(Named(type="on-premises-firewall", place="hq", because="nobody confirmed it."),))
+    assert deployed(recorder, attach=True, gateways={"main": main}) == [": audit-undecided"]
+    audited(folder)
+    assert deployed(recorder, attach=True, gateways={"main": main}) == []
+    audited(folder, age=timedelta(days=90))
+    assert deployed(recorder, attach=True, gateways={"main": main}) == [": audit-age"]
+    recorder.answers[GET_GATEWAY] = {
+        "publicIpAddresses": [{"id": FIRST}],
+        "subnets": [{"id": LIVE["id"].replace("snet-aks-nodes", "snet-aks-overlay")}],
+    }
+    assert deployed(recorder, attach=True, gateways={"main": main}) == [], "nothing moves any more"
+    two = {"main": {**main, "addresses": 2}}
+    assert deployed(recorder, attach=True, gateways=two) == []
     assert len(recorder.one(GATEWAY, "egress-main").inputs["publicIpAddresses"]) == 1
 
 
@@ -311,6 +345,69 @@ def test_a_subnet_with_another_gateway_or_none_to_be_read_is_refused(recorder: R
         "headroom:gateways.main.subnets.overlay: one-gateway",
     ]
     assert deployed(recorder, recorder.failing("AuthorizationFailed"), attach=True) == [": lookup"]
+
+
+def test_every_write_of_a_subnet_is_guarded(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    assert deployed(recorder, attach=True) == []
+    for name in ("egress-main-nodes", "egress-main-overlay"):
+        subnet = recorder.one(SUBNET, name)
+        assert (subnet.before_create, subnet.before_update) == ((f"{name}-guard",), (f"{name}-guard",))
+
+
+def rewritten(recorder: Recorder, now: Any) -> str:
+    """What the guard says of writing a subnet that was read as `LIVE`; empty where it lets it be written."""
+    names = {"resourceGroupName": "rg", "virtualNetworkName": "vnet-spoke", "subnetName": "snet-aks-nodes"}
+    recorder.answers[GET_SUBNET] = now
+    said: list[str] = []
+
+    async def program() -> None:
+        hooked = pulumi.ResourceHookArgs(urn="", id="", name="", type=SUBNET, new_inputs=names)
+        try:
+            await refuse_changed_subnet(hooked, LIVE)
+        except ChangedSubnetError as error:
+            said.append(str(error))
+
+    recorder.run(program, stack=STACK)
+    return "".join(said)
+
+
+def test_a_subnet_that_somebody_changed_since_it_was_read_is_not_written(recorder: Recorder) -> None:
+    assert rewritten(recorder, LIVE) == ""
+    nodes = {"etag": 'W/"2"', "ipConfigurations": [{"id": "/nic/1"}, {"id": "/nic/2"}]}
+    assert rewritten(recorder, {**LIVE, **nodes}) == "", "nodes that came meanwhile are nothing that a PUT takes away"
+    endpoints = {"etag": 'W/"2"', "serviceEndpoints": [], "natGateway": {"id": "/natGateways/theirs"}}
+    assert "has another natGateway and serviceEndpoints than when it was read" in rewritten(
+        recorder, {**LIVE, **endpoints}
+    )
+    without = {key: value for key, value in LIVE.items() if key not in {"etag", "routeTable"}}
+    assert "has another routeTable than when it was read" in rewritten(recorder, without)
+    empty = {key: value for key, value in LIVE.items() if key != "delegations"}
+    assert rewritten(recorder, {**empty, "etag": 'W/"2"'}) == "", "nothing and an empty list are the same"
+    said = rewritten(recorder, recorder.failing("AuthorizationFailed"))
+    assert "snet-aks-nodes could not be read again: " in said
+    assert said.endswith("Next: repeat the command.")
+
+
+@pytest.mark.parametrize("hop", ["VirtualAppliance", "VirtualNetworkGateway", "Internet"])
+def test_a_subnet_whose_routes_come_before_the_gateway_is_refused(recorder: Recorder, folder: Path, hop: str) -> None:
+    audited(folder)
+    routes = [
+        {"name": "node", "addressPrefix": "10.244.0.0/24", "nextHopType": "VirtualAppliance"},
+        {"name": "all", "addressPrefix": "0.0.0.0/0", "nextHopType": hop},
+    ]
+    recorder.answers[GET_TABLE] = {"name": "rt-hub", "routes": routes}
+    past = ["headroom:gateways: routes-first"] * 2
+    assert deployed(recorder, attach=True) == ([] if hop == "Internet" else past)
+    recorder.answers[GET_TABLE] = recorder.failing("AuthorizationFailed")
+    assert deployed(recorder, attach=True) == [": lookup"]
+
+
+def test_a_cluster_with_a_basic_load_balancer_is_refused_before_azure_does(recorder: Recorder, folder: Path) -> None:
+    audited(folder)
+    basic = {**CLUSTER, "networkProfile": {**CLUSTER["networkProfile"], "loadBalancerSku": "Basic"}}
+    recorder.answers[GET_CLUSTER] = basic
+    assert deployed(recorder, attach=True) == ["headroom:clusters.aks-prod-eus2: basic-load-balancer"]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ import yaml
 
 from headroom.addresses.problems import ProblemsError
 from stacks import aks_overlay
+from tests.conftest import READ_STATE
+from tests.stacks.conftest import declared, looked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from stacks.azure_adoption import Candidate
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
@@ -23,10 +22,10 @@ DEFAULTS = {key: entry["default"] for key, entry in DECLARED.items() if "default
 EXAMPLE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "stacks" / "Pulumi.example-aks-overlay.yaml").read_text(encoding="utf-8")
 )["config"]
-READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 CLUSTER = "azure-native:containerservice:ManagedCluster"
 POOL = "azure-native:containerservice:AgentPool"
 SUBNET = "azure-native:network:Subnet"
+SYSTEM: dict[str, Any] = EXAMPLE["headroom:pools"]["system"]
 ROLE = "azure-native:authorization:RoleAssignment"
 IDENTITY = "azure-native:managedidentity:UserAssignedIdentity"
 
@@ -69,16 +68,9 @@ def test_the_example_declares_subnet_identity_role_cluster_and_pools(recorder: R
 def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known: set[tuple[str, str]] = set()
-
-    def find_none(candidates: Iterable[Candidate], *_: object) -> dict[str, str]:
-        known.update((each.type, each.name) for each in candidates)
-        return {}
-
-    monkeypatch.setattr(aks_overlay, "find_existing", find_none)
+    known = looked_for(monkeypatch, aks_overlay)
     assert deployed(recorder) == []
-    declared = {(item.type, item.name) for item in recorder.registrations}
-    assert known == {each for each in declared if each[0].startswith("azure-native:")}
+    assert known == declared(recorder)
 
 
 def test_every_field_of_the_network_profile_is_written(recorder: Recorder) -> None:
@@ -135,6 +127,13 @@ def test_what_azure_changes_in_place_is_never_planned_as_a_replacement(recorder:
         ({"aksCluster__kubernetesVersion": 1.33}, ("headroom:aksCluster.kubernetesVersion", "configuration")),
         ({"nodeSubnet__name": "s" * 64}, ("headroom:nodeSubnet.name", "configuration")),
         ({"pools": {"apps": {"vmSize": "Standard_D4ds_v5"}}}, ("headroom:pools", "configuration")),
+        (
+            {"pools__system": {**SYSTEM, "vmSize": "Standard_DC4s_v2"}},
+            ("headroom:pools.system.vmSize", "configuration"),
+        ),
+        ({"pools__system": {**SYSTEM, "count": 0}}, ("headroom:pools.system.count", "configuration")),
+        ({"pools__system": {**SYSTEM, "minCount": 0}}, ("headroom:pools.system.minCount", "configuration")),
+        ({"pools__system": {**SYSTEM, "count": 2}}, ("headroom:pools.system.count", "configuration")),
         ({"vpcId": "vpc-1"}, ("headroom:vpcId", "configuration")),
     ],
 )
@@ -201,8 +200,9 @@ def test_a_pool_is_neither_deleted_nor_replaced_by_an_edit_of_the_file(recorder:
 
 def test_what_others_write_into_the_subnet_is_theirs(recorder: Recorder) -> None:
     deployed(recorder)
-    ignored = recorder.one(SUBNET, "overlay-subnet").ignore_changes
-    assert set(ignored) == {
+    subnet = recorder.one(SUBNET, "overlay-subnet")
+    assert (subnet.before_create, subnet.before_update) == ((), ("overlay-subnet-guard",))
+    assert set(subnet.ignore_changes) == {
         "routeTable",
         "serviceEndpoints",
         "serviceEndpointPolicies",

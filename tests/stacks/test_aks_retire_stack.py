@@ -16,11 +16,10 @@ from headroom.addresses.problems import ProblemsError
 from headroom.planning.gate_history import file_name, to_text
 from headroom.planning.traffic import GateRecord, Outcome
 from stacks import aks_retire
+from tests.conftest import READ_STATE
+from tests.stacks.conftest import declared, looked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from stacks.azure_adoption import Candidate
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
@@ -30,7 +29,6 @@ EXAMPLE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "stacks" / "Pulumi.example-aks-retire.yaml").read_text(encoding="utf-8")
 )["config"]
 TRAFFIC = "prod-eus2-traffic"
-READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 CLUSTER = "azure-native:containerservice:ManagedCluster"
 POOL = "azure-native:containerservice:AgentPool"
 SUBNET = "azure-native:network:Subnet"
@@ -132,16 +130,9 @@ def test_what_is_kept_is_owned_and_not_changed(recorder: Recorder) -> None:
 def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known: set[tuple[str, str]] = set()
-
-    def find_none(candidates: Iterable[Candidate], *_: object) -> dict[str, str]:
-        known.update((each.type, each.name) for each in candidates)
-        return {}
-
-    monkeypatch.setattr(aks_retire, "find_existing", find_none)
+    known = looked_for(monkeypatch, aks_retire)
     assert deployed(recorder, "keep", count=9) == []
-    declared = {(item.type, item.name) for item in recorder.registrations}
-    assert known == {each for each in declared if each[0].startswith("azure-native:")}
+    assert known == declared(recorder)
 
 
 def test_user_pools_go_to_zero_and_lose_their_autoscaler_but_nothing_else(recorder: Recorder) -> None:
@@ -171,6 +162,7 @@ def test_the_route_table_goes_alone_and_the_subnet_stays(recorder: Recorder) -> 
     assert subnet.inputs["natGateway"] == LIVE["natGateway"]
     assert subnet.inputs["networkSecurityGroup"] == LIVE["networkSecurityGroup"]
     assert (subnet.protect, subnet.retain_on_delete) == (True, True)
+    assert subnet.before_update == ("retired-subnet-guard",), "what came on it since it was read is not taken off"
     assert not recorder.one(CLUSTER, "retired-cluster").protect
 
 
@@ -279,6 +271,38 @@ def test_a_cluster_ends_when_all_the_shifts_away_from_it_are_over(recorder: Reco
     other.write_text(
         "config: {headroom:remedy: aks-traffic\n# headroom:remedy: aks-traffic, aks-prod-eus2", encoding="utf-8"
     )
+    assert deployed(recorder, "zero") == ["traffic-stack"]
+
+
+def test_another_shift_is_known_however_its_file_is_written(recorder: Recorder, folder: Path) -> None:
+    text = (folder / f"Pulumi.{TRAFFIC}.yaml").read_text(encoding="utf-8")
+    text = text.replace("originGroup: checkout", "originGroup: api")
+    other = folder / "Pulumi.prod-eus2-api-traffic.yaml"
+    for written in (
+        text.replace("headroom:remedy: aks-traffic", 'headroom:remedy:   "aks-traffic"'),
+        text.replace("aks-prod-eus2", "AKS-Prod-Eus2"),
+    ):
+        other.write_text(written, encoding="utf-8")
+        assert deployed(recorder, "zero") == ["gate-passed"]
+    other.write_text(text.replace("headroom:remedy: aks-traffic", "headroom:remedy: none # aks-traffic"))
+    assert deployed(recorder, "zero") == []
+    other.unlink()
+    other.mkdir()
+    assert deployed(recorder, "zero") == ["traffic-stack"], "nobody knows whose traffic it moves"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- config\n",
+        "config: [a]\n",
+        "config: {headroom:withoutProbes: {expires: 2027-02-30}}\n",
+        "[" * 5000,
+    ],
+    ids=["list", "list of keys", "no day", "too deep"],
+)
+def test_a_traffic_stack_whose_file_is_none_keeps_the_cluster(recorder: Recorder, folder: Path, text: str) -> None:
+    (folder / f"Pulumi.{TRAFFIC}.yaml").write_text(text, encoding="utf-8")
     assert deployed(recorder, "zero") == ["traffic-stack"]
 
 

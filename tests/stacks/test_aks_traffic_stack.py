@@ -18,12 +18,12 @@ from headroom.planning.probe_record import Probed, ProbeRecord, ProbesVerdict, w
 from headroom.planning.probe_record import file_name as probes_file
 from headroom.planning.traffic import GateRecord, Outcome, Traffic, read_traffic
 from stacks import aks_traffic
-from tests.conftest import LookupFailedError
+from tests.conftest import READ_STATE, LookupFailedError
+from tests.stacks.conftest import declared, looked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from stacks.azure_adoption import Candidate
     from tests.conftest import Recorder
 
 CHECKOUT = Path(__file__).parents[2]
@@ -33,7 +33,6 @@ EXAMPLE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "stacks" / "Pulumi.example-aks-traffic.yaml").read_text(encoding="utf-8")
 )["config"]
 STACK = "prod-eus2-traffic"
-READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 ORIGIN = "azure-native:cdn:AFDOrigin"
 GROUP = "azure-native:cdn:AFDOriginGroup"
 AT = datetime(2026, 3, 7, 12, tzinfo=UTC)
@@ -174,16 +173,9 @@ def test_who_takes_over_is_enabled_before_the_other_is_disabled(
 def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known: set[tuple[str, str]] = set()
-
-    def find_none(candidates: Iterable[Candidate], *_: object) -> dict[str, str]:
-        known.update((each.type, each.name) for each in candidates)
-        return {}
-
-    monkeypatch.setattr(aks_traffic, "find_existing", find_none)
+    known = looked_for(monkeypatch, aks_traffic)
     assert deployed(recorder) == []
-    declared = {(item.type, item.name) for item in recorder.registrations}
-    assert known == {each for each in declared if each[0].startswith("azure-native:")}
+    assert known == declared(recorder)
 
 
 @pytest.mark.parametrize(
@@ -244,6 +236,36 @@ def test_nothing_goes_back_to_a_cluster_whose_end_has_begun(recorder: Recorder, 
     other = text.replace("headroom:phase: keep", "headroom:phase: zero").replace(STACK, "other-traffic")
     file.write_text(other, encoding="utf-8")
     assert deployed(recorder, step=step) == []
+
+
+def test_a_second_shift_of_the_same_origin_group_is_refused_and_leaves_the_way_back(
+    recorder: Recorder, folder: Path
+) -> None:
+    passed(folder, 10)
+    text = (CHECKOUT / "stacks" / "Pulumi.example-aks-traffic.yaml").read_text(encoding="utf-8")
+    (folder / "Pulumi.example-aks-traffic.yaml").write_text(text, encoding="utf-8")
+    assert deployed(recorder, step=25) == []
+    twin = folder / "Pulumi.twin-traffic.yaml"
+    twin.write_text(text, encoding="utf-8")
+    assert deployed(recorder, step=25) == ["headroom:frontDoor: one-shift"]
+    assert recorder.registrations == []
+    assert deployed(recorder, step=0) == []
+    for other in (
+        text.replace("originGroup: checkout", "originGroup: other"),
+        f"{text}\n\t: [",
+        "checkout aks-traffic",
+    ):
+        twin.write_text(other, encoding="utf-8")
+        assert deployed(recorder, step=25) == []
+
+
+@pytest.mark.parametrize("wrong", ["headroom:day: 2027-02-30", "headroom:list: [", "- none"])
+def test_the_way_back_does_not_wait_for_a_retirement_that_cannot_be_read(
+    recorder: Recorder, folder: Path, wrong: str
+) -> None:
+    text = (CHECKOUT / "stacks" / "Pulumi.example-aks-retire.yaml").read_text(encoding="utf-8")
+    (folder / "Pulumi.prod-eus2-retire.yaml").write_text(f"{text}  {wrong}\n", encoding="utf-8")
+    assert deployed(recorder, step=0) == []
 
 
 GET_ORIGIN = "azure-native:cdn:getAFDOrigin"

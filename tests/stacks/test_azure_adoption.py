@@ -9,11 +9,12 @@ import pytest
 
 from headroom.addresses.problems import Problem, ProblemsError
 from stacks.azure_adoption import Candidate, find_existing, tagged, theirs
+from stacks.recorded import recorded_resources
+from tests.conftest import READ_STATE
 
 if TYPE_CHECKING:
     from tests.conftest import Recorder
 
-READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 GET = "azure-native:network:getNatGateway"
 STACK = "prod-eus2-egress"
 ID = "/subscriptions/s/resourcegroups/RG-Prod/providers/Microsoft.Network/natGateways/NAT"
@@ -39,7 +40,7 @@ def looked(recorder: Recorder, answer: Any, candidate: Candidate | None = None) 
     recorder.answers.setdefault(READ_STATE, {"outputs": {}})
     recorder.answers[GET] = answer
     found: dict[str, str] = {}
-    recorder.run(lambda: found.update(find_existing([candidate or gateway()])), stack=STACK)
+    recorder.run(lambda: found.update(find_existing([candidate or gateway()], recorded_resources())), stack=STACK)
     return found
 
 

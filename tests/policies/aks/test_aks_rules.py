@@ -1183,6 +1183,12 @@ def test_an_id_that_azure_has_given_already_is_known_by_the_names_that_it_is_mad
     assert [resource.name for resource in (own,) if resource is not None] == found
 
 
+def test_a_subnet_whose_id_is_known_is_not_taken_for_one_of_the_same_names_in_another_subscription() -> None:
+    resources = Resources([subnet(virtualNetworkName="vnet-net", id=SUBNET_ID)])
+    assert resources.with_id(types.VNET_SUBNET, SUBNET_ID.upper()) is resources[0]
+    assert resources.with_id(types.VNET_SUBNET, SUBNET_ID.replace("/s/", "/t/")) is None
+
+
 def test_of_two_subnets_of_the_same_names_neither_is_taken_for_the_other() -> None:
     one = subnet(virtualNetworkName="vnet-net")
     resources = Resources([one, replace(one, urn=f"{one.urn}-twin", name="twin")])
