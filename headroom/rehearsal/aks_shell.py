@@ -58,6 +58,7 @@ class Shell:
             ("kubectl", "cordon"): self._cordon,
             ("kubectl", "uncordon"): self._uncordon,
             ("kubectl", "drain"): self._drain,
+            ("kubectl", "--context"): self._changed,
         }
         for name, target in known.items():
             if tuple(words[: len(name)]) == name:
@@ -65,8 +66,6 @@ class Shell:
                     return target(words[len(name) :])
                 except KeyError as error:
                     raise UnknownCommandError(f"{shlex.join(words)} lacks {error.args[0]}") from error
-        if words[:2] == ["kubectl", "--context"]:
-            return self._changed(words)
         if words[:1] == ["az"] and "show" in words and "--ids" in words:
             return self._show(words)
         raise UnknownCommandError(f"the rehearsal cannot run: {shlex.join(words)}")
@@ -178,13 +177,13 @@ class Shell:
 
     def _changed(self, words: Sequence[str]) -> list[str]:
         """Suspends a CronJob, or scales a Deployment, in the cluster of this shell."""
-        match words[2:]:
+        match words:
             case [self.fleet.cluster, "--namespace", namespace, "patch", target, "--patch", text]:
                 body, done = json.loads(text), "patched"
             case [self.fleet.cluster, "--namespace", namespace, "scale", target, "--replicas", count]:
                 body, done = {"spec": {"replicas": int(count)}}, "scaled"
             case _:
-                raise UnknownCommandError(f"the rehearsal cannot run: {shlex.join(words)}")
+                raise UnknownCommandError(f"the rehearsal cannot run: kubectl --context {shlex.join(words)}")
         kind, _, name = target.partition("/")
         self.fleet.kubelets.kube.patch(
             {"cronjob": CRON_JOBS, "deployment": DEPLOYMENTS}[kind], name, body, namespace=namespace

@@ -70,8 +70,7 @@ def states(rule: Rule, values: Sequence[float | None], filled: float | None = No
         filled: What stands for a missing value where there are others; None: nothing.
     """
     reach = rule.periods + FURTHER_PERIODS
-    before = [None] * reach
-    padded = [*before, *values]
+    padded = [*[None] * reach, *values]
     return [in_alarm(rule, fill(padded[end : end + reach], filled)) for end in range(1, len(values) + 1)]
 
 
@@ -142,8 +141,8 @@ def watched_alarm(described: Mapping[str, Any]) -> Watched:
             deviations = float(band[1])
         elif later := _AHEAD.fullmatch(expression):
             ahead = int(later[2])
-        elif fill := _FILL.fullmatch(expression):
-            filled = float(fill[1])
+        elif filling := _FILL.fullmatch(expression):
+            filled = float(filling[1])
         else:
             raise ValueError(f"{described['AlarmName']}: {expression}")
     return Watched(
@@ -174,18 +173,17 @@ class Series:
 
     alarm: Watched
     on: bool = False
-    _compared: deque[float | None] = field(default_factory=deque)
+    _compared: deque[float | None] = field(init=False)
     _seen: deque[float | None] = field(default_factory=deque)
     _last: float | None = None
 
     def __post_init__(self) -> None:
         # Before the first period everything is missing.
         reach = self.alarm.rule.periods + FURTHER_PERIODS
-        self._compared.extend([None] * reach)
+        self._compared = deque([None] * reach, maxlen=reach)
 
     def feed(self, value: float | None) -> bool:
         """Takes the value of the next period; whether it is in ALARM after it."""
-        self._compared.popleft()
         self._compared.append(self._made(value))
         self.on = in_alarm(self.alarm.rule, fill(list(self._compared), self.alarm.filled))
         return self.on

@@ -146,7 +146,8 @@ def _impact(impact: Impact) -> Iterator[str]:
         reliefs = []
         for relief in impact.reliefs[:SHOWN]:
             reliefs += [f"- {escaped(relief.what, 500)} {escaped(relief.caveat, 900)}", ""]
-            reliefs += ["  ```sh", f"  {clean(relief.command, 1000)}", f"  {clean(relief.undo, 1000)}", "  ```"]
+            commands = [f"  {clean(each, 1000)}" for each in (relief.command, relief.undo) if each]
+            reliefs += ["  ```sh", *commands, "  ```"]
         yield from _folded("Now, by hand, and reversible", reliefs)
 
 

@@ -23,6 +23,7 @@ SHOWN_SUBNETS: Final = 6
 SHOWN_WORKLOADS: Final = 3
 SHOWN_AUTOSCALERS: Final = 3
 SHOWN_RELIEFS: Final = 1
+SHOWN_OTHER_RELIEFS: Final = 3
 PLAIN_ROWS: Final = 1_000
 """Lines of one kind in plain text."""
 
@@ -151,7 +152,8 @@ def _plain_impact(impact: Impact) -> Iterator[str]:
     for relief in impact.reliefs[:PLAIN_ROWS]:
         yield f"relief: {clean(relief.what, 500)} {clean(relief.caveat, 900)}"
         yield f"relief-command: {clean(relief.command, 1000)}"
-        yield f"relief-undo: {clean(relief.undo, 1000)}"
+        if relief.undo:
+            yield f"relief-undo: {clean(relief.undo, 1000)}"
 
 
 def _evidence(item: Evidence) -> str:
@@ -348,12 +350,16 @@ def _hit_rows(impact: Impact) -> Iterator["RenderableType"]:
         yield Text("Scaling is stuck:")
         for line in [*lines, *([f"and {counted(more, 'further autoscaler')}"] if more > 0 else [])]:
             yield _indented(Text(line))
-    for relief in impact.reliefs[:SHOWN_RELIEFS]:
-        yield Text(f"Now, by hand, reversible: {clean(relief.what, 300)}")
+    # What frees addresses is a workload that gives way; the other ways to help add up, and each is wanted.
+    others = [relief for relief in impact.reliefs if not relief.addresses]
+    giving_way = [relief for relief in impact.reliefs if relief.addresses]
+    shown = others[:SHOWN_OTHER_RELIEFS] or giving_way[:SHOWN_RELIEFS]
+    for relief in shown:
+        yield Text(f"{'Now, by hand, reversible: ' if relief.undo else ''}{clean(relief.what, 300)}")
         yield _indented(Text(clean(relief.command, 1000), style="cyan"))
         if relief.caveat:
-            yield _indented(Text(clean(relief.caveat, 600), style="dim"))
-    more = len(impact.reliefs) - SHOWN_RELIEFS
+            yield _indented(Text(clean(relief.caveat, 900), style="dim"))
+    more = len(giving_way) - (0 if others else len(shown))
     if more > 0:
         yield Text(f"{counted(more, 'further workload')} could give way.", style="dim")
 

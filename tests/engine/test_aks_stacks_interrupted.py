@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -192,6 +193,37 @@ def test_addresses_are_made_once_however_often_the_run_is_cut_off_and_the_subnet
     site.settled(stack, *attach)
 
 
+def test_what_somebody_puts_on_the_subnet_while_a_run_attaches_is_not_taken_off(site: Site) -> None:
+    make_cluster(site.estate, pool("default", 3, mode="System"))
+    stack, arm = egress(site), site.world.arm
+    site.up(stack)
+    (address,) = json.loads(site.must(stack, "stack", "output", "addresses", "--json"))
+    old = site.estate.outbound_address(OLD_CLUSTER)
+    record = AuditRecord(audited=datetime.now(UTC), old_addresses=(old,), new_addresses=(str(address),))
+    (site.world.engine.project / "stacks" / file_name(stack)).write_text(write_record(record), encoding="utf-8")
+    attach = ("--config", "headroom:attach=true")
+    rules = site.estate.add("Microsoft.Network/networkSecurityGroups", "nsg-new", location=PLACE, properties={})
+    properties = {**kept(site), "networkSecurityGroup": {"id": rules}}
+
+    # The stack has read the subnet, and asks once more, which takes its time.
+    arm.forget_calls()
+    arm.order(f"GET {SUBNETS}", "delay", moment="after", seconds=3.0, skip=1, within=site.group)
+    process = site.world.engine.start("up", "--yes", "--skip-preview", "--stack", stack, *attach)
+    while process.poll() is None and not arm.calls().get(f"GET {SUBNETS}"):
+        time.sleep(0.05)
+    site.estate.add(SUBNETS, "vnet-spoke", "snet-aks-nodes", properties=properties)
+    output, _ = process.communicate(timeout=180)
+    arm.clear_faults()
+
+    assert process.returncode != 0
+    assert "snet-aks-nodes has another networkSecurityGroup than when it was read" in output
+    assert kept(site)["networkSecurityGroup"] == {"id": rules}
+    assert "natGateway" not in site.estate.subnet()["properties"]
+    site.up(stack, *attach)
+    assert kept(site)["networkSecurityGroup"] == {"id": rules}
+    assert site.estate.subnet()["properties"]["natGateway"]["id"].endswith("/nat-aks-egress-eus2")
+
+
 def overlay(site: Site) -> str:
     """The stack of the new cluster; its gateway is there."""
     address = site.estate.add(
@@ -229,6 +261,28 @@ def test_the_overlay_cluster_is_made_once_however_often_the_run_is_cut_off(site:
     assert len(site.here(ROLES)) == 1
     assert sorted(site.here(SUBNETS)) == ["snet-aks-nodes", "snet-aks-overlay"]
     site.settled(stack)
+
+
+def test_what_somebody_puts_on_the_new_subnet_is_seen_before_it_is_written_again(site: Site) -> None:
+    stack = overlay(site)
+    site.up(stack)
+    config = site.config("overlay")
+    rules = site.estate.add("Microsoft.Network/networkSecurityGroups", "nsg-new", location=PLACE, properties={})
+    made = site.estate.network.subnets.get(site.group, "vnet-spoke", "snet-aks-overlay").as_dict()["properties"]
+    by_hand = {key: made[key] for key in ("addressPrefix", "natGateway", "defaultOutboundAccess")}
+    by_hand["networkSecurityGroup"] = {"id": rules}
+    site.estate.add(SUBNETS, "vnet-spoke", "snet-aks-overlay", properties=by_hand)
+    second = site.estate.add(GATEWAYS, "nat-second", location=PLACE, sku={"name": "Standard"}, properties={})
+    config["headroom:nodeSubnet"]["natGatewayId"] = second
+    site.world.engine.configure(stack, config)
+
+    refused = site.run(stack, "up", "--yes", "--skip-preview")
+    assert refused.code != 0
+    assert "snet-aks-overlay has another networkSecurityGroup than when it was read" in refused.output
+    site.up(stack, "--refresh")
+    now = site.estate.network.subnets.get(site.group, "vnet-spoke", "snet-aks-overlay").as_dict()["properties"]
+    assert now["networkSecurityGroup"]["id"] == rules
+    assert now["natGateway"]["id"] == second
 
 
 def test_a_cluster_that_aks_is_still_making_is_waited_for_and_not_made_twice(site: Site) -> None:
@@ -434,6 +488,26 @@ def test_an_operation_that_fails_after_it_was_accepted_is_done_again_by_the_next
     site.up(stack)
     found = new_cluster(site)
     assert (found.provisioning_state, found.resource_uid) == ("Succeeded", made.resource_uid)
+    site.settled(stack)
+
+
+def test_a_role_that_does_not_count_yet_fails_the_cluster_and_the_same_command_makes_it_later(site: Site) -> None:
+    """It takes up to an hour (AKS documentation, configure-kubenet)."""
+    stack, arm = overlay(site), site.world.arm
+    arm.change(role_seconds=1800.0)
+    try:
+        refused = site.run(stack, "up", "--yes", "--skip-preview")
+        assert refused.code != 0
+        assert "AuthorizationFailed" in refused.output
+        made = new_cluster(site)
+        assert made.provisioning_state == "Failed"
+        arm.advance(1800)
+        site.up(stack)
+    finally:
+        arm.change(role_seconds=0.0)
+    found = new_cluster(site)
+    assert (found.provisioning_state, found.resource_uid) == ("Succeeded", made.resource_uid)
+    assert len(site.here(ROLES)) == 1
     site.settled(stack)
 
 

@@ -173,13 +173,27 @@ def imported(world: AzureWorld, stack: str, component: tuple[str, str], resource
     )
 
 
-def test_addresses_come_first_and_the_gateway_takes_nothing_from_the_subnet(world: AzureWorld, network: Any) -> None:
+def cluster_elsewhere(world: AzureWorld, clusters: Any, network: Any, name: str) -> str:
+    """Makes a cluster in a VNet of AKS's own; the address with which it goes out."""
+    pool = {"name": "system", "mode": "System", "count": 3, "vmSize": "Standard_D4ds_v5"}
+    identifier = f"/subscriptions/{world.arm.subscription}/resourceGroups/{GROUP}"
+    identifier += f"/providers/Microsoft.ContainerService/managedClusters/{name}"
+    properties = {"dnsPrefix": name, "agentPoolProfiles": [pool]}
+    world.arm.add_resources([{"id": identifier, "location": PLACE, "properties": properties}])
+    profile = clusters.managed_clusters.get(GROUP, name).network_profile.load_balancer_profile
+    words = profile.effective_outbound_i_ps[0].id.split("/")
+    return str(network.public_ip_addresses.get(words[4], words[-1]).ip_address)
+
+
+def test_addresses_come_first_and_the_gateway_takes_nothing_from_the_subnet(
+    world: AzureWorld, network: Any, clusters: Any
+) -> None:
     stack = "prod-eus2-egress"
     config = example("aks-egress", world.arm.subscription)
     # The overlay's subnet is not there yet.
     del config["headroom:gateways"]["main"]["subnets"]["overlay"]
-    # Nor is the old cluster, whose address the audit would be held to.
-    del config["headroom:clusters"]
+    old = cluster_elsewhere(world, clusters, network, "aks-east")
+    config["headroom:clusters"] = {"aks-east": {"outboundType": "loadBalancer"}}
     world.engine.init(stack, config)
     up(world, stack)
     before = network.subnets.get(GROUP, "vnet-spoke", "snet-aks-nodes").as_dict()
@@ -189,7 +203,7 @@ def test_addresses_come_first_and_the_gateway_takes_nothing_from_the_subnet(worl
     assert refused.code != 0
     assert "comes before the audit" in refused.output
 
-    record = AuditRecord(audited=datetime.now(UTC), old_addresses=("198.51.100.7",), new_addresses=(address,))
+    record = AuditRecord(audited=datetime.now(UTC), old_addresses=(old,), new_addresses=(address,))
     beside(world, file_name(stack), write_record(record))
     world.engine.configure(stack, {**config, "headroom:attach": True})
     subnet_id = config["headroom:gateways"]["main"]["subnets"]["nodes"]

@@ -61,6 +61,7 @@ def test_a_kubenet_cluster_is_relieved_and_replaced_and_a_bad_step_goes_back(too
     for file in ("plan", "verify"):
         assert f"--plan stacks/{file}.aks-prod-eus2-overlay.json" in told
     assert "comes before the audit" in told, "attaching is refused before the audit"
+    assert "subnet nodes has a routeTable that the program does not write: the next PUT detaches it" in told
     assert "is within 9 days of the end of step 100" in told
     assert "the subnet still has the route table" in told
     assert "SELECTS NO POD  prod/allow-payments-from-checkout" in told

@@ -213,6 +213,7 @@ def test_what_stops_and_starts_on_one_side_is_run_as_it_is_printed(arm: Endpoint
         ("CronJob", "d", "close", {"spec": {"suspend": False}}),
         ("Deployment", "d", "queue", {"spec": {"replicas": 3}}),
     ]
-    for command in commands(lines, "aks-elsewhere", stop=True):
+    others = read_entries("d statefulset/db 2\n", subject="list")
+    for command in (*commands(lines, "aks-elsewhere", stop=True), *commands(others, "aks-new", stop=True)):
         with pytest.raises(UnknownCommandError):
             shell.run(command)

@@ -404,6 +404,48 @@ def test_a_pool_has_a_size_that_aks_takes(azure: Azure, nodes: str, pool: dict[s
     assert text in refusal(azure, body)[2]
 
 
+@pytest.mark.parametrize(
+    ("pool", "profile", "text"),
+    [
+        ({"type": "AvailabilitySet"}, OVERLAY, "has virtual machine availability sets"),
+        ({"vmSize": "Standard_DC4s_v2"}, OVERLAY, "has DCsv2 machines"),
+        ({"osType": "Windows"}, {**OVERLAY, "networkDataplane": "cilium"}, "does not support Windows node pools"),
+    ],
+)
+def test_overlay_takes_neither_every_machine_nor_every_system(
+    azure: Azure, nodes: str, pool: dict[str, Any], profile: dict[str, Any], text: str
+) -> None:
+    assert text in refusal(azure, azure.cluster_body({"vnetSubnetID": nodes, **pool}, **profile))[2]
+    if profile == OVERLAY:
+        body = with_identity(azure, azure.cluster_body({"vnetSubnetID": nodes, **pool}, **KUBENET), nodes)
+        azure.make_cluster("it", body)
+        moving = moved(body, networkPlugin="azure", networkPluginMode="overlay")
+        assert text in refusal(azure, moving)[2], "nor is it taken in place"
+
+
+def test_nodes_of_an_overlay_carry_no_name_of_more_than_63_characters(azure: Azure) -> None:
+    azure.vnet()
+    long = azure.subnet("s" * 64, "10.20.0.0/24")
+
+    refused = refusal(azure, azure.cluster_body({"vnetSubnetID": long}, **OVERLAY))
+
+    assert refused[1:] == (
+        "agentPoolProfile.vnetSubnetID",
+        f"{'s' * 64} has more than 63 characters, and nodes carry it as a label.",
+    )
+
+
+@pytest.mark.parametrize(("version", "text"), [("1.29", "cannot be uninstalled below Kubernetes 1.30"), ("1.30", "")])
+def test_a_policy_engine_goes_from_kubernetes_1_30_on(azure: Azure, nodes: str, version: str, text: str) -> None:
+    body = azure.cluster_body({"vnetSubnetID": nodes}, version=version, **OVERLAY, networkPolicy="calico")
+    azure.make_cluster("it", body)
+
+    if text:
+        assert text in refusal(azure, moved(body, networkPolicy="none"))[2]
+    else:
+        assert azure.make_cluster("it", moved(body, networkPolicy="none")).network_profile.network_policy == "none"
+
+
 def test_a_user_pool_is_scaled_to_zero(azure: Azure, nodes: str) -> None:
     azure.make_cluster("it", azure.cluster_body({"vnetSubnetID": nodes}, **OVERLAY))
     pool = {"vmSize": "Standard_D4s_v5", "vnetSubnetID": nodes}

@@ -225,6 +225,22 @@ def test_a_gateway_takes_only_addresses_of_its_own_sku_and_serves_one_vnet(azure
     assert code_of(second) == "NatGatewayCannotBeUsedBySubnetsBelongingToDifferentVirtualNetworks"
 
 
+def test_a_gateway_is_refused_on_the_subnet_of_a_basic_load_balancer(azure: Azure) -> None:
+    azure.vnet()
+    nodes = azure.subnet("nodes", "10.20.0.0/24")
+    profile = {"networkPlugin": "kubenet", "podCidr": "10.244.0.0/16", "loadBalancerSku": "basic"}
+    azure.make_cluster("it", azure.cluster_body({"vnetSubnetID": nodes}, **profile))
+
+    gateway = azure.gateway(azure.address())
+    body = {"properties": {"addressPrefix": "10.20.0.0/24", "natGateway": {"id": gateway}}}
+
+    with pytest.raises(HttpResponseError) as refused:
+        azure.network.subnets.begin_create_or_update(azure.group, "vnet", "nodes", body).result()
+
+    assert code_of(refused) == "SubnetWithNatGatewayAndBasicSkuResourceNotAllowed"
+    assert azure.network.subnets.get(azure.group, "vnet", "nodes").nat_gateway is None
+
+
 def test_rules_of_a_group_do_not_share_a_priority(azure: Azure) -> None:
     azure.add("Microsoft.Network/networkSecurityGroups", "rules", location="eastus", properties={})
     rule = {"priority": 100, "direction": "Inbound", "access": "Deny", "protocol": "*"}

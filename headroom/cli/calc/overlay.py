@@ -8,6 +8,7 @@ from headroom.capacity.overlay import (
     HOST_LOCAL_ADDRESSES,
     KUBENET_MAXIMUM_NODES,
     OVERLAY_MAXIMUM_NODES,
+    OVERLAY_MAXIMUM_PODS,
     AksPool,
     ClusterCapacity,
     NetworkMode,
@@ -117,7 +118,7 @@ def _facts(found: ClusterCapacity) -> list[tuple[str, str]]:
         subnet = f"{found.node_addresses:,} of {found.node_subnet_usable:,} addresses"
     return [
         ("nodes", f"{found.nodes:,} of {found.capacity:,}, surge included"),
-        ("pods", f"{found.pods_capacity:,} at most"),
+        ("pods", f"{min(found.pods_capacity, OVERLAY_MAXIMUM_PODS):,} at most"),
         ("node subnet", subnet),
         ("can grow into", ", ".join(f"{block} ({node_blocks(block):,} nodes)" for block in found.growth) or "nothing"),
     ]

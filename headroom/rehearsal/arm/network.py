@@ -3,10 +3,11 @@
 A PUT replaces the whole resource: a subnet that is PUT without `routeTable` has none afterwards (Azure/AKS #400 and
 #1242). Texts of errors are as they were reported: InUseRouteTableCannotBeDeleted (Azure support, AKS error codes),
 CannotDeleteNatGatewayAssociatedToSubnet (Copilot-Studio-with-Azure-AI-Search #62), PublicIPAddressCannotBeDeleted
-(azurerm #6052), InUseSubnetCannotBeDeleted (nav-arm-templates #161), NetcfgSubnetRangeOutsideVnet (AKS labs).
+(azurerm #6052), InUseSubnetCannotBeDeleted (nav-arm-templates #161), NetcfgSubnetRangeOutsideVnet (AKS labs),
+SubnetWithNatGatewayAndBasicSkuResourceNotAllowed (azure-docs #81335).
 
 Not simulated: a refusal of the 401st route of a table, which no source has an error for (the routes of kubenet's
-nodes end there); a Basic load balancer or address in the subnet of a NAT gateway.
+nodes end there); what else than clusters can have a Basic load balancer or address in a subnet.
 """
 
 from collections.abc import Iterator, Mapping
@@ -211,6 +212,19 @@ class Subnet(NetworkKind):
                     400,
                     "NatGatewayCannotBeUsedBySubnetsBelongingToDifferentVirtualNetworks",
                     f"NAT Gateway {gateway} cannot be used by subnets belonging to different virtual networks.",
+                )
+        subnet = world.find(path.text)
+        for pool in world.of_type(POOLS) if subnet else ():
+            cluster = world.find(pool.path.parent)
+            profile = (cluster.properties.get("networkProfile") or {}) if cluster else {}
+            here = key_of(str(pool.properties.get("vnetSubnetID") or "")) == path.key
+            if subnet and here and profile.get("loadBalancerSku") == "basic":
+                raise ArmError(
+                    400,
+                    "SubnetWithNatGatewayAndBasicSkuResourceNotAllowed",
+                    f"NAT Gateway {gateway} cannot be deployed on subnet containing Basic SKU Public IP addresses or "
+                    f"Basic SKU Load Balancer. NIC {next(users_of(world, subnet), '')} in subnet {path.text} has "
+                    "reference to Basic SKU Public IP address or Load Balancer.",
                 )
 
     def show(self, world: World, record: Record, body: Body) -> None:

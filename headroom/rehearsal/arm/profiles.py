@@ -18,6 +18,7 @@ from typing import Any, Final
 from headroom.addresses.azure import (
     AKS_RESERVED,
     LARGEST_SERVICE_PREFIX_LENGTH,
+    NODE_LABEL_CHARACTERS,
     OVERLAY_NODE_PREFIX_LENGTH,
     azure_usable_addresses,
     node_blocks,
@@ -25,6 +26,7 @@ from headroom.addresses.azure import (
 from headroom.addresses.blocks import Block, parse_address
 from headroom.addresses.problems import ProblemsError
 from headroom.capacity.overlay import (
+    DCSV2,
     DEFAULT_MAX_PODS,
     FLAT_DEFAULT_MAX_PODS,
     KUBENET_MAXIMUM_NODES,
@@ -35,6 +37,7 @@ from headroom.capacity.overlay import (
     Surge,
     default_surge,
 )
+from headroom.planning.aks_eligibility import POLICY_REMOVAL_VERSION
 from headroom.planning.aks_network import OUTBOUND_TYPES, Allowed, outbound_move
 from headroom.rehearsal.arm.errors import ArmError, invalid
 from headroom.rehearsal.arm.ids import Path, key_of, referred
@@ -169,6 +172,14 @@ def judge(  # noqa: PLR0913  # all that a cluster's network depends on
     subnets = _subnets(world, pools)
     _judge_ranges(world, profile, subnets, new=old is None or old.get("podCidr") != profile.get("podCidr"))
     _judge_pools(pools)
+    if is_overlay(profile):
+        _judge_overlay(pools)
+    if profile["networkDataplane"] == "cilium" and any(_is_windows(pool) for pool in pools):
+        raise invalid(
+            "Network dataplane cilium does not support Windows node pools.",
+            target="networkProfile.networkDataplane",
+            flat=True,
+        )
     _judge_capacity(world, path, profile, pools, subnets, version)
     if old is None or old.get("outboundType") != profile["outboundType"]:
         _judge_outbound(world, profile, subnets, pools, creating=old is None)
@@ -192,6 +203,13 @@ def judge_change(  # noqa: PLR0913, PLR0917  # the same
         profile.get("networkPlugin"),
         profile.get("networkPluginMode"),
     )
+    was, engine = (each.get("networkPolicy") or "none" for each in (old, profile))
+    if was != "none" and engine == "none" and version < POLICY_REMOVAL_VERSION:
+        raise invalid(
+            f"Network policy {was} cannot be uninstalled below Kubernetes 1.{POLICY_REMOVAL_VERSION[1]}.",
+            target="networkProfile.networkPolicy",
+            flat=True,
+        )
     if moved:
         _judge_move(world, cluster, old, profile, pools, version)
     elif old.get("podCidr") != profile.get("podCidr"):
@@ -370,6 +388,35 @@ def _judge_pools(pools: Sequence[Pool]) -> None:
             )
 
 
+def _is_windows(pool: Pool) -> bool:
+    return str(pool.properties.get("osType")).casefold() == "windows"
+
+
+def _judge_overlay(pools: Sequence[Pool]) -> None:
+    """What overlay does not take (AKS documentation, concepts-network-azure-cni-overlay)."""
+    for pool in pools:
+        if str(pool.properties.get("type")).casefold() == "availabilityset":
+            raise invalid(
+                f"Pool {pool.name} has virtual machine availability sets, which overlay does not support.",
+                target="agentPoolProfile.type",
+                flat=True,
+            )
+        if DCSV2.fullmatch(str(pool.properties.get("vmSize") or "")):
+            raise invalid(
+                f"Pool {pool.name} has DCsv2 machines, which overlay does not support.",
+                target="agentPoolProfile.vmSize",
+                flat=True,
+            )
+        words = pool.subnet.split("/")
+        names = (words[4], words[-3], words[-1]) if pool.subnet else ()
+        if long := [name for name in names if len(name) > NODE_LABEL_CHARACTERS]:
+            raise invalid(
+                f"{long[0]} has more than {NODE_LABEL_CHARACTERS} characters, and nodes carry it as a label.",
+                target="agentPoolProfile.vnetSubnetID",
+                flat=True,
+            )
+
+
 def _judge_capacity(  # noqa: PLR0913, PLR0917  # the same
     world: World,
     path: Path,
@@ -521,7 +568,7 @@ def _judge_outbound_change(old: Profile, profile: Profile, pools: Sequence[Pool]
 
 def _judge_growth(old: Profile, profile: Profile, pools: Sequence[Pool]) -> None:
     before, after = Block.parse(old["podCidr"]), _parsed(profile["podCidr"], "networkProfile.podCIDR")
-    windows = any(str(pool.properties.get("osType")).casefold() == "windows" for pool in pools)
+    windows = any(_is_windows(pool) for pool in pools)
     if not is_overlay(profile) or windows or not after.contains(before):
         raise fixed("networkProfile.podCidr")
 

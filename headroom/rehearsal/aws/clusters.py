@@ -54,10 +54,8 @@ class RehearsalClusters(EKSBackend):
             "clusterSecurityGroupId": group.id,
         }
         if _api_server:
-            cluster.endpoint, cluster.certificate_authority = (
-                _api_server["endpoint"],
-                {"data": _api_server["authority"]},
-            )
+            cluster.endpoint = _api_server["endpoint"]
+            cluster.certificate_authority = {"data": _api_server["authority"]}
         cluster.kubernetes_network_config = {"ipFamily": "ipv4", **(cluster.kubernetes_network_config or {})}
         return cluster
 

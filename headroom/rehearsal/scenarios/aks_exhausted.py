@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ import yaml
 from azure.core.exceptions import HttpResponseError
 
 from headroom.addresses.blocks import listed
+from headroom.cli.check import check
 from headroom.cli.plan import read_plan, written_files
 from headroom.collect.budget import budget
 from headroom.diagnosis.classifier import diagnose
@@ -65,6 +66,7 @@ from headroom.rehearsal.scenarios.incident import (
     save_played,
     told,
 )
+from policies.resources import VNET_SUBNET
 
 NAME: Final = "aks-kubenet-exhausted"
 NEXT: Final = (
@@ -446,11 +448,15 @@ def _audit(story: Story, running: Running, old: str, new: str) -> int:
     return len(commands)
 
 
+_NAIVE_URN: Final = f"urn:pulumi:preprod::shop::{VNET_SUBNET}::nodes"
+
+
 def _naive(story: Story) -> None:
-    """The published change of the subnet, tried on a copy: what it does not name is gone.
+    """The published change of the subnet: refused by the policies, and tried on a copy, where what it leaves out goes.
 
     Raises:
-        RehearsalFailedError: The simulated Azure keeps the route table, which Azure would not.
+        RehearsalFailedError: The policies let it pass; or the simulated Azure keeps the route table, which Azure would
+            not.
     """
     narrator, estate = story.narrator, story.estate
     vnet, subnet = "vnet-preprod", names.NODE_SUBNET
@@ -462,13 +468,24 @@ def _naive(story: Story) -> None:
     )
     gateway = estate.add(f"{network}/natGateways", "nat-preprod", location=names.LOCATION, sku={"name": "Standard"})
     names.make_cluster(estate, names.pool("default", 3, mode="System", vnetSubnetID=subnet_id), name="aks-preprod-eus2")
-    narrator.say(
-        "\nThe published Bicep puts the gateway on the subnet with its prefix alone. Tried in pre-production, because "
-        "Azure accepts it:"
-    )
     before = estate.network.subnets.get(estate.group, vnet, subnet).as_dict()["properties"]
     table = before["routeTable"]["id"].rpartition("/")[2]
-    body: Any = {"properties": {"addressPrefix": "10.30.4.0/22", "natGateway": {"id": gateway}}}
+    naive: dict[str, Any] = {"addressPrefix": "10.30.4.0/22", "natGateway": {"id": gateway}}
+    state = {"urn": _NAIVE_URN, "type": VNET_SUBNET, "id": subnet_id, "custom": True}
+    step = {"op": "update", "urn": _NAIVE_URN, "newState": {**state, "inputs": naive, "outputs": {**before, **naive}}}
+    preview = story.world.folder / "preview.json"
+    preview.write_text(json.dumps({"steps": [step]}), encoding="utf-8")
+    narrator.say(
+        "\nThe published Bicep puts the gateway on the subnet with its prefix alone. In a preview that is an "
+        "update like any other; the policies refuse it:"
+    )
+    narrator.command("headroom check preview.json")
+    code, said = story.command(check, str(preview))
+    narrator.output(said)
+    if code != 1 or "subnet-complete" not in said:
+        raise RehearsalFailedError(f"the policies let the naive change of a subnet pass (exit code {code}):\n{said}")
+    narrator.say("\nAzure itself accepts it. Tried in pre-production:")
+    body: Any = {"properties": naive}
     estate.network.subnets.begin_create_or_update(estate.group, vnet, subnet, body).result()
     after = estate.network.subnets.get(estate.group, vnet, subnet).as_dict()["properties"]
     if after.get("routeTable"):
@@ -568,19 +585,25 @@ def _probe(story: Story, new: Running) -> tuple[int, str]:
     """Runs the probes, with the cluster's policy engine on; exit code and what they said."""
     record = story.world.engine.stack_file(TRAFFIC).with_name(probes_file(TRAFFIC))
     story.narrator.command(f"headroom probes --context {new.name} --run --record stacks/{record.name}")
-    # A process of its own: which kubeconfig is the usual one is settled when its package is loaded.
-    environment = {**os.environ, "KUBECONFIG": str(story.world.credentials(new.name))}
-    words = ["probes", "--context", new.name, "--run", "--record", str(record)]
-    command = [sys.executable, "-m", "headroom.cli", *words]
 
     def run() -> tuple[int, str]:
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+        ended = _headroom(story, [new], "probes", "--context", new.name, "--run", "--record", str(record))
         return ended.returncode, ended.stdout + ended.stderr
 
     code, said = story.meanwhile(run, lambda: run_probe_jobs(new.kube, engine_on=True))
     said = said.replace(f"{record.parent}/", "stacks/")
     story.narrator.output(said)
     return code, said
+
+
+def _headroom(story: Story, clusters: Sequence[Running], *words: str) -> "subprocess.CompletedProcess[str]":
+    """Runs one of our own commands with contexts of these clusters.
+
+    In a process of its own: which kubeconfig is the usual one is settled when its package is loaded.
+    """
+    environment = {**os.environ, "KUBECONFIG": str(story.world.credentials(*(each.name for each in clusters)))}
+    command = [sys.executable, "-m", "headroom.cli", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
 
 
 # Traffic
@@ -722,9 +745,7 @@ def _one_side(story: Story, old: Running, new: Running, expected: str) -> None:
         lead(running, datetime.now(UTC))
     words = ["--old", old.name, "--new", new.name, "--expect", expected]
     story.narrator.command(f"headroom one-side stacks/{ONE_SIDE} {' '.join(words)}")
-    command = [sys.executable, "-m", "headroom.cli", "one-side", str(_one_side_list(story)), *words]
-    environment = {**os.environ, "KUBECONFIG": str(story.world.credentials(old.name, new.name))}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    ended = _headroom(story, [old, new], "one-side", str(_one_side_list(story)), *words)
     story.narrator.output(ended.stdout)
     if ended.returncode:
         raise RehearsalFailedError(f"what must run on one side only does not: {ended.stdout}{ended.stderr}")

@@ -10,6 +10,7 @@ are.
 import math
 import random
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -259,18 +260,17 @@ class CloudWatchByTheHour:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._waiting: list[Any] = []
+        self._waiting: defaultdict[str, list[Any]] = defaultdict(list)
         self._read: dict[str, dict[datetime, float]] = {}
         self._until: datetime | None = None
 
     def put_metric_data(self, **asked: Any) -> None:
         """Takes values."""
-        self._waiting += [(asked["Namespace"], each) for each in asked["MetricData"]]
+        self._waiting[asked["Namespace"]] += asked["MetricData"]
 
     def flush(self) -> None:
         """Hands on what has been put since."""
-        for namespace in sorted({namespace for namespace, _ in self._waiting}):
-            values = [each for name, each in self._waiting if name == namespace]
+        for namespace, values in sorted(self._waiting.items()):
             for first in range(0, len(values), VALUES_PER_CALL):
                 self._client.put_metric_data(Namespace=namespace, MetricData=values[first : first + VALUES_PER_CALL])
         self._waiting.clear()
