@@ -262,7 +262,8 @@ def _service_problems(ranges: AksRanges) -> Iterator[Problem]:
                 "service-cidr-size",
                 service,
                 f"is not smaller than a /{LARGEST_SERVICE_PREFIX_LENGTH - 1}.",
-                f"Write a /{LARGEST_SERVICE_PREFIX_LENGTH} or a smaller block; a /16 holds 65,534 services.",
+                f"Write a /{LARGEST_SERVICE_PREFIX_LENGTH} or a smaller block; a /16 holds 65,534 services, and from "
+                "Kubernetes 1.33 a ServiceCIDR adds more.",
                 _PLANNING,
                 "service-cidr",
             )

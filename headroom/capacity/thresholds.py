@@ -35,6 +35,10 @@ guide, network-reqs)."""
 ADVISED_ADDRESSES: Final = 16
 """Free addresses that it had better have (EKS user guide, network-reqs)."""
 
+LEAST_DATAPATH_PERCENT: Final = 90
+"""Average availability of a NAT gateway's datapath below which outbound traffic fails (Azure NAT Gateway
+documentation, nat-metrics)."""
+
 WARNING_SHARE: Final = 0.10
 """A warning comes this share of the subnet earlier than the critical alarm."""
 

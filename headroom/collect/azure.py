@@ -501,7 +501,10 @@ def _ports(clients: AzureClients, resource: str, metric: str, now: datetime) -> 
 def _metric(  # noqa: PLR0913, PLR0917 - private; what a request for a metric names
     clients: AzureClients, resource: str, metric: str, aggregation: str, now: datetime, wanted: str = ""
 ) -> float | None:
-    """A metric over the window: sums are added, the largest average counts; ``None``: it has no value."""
+    """A metric over the window: sums are added, of averages the largest counts, and of availability their mean.
+
+    ``None``: it has no value.
+    """
     query = {
         "metricnames": metric,
         "aggregation": aggregation,
@@ -520,11 +523,11 @@ def _metric(  # noqa: PLR0913, PLR0917 - private; what a request for a metric na
     ]
     if not values:
         return None
-    return sum(values) if aggregation == "Total" else _worst(metric, values)
+    return sum(values) if aggregation == "Total" else _over_window(metric, values)
 
 
-def _worst(metric: str, values: Sequence[float]) -> float:
-    return min(values) if metric.endswith("Availability") else max(values)
+def _over_window(metric: str, values: Sequence[float]) -> float:
+    return sum(values) / len(values) if metric.endswith("Availability") else max(values)
 
 
 def _whole(value: float | None) -> int | None:

@@ -1,13 +1,16 @@
 """What is wrong and is not addresses: images, names, resources, volumes, other plugins, quotas for machines."""
 
+from collections.abc import Iterator
 from typing import Final
 
+from headroom.capacity.thresholds import LEAST_DATAPATH_PERCENT
 from headroom.diagnosis.finding import counted
 from headroom.diagnosis.reading import EVENT_OF_POD, Hit, Reading, evidence
 from headroom.diagnosis.signatures import Kind
 from headroom.diagnosis.verdict import Evidence, NotIp
+from headroom.facts.azure import resource_name
 from headroom.facts.kubernetes import Pod
-from headroom.facts.values import items, known
+from headroom.facts.values import items, known, known_or
 
 # What may as well follow from an address problem: it decides nothing beside something that speaks for one.
 _MAY_FOLLOW: Final = frozenset({"placement", "probe", "connection", "autoscaler-bound", "traffic", "control-plane"})
@@ -62,11 +65,32 @@ def not_ip(reading: Reading) -> tuple[NotIp, ...]:
             )
             for reason, pods in sorted(waiting.items())
         ]
+    found += _failing_datapaths(reading)
     grouped: dict[str, list[Hit]] = {}
     for hit in hits:
         grouped.setdefault(hit.signature.means, []).append(hit)
     found += [NotIp(what=means, evidence=evidence(group)) for means, group in grouped.items()]
     return tuple(found)
+
+
+def _failing_datapaths(reading: Reading) -> Iterator[NotIp]:
+    """NAT gateways of an AKS cluster that are down: pods have addresses, and their traffic does not get out.
+
+    A load balancer's availability is that of its Services' front ends, too, and says nothing of the way out.
+    """
+    for each in items(reading.aks.azure.egress) if reading.aks is not None else ():
+        percent = known(each.datapath_availability)
+        if each.kind == "natGateway" and percent is not None and percent < LEAST_DATAPATH_PERCENT:
+            name = resource_name(each.resource_id)
+            seen = Evidence(
+                what="DatapathAvailability",
+                where=name,
+                value=f"{percent:.0f} %",
+                threshold=f"{LEAST_DATAPATH_PERCENT} %",
+                when=f"{known_or(each.since, '')} to {known_or(each.until, '')}",
+                source="Azure NAT Gateway documentation, nat-metrics",
+            )
+            yield NotIp(what=f"the NAT gateway {name} is not available all of the time", evidence=(seen,))
 
 
 def speaks_against(reading: Reading) -> bool:

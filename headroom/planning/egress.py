@@ -13,6 +13,7 @@ from typing import Any, Final
 from headroom.addresses.azure import NAT_GATEWAY_ADDRESSES, PAST_NAT
 from headroom.addresses.blocks import listed, shown
 from headroom.addresses.problems import Problem, ProblemsError
+from headroom.capacity.thresholds import LEAST_DATAPATH_PERCENT
 from headroom.planning.emergency_keys import near
 from headroom.planning.keys import KeyReader, told
 
@@ -134,7 +135,7 @@ class EgressAlarms:
 
     action_groups: tuple[str, ...] = ()
     failed_connections: int = 0
-    availability_percent: int = 90
+    availability_percent: int = LEAST_DATAPATH_PERCENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -453,6 +454,9 @@ def _alarms(reader: KeyReader, value: object) -> EgressAlarms:
             reader, "alarms.failedConnections", value.get("failedConnections", 0), range(1_000_000)
         ),
         availability_percent=_number(
-            reader, "alarms.availabilityPercent", value.get("availabilityPercent", 90), range(1, 101)
+            reader,
+            "alarms.availabilityPercent",
+            value.get("availabilityPercent", LEAST_DATAPATH_PERCENT),
+            range(1, 101),
         ),
     )

@@ -318,9 +318,9 @@ def test_a_window_without_a_value_is_no_zero_unless_the_availability_was_measure
     [egress] = items(azure_of(read("aks-other")).egress)
     nothing = Unknown(Reason.UNREACHABLE, "Azure Monitor has no value of SnatConnectionCount in the window")
     assert (egress.failed_connections, egress.connections) == (nothing, nothing)
-    arm.write_metric(egress.resource_id, "VipAvailability", [(arm.now() - 60, 100.0)])
+    arm.write_metric(egress.resource_id, "VipAvailability", [(arm.now() - 60, 100.0), (arm.now() - 120, 90.0)])
     [egress] = items(azure_of(read("aks-other")).egress)
-    assert (egress.failed_connections, egress.connections, egress.datapath_availability) == (0, 0, 100.0)
+    assert (egress.failed_connections, egress.connections, egress.datapath_availability) == (0, 0, 95.0)
 
 
 def test_what_runs_on_the_nodes_is_read_of_the_api_server(read: Callable[..., Snapshot]) -> None:

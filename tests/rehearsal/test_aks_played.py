@@ -74,7 +74,9 @@ def test_a_kubenet_cluster_is_relieved_and_replaced_and_a_bad_step_goes_back(too
 
 @pytest.mark.control_plane
 @pytest.mark.engine
-@pytest.mark.parametrize("name", ["aks-host-local-leak", "aks-in-place", "aks-node-subnet-full", "aks-pod-cidr"])
+@pytest.mark.parametrize(
+    "name", ["aks-host-local-leak", "aks-in-place", "aks-node-subnet-full", "aks-overlay-block", "aks-pod-cidr"]
+)
 def test_a_plan_carried_out_word_by_word_cures_it(tools: Tools, tmp_path: Path, name: str) -> None:
     chosen = aks_incidents.INCIDENTS[name]
     with rehearsing(tools, tmp_path) as (world, narrator, clock, _):
