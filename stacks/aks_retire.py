@@ -64,15 +64,7 @@ def deploy() -> None:
     adopt = find_existing(candidates(retirement), recorded_resources())
     RetiredCluster(NAME, RetiredClusterArgs(retirement=retirement, subnet=subnet, own_table=own_table, adopt=adopt))
     pulumi.export("phase", retirement.phase)
-    pulumi.export("next", _NEXT[retirement.phase].format(name=retirement.name))
-
-
-_NEXT: Final = {
-    "keep": "kubectl drain the nodes of {name}; then headroom:phase: zero",
-    "zero": "headroom:phase: detach, once nothing of {name} is missed",
-    "detach": "headroom:phase: delete",
-    "delete": "headroom audit-egress --remove: what only the old address was for",
-}
+    pulumi.export("next", retirement.next_step)
 
 
 def candidates(retirement: Retirement) -> Iterator[Candidate]:

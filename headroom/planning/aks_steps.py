@@ -26,7 +26,7 @@ from headroom.planning.overlay_cluster import IN_PLACE
 from headroom.planning.plan import PlannedFile, Step
 from headroom.planning.probe_record import MAX_AGE
 from headroom.planning.probe_record import file_name as probes_name
-from headroom.planning.retirement import PHASES
+from headroom.planning.retirement import PHASES, drain_command, selector
 from headroom.planning.traffic import ROLLBACK_WINDOW_DAYS
 
 _CURED: Final = frozenset(
@@ -391,6 +391,15 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
         takes=f"{ROLLBACK_WINDOW_DAYS} days",
         touches="nothing that runs",
     )
+    left = sorted(pool.name for pool in situation.pools if known(pool.mode) != "System")
+    if left:
+        yield Step(
+            what="After these days, end what still runs on the old cluster's user pools, each pod in its own time",
+            command=drain_command(situation.cluster, left),
+            takes="minutes a node; PodDisruptionBudgets are kept, and --disable-eviction ends what they hold",
+            touches="pods of the old cluster that nobody asks any more",
+            undo=f"kubectl --context {quote(situation.cluster)} uncordon --selector {quote(selector(left))}",
+        )
     for phase in PHASES[1:]:
         yield Step(
             what=f"{_PHASES[phase]}, in a pull request of its own; refused before the window is over, or if the gate's "

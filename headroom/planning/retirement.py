@@ -8,6 +8,7 @@ fails with InUseRouteTableCannotBeDeleted (Azure support, error codes of AKS).
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Final
 
 from headroom.addresses.blocks import listed
@@ -56,6 +57,37 @@ class Retirement:
     def reached(self, phase: str) -> bool:
         """Whether the stack asks for this phase or a later one."""
         return PHASES.index(self.phase) >= PHASES.index(phase)
+
+    @property
+    def next_step(self) -> str:
+        """What comes after this phase."""
+        if self.phase == PHASES[0]:
+            drain = f"{drain_command(self.name, self.pools)}; then " if self.pools else ""
+            return f"{drain}headroom:phase: zero"
+        return {
+            "zero": f"headroom:phase: detach, once nothing of {self.name} is missed",
+            "detach": "headroom:phase: delete",
+            "delete": "headroom audit-egress --remove: what only the old address was for",
+        }[self.phase]
+
+
+def drain_command(context: str, pools: Sequence[str]) -> str:
+    """Ends what still runs on pools, each pod in its own time; all their nodes are cordoned before the first goes.
+
+    AKS names a node's pool in its label kubernetes.azure.com/agentpool (AKS documentation, use-labels). Eviction keeps
+    PodDisruptionBudgets (Kubernetes documentation, safely-drain-node).
+
+    Args:
+        context: The context of the kubeconfig.
+        pools: Their names.
+    """
+    where = quote(selector(pools))
+    return f"kubectl --context {quote(context)} drain --selector {where} --ignore-daemonsets --delete-emptydir-data"
+
+
+def selector(pools: Sequence[str]) -> str:
+    """The nodes of pools, as kubectl selects them."""
+    return f"kubernetes.azure.com/agentpool in ({','.join(pools)})"
 
 
 def read_retirement(config: Mapping[str, Any]) -> Retirement:

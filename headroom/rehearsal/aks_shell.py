@@ -58,7 +58,7 @@ class Shell:
             ("kubectl", "cordon"): self._cordon,
             ("kubectl", "uncordon"): self._uncordon,
             ("kubectl", "drain"): self._drain,
-            ("kubectl", "--context"): self._changed,
+            ("kubectl", "--context"): self._in_context,
         }
         for name, target in known.items():
             if tuple(words[: len(name)]) == name:
@@ -175,9 +175,11 @@ class Shell:
             self.fleet.kubelets.kube.patch(NODES, name, {"spec": {"unschedulable": wanted or None}})
         return [f"node/{name} {'' if wanted else 'un'}cordoned" for name in names]
 
-    def _changed(self, words: Sequence[str]) -> list[str]:
-        """Suspends a CronJob, or scales a Deployment, in the cluster of this shell."""
+    def _in_context(self, words: Sequence[str]) -> list[str]:
+        """Suspends a CronJob, scales a Deployment or drains nodes, in the cluster of this shell."""
         match words:
+            case [self.fleet.cluster, "drain", *drained]:
+                return self._drain(drained)
             case [self.fleet.cluster, "--namespace", namespace, "patch", target, "--patch", text]:
                 body, done = json.loads(text), "patched"
             case [self.fleet.cluster, "--namespace", namespace, "scale", target, "--replicas", count]:

@@ -427,6 +427,19 @@ def test_the_steps_prove_each_before_the_next() -> None:
     assert text.count("headroom gate stacks/Pulumi.aks-prod-eus2-traffic.yaml") == 4
 
 
+def test_pods_of_user_pools_end_in_their_own_time_before_the_pools_go_to_zero() -> None:
+    facts = facts_of("aks-kubenet-exhausted")
+    assert " drain --selector" not in commands(planned(facts)), "system pools end with the cluster"
+    [pool] = items(made.azure_of(facts).pools)
+    user = (replace(pool, name="batch", mode="User"), replace(pool, name="apps", mode="User"))
+    text = commands(planned(made.with_azure(facts, pools=(pool, *user))))
+    drain = text.index(
+        "kubectl --context aks-prod-eus2 drain --selector 'kubernetes.azure.com/agentpool in (apps,batch)' "
+        "--ignore-daemonsets --delete-emptydir-data"
+    )
+    assert text.index("create aks-prod-eus2-retire") < drain < text.index("headroom:phase zero")
+
+
 def test_the_window_has_a_price_once_a_node_has_one() -> None:
     facts = facts_of("aks-kubenet-exhausted")
     assert "$36 by list prices, without its nodes" in reason(planned(facts), "overlay-blue-green")

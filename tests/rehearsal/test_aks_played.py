@@ -63,6 +63,7 @@ def test_a_kubenet_cluster_is_relieved_and_replaced_and_a_bad_step_goes_back(too
     assert "comes before the audit" in told, "attaching is refused before the audit"
     assert "subnet nodes has a routeTable that the program does not write: the next PUT detaches it" in told
     assert "is within 9 days of the end of step 100" in told
+    assert phases["retire"]["pods drained"] > 0, "nobody is cut off in the middle when the pools go to zero"
     assert "the subnet still has the route table" in told
     assert "SELECTS NO POD  prod/allow-payments-from-checkout" in told
     assert "Recorded as clear of aks-prod-eus2-overlay: stacks/probes.aks-prod-eus2-traffic.json" in told

@@ -125,6 +125,15 @@ def test_what_is_kept_is_owned_and_not_changed(recorder: Recorder) -> None:
     assert deployed(recorder, "keep", count=9) == []
     assert labels(recorder) == [f"{POOL} retired-apps", f"{CLUSTER} retired-cluster", f"{SUBNET} retired-subnet"]
     assert all(item.protect and item.ignore_changes == ("*",) for item in recorder.registrations if item.inputs)
+    assert recorder.stack_outputs["next"] == (
+        "kubectl --context aks-prod-eus2 drain --selector 'kubernetes.azure.com/agentpool in (apps)' "
+        "--ignore-daemonsets --delete-emptydir-data; then headroom:phase: zero"
+    )
+
+
+def test_a_cluster_of_system_pools_has_nothing_to_drain_before_its_end(recorder: Recorder) -> None:
+    assert deployed(recorder, "keep", count=9, pools=[]) == []
+    assert recorder.stack_outputs["next"] == "headroom:phase: zero"
 
 
 def test_everything_that_it_declares_is_looked_for_after_a_run_that_was_cut_off(

@@ -758,6 +758,7 @@ def _phase(story: Story, phase: str, *, must_fail: bool = False) -> None:
 
 def _retire(story: Story, old: Running, new: Running) -> dict[str, Any]:
     narrator, estate = story.narrator, story.estate
+    drained = _drain(story, old)
     _phase(story, "zero")
     pool: Any = estate.containers.agent_pools.get(estate.group, names.OLD_CLUSTER, "apps")
     if pool.count:
@@ -784,4 +785,13 @@ def _retire(story: Story, old: Running, new: Running) -> dict[str, Any]:
     bill(story, new)
     if new.without_address() or story.visitors.shares() != {names.OLD_CLUSTER: 0.0, NEW_CLUSTER: 1.0}:
         raise RehearsalFailedError("the new cluster does not serve all requests")
-    return {"nodes that went": len(went) + 3, "bills": len(story.bills)}
+    return {"pods drained": drained, "nodes that went": len(went) + 3, "bills": len(story.bills)}
+
+
+def _drain(story: Story, old: Running) -> int:
+    """Does what the stack names as the step before its pools go to zero; how many pods left them."""
+    command = story.pulumi("stack", "output", "next", "--stack", RETIRE).output.partition(";")[0].strip()
+    story.narrator.command(command)
+    said = old.shell.run(command)
+    story.narrator.output("\n".join(said))
+    return int(said[-1].partition(" ")[0])
