@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from policies.configuration import Enforcement, PolicyException, RuleConfig, exceptions, with_node_zones
 from policies.findings import Finding, Undecided
-from policies.resources import AKS_AGENT_POOL, AKS_CLUSTER, Resource, Resources
+from policies.resources import AKS_AGENT_POOL, AKS_CLUSTER, RETIRED_CLUSTER_COMPONENT, Resource, Resources
 from policies.rules import (
     addon_keeps_settings,
     aks_change_in_place,
@@ -161,13 +161,9 @@ def judge_rule(
         yield Judgement(rule=rule.NAME, finding=finding, enforcement=enforcement, excepted=covering)
 
 
-RETIRED_CLUSTER: Final = "headroom:index:RetiredCluster"
-"""The component that takes an old cluster away (components/retired_cluster.py)."""
-
-
 def _is_ending(resource: Resource) -> bool:
     """Whether a cluster or a pool is only held until it is deleted: what it was made like is nobody's to mend."""
-    return resource.kind in (AKS_CLUSTER, AKS_AGENT_POOL) and RETIRED_CLUSTER in resource.parent_types
+    return resource.kind in (AKS_CLUSTER, AKS_AGENT_POOL) and RETIRED_CLUSTER_COMPONENT in resource.parent_types
 
 
 def schemas() -> dict[str, Mapping[str, Any]]:

@@ -58,6 +58,8 @@ Its record (a Stash) says whether its subnets accept new pods.
 """
 SECONDARY_CIDR_COMPONENT: Final = "headroom:index:SecondaryCidr"
 """The component that associates CIDRs for pod subnets."""
+RETIRED_CLUSTER_COMPONENT: Final = "headroom:index:RetiredCluster"
+"""The component that ends an old cluster, and takes AKS's route table off its subnet before that."""
 
 UNKNOWN_VALUES: Final = frozenset(
     {

@@ -387,7 +387,7 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
     yield Step(
         what=f"Wait {ROLLBACK_WINDOW_DAYS} days, in which the old cluster stays whole and is the way back; let "
         "a stack take it over meanwhile, as it is",
-        command=f"pulumi stack select --create {retire} && pulumi up --stack {retire}",
+        command=f"pulumi stack select --create {retire} && pulumi up --stack {retire} --policy-pack policies",
         takes=f"{ROLLBACK_WINDOW_DAYS} days",
         touches="nothing that runs",
     )
@@ -404,7 +404,8 @@ def blue_green_steps(situation: AksSituation, made: Design) -> Iterator[Step]:
         yield Step(
             what=f"{_PHASES[phase]}, in a pull request of its own; refused before the window is over, or if the gate's "
             "history is not clean",
-            command=f"pulumi config set headroom:phase {phase} --stack {retire} && pulumi up --stack {retire}",
+            command=f"pulumi config set headroom:phase {phase} --stack {retire} && pulumi up --stack {retire} "
+            "--policy-pack policies",
             takes="minutes",
             touches="the old cluster",
         )

@@ -8,7 +8,7 @@ from headroom.addresses.blocks import listed
 from headroom.addresses.problems import Problem
 from policies.aks import CLUSTER_TYPES, pools_of
 from policies.findings import Finding, Undecided, read
-from policies.resources import VNET, Resource, Resources
+from policies.resources import RETIRED_CLUSTER_COMPONENT, VNET, Resource, Resources
 from policies.vnet import SUBNET_TYPES, Subnet, Subnets
 
 NAME = "subnet-complete"
@@ -102,6 +102,9 @@ def _attached(subnet: Subnet) -> list[str]:
 
 
 def _left_out(subnet: Subnet, name: str) -> bool:
+    if name == "routeTable" and RETIRED_CLUSTER_COMPONENT in subnet.resource.parent_types:
+        # Its component takes off AKS's own table alone, once no node is left in a user pool, and sends all else again.
+        return False
     return not _written(subnet, name) and not _ignored(subnet, name)
 
 

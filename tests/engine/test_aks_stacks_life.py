@@ -32,6 +32,7 @@ GROUP, PLACE = "rg-prod-eus2", "eastus2"
 OLD, NEW = "aks-prod-eus2", "aks-prod-eus2-overlay"
 TRAFFIC = "prod-eus2-traffic"
 NODE_GROUP = f"MC_{GROUP}_{OLD}_{PLACE}"
+POLICIES = ("--policy-pack", str(CHECKOUT / "policies"))
 
 
 def example(name: str, subscription: str, **changes: Any) -> dict[str, Any]:
@@ -152,9 +153,9 @@ def shifted(world: AzureWorld) -> None:
     beside(world, gate_file(TRAFFIC), to_text([watched(config, 100)]))
 
 
-def up(world: AzureWorld, stack: str) -> str:
+def up(world: AzureWorld, stack: str, *options: str) -> str:
     """Applies a stack; what the engine printed."""
-    return world.engine.must("up", "--yes", "--skip-preview", "--stack", stack).output
+    return world.engine.must("up", "--yes", "--skip-preview", "--stack", stack, *options).output
 
 
 def beside(world: AzureWorld, name: str, text: str) -> None:
@@ -329,11 +330,13 @@ def test_the_old_cluster_ends_in_the_order_that_works(world: AzureWorld, cluster
     imported(world, stack, ("headroom:index:RetiredCluster", "retired"), resources)
     # The unprotected import becomes a protected one, and nothing in Azure changes.
     world.arm.forget_calls()
-    up(world, stack)
+    up(world, stack, *POLICIES)
     assert not [name for name in world.arm.calls() if not name.startswith(("GET ", "LIST ", "HEAD "))]
 
     def phase(name: str) -> None:
-        world.engine.must("up", "--yes", "--skip-preview", "--stack", stack, "--config", f"headroom:phase={name}")
+        change = ("--stack", stack, "--config", f"headroom:phase={name}", *POLICIES)
+        world.engine.must("preview", *change)
+        world.engine.must("up", "--yes", "--skip-preview", *change)
 
     early = world.engine.run("preview", "--stack", stack, "--config", "headroom:phase=detach")
     assert "comes too early: pool apps still has nodes" in early.output

@@ -381,7 +381,7 @@ def _decide(story: Story, plan: Plan) -> None:
 def _egress(story: Story, old: Running) -> dict[str, Any]:
     narrator, estate = story.narrator, story.estate
     story.make_stack(EGRESS)
-    story.up(EGRESS, policies=True)
+    story.up(EGRESS)
     before = estate.outbound_address(names.OLD_CLUSTER)
     address = str(json.loads(story.world.engine.must("stack", "output", "addresses", "--stack", EGRESS).output)[0])
     if estate.outbound_address(names.OLD_CLUSTER) != before:
@@ -396,7 +396,7 @@ def _egress(story: Story, old: Running) -> dict[str, Any]:
     _naive(story)
     narrator.say("\nThe stack does it with every property of the subnet, which it takes over as it is:")
     kept = _kept(estate.subnet())
-    story.up(EGRESS, policies=True)
+    story.up(EGRESS)
     after = estate.subnet()
     if _kept(after) != kept or not after["properties"].get("natGateway"):
         raise RehearsalFailedError(f"the subnet lost something: {kept} became {_kept(after)}")
@@ -502,7 +502,7 @@ def _naive(story: Story) -> None:
 def _overlay(story: Story, old: Running) -> Running:
     narrator, estate = story.narrator, story.estate
     story.make_stack(OVERLAY)
-    story.up(OVERLAY, policies=True)
+    story.up(OVERLAY)
     new = start_cluster(
         story.world,
         estate,
@@ -614,7 +614,7 @@ def _traffic(story: Story, old: Running, new: Running) -> dict[str, Any]:
     story.visitors.capacity = lambda: {NEW_CLUSTER: _ready(new) * REQUESTS_A_POD}
     story.visitors.short = SHORT
     story.make_stack(TRAFFIC)
-    story.up(TRAFFIC, policies=True)
+    story.up(TRAFFIC)
     narrator.say("The new origin is there, disabled. An hour and a half pass: Front Door's edges, and a baseline.")
     story.visitors.pass_minutes(90)
     story.in_step()

@@ -73,13 +73,11 @@ class Story:
         """Makes the stack of a file that the plan has written."""
         self.pulumi("stack", "select", "--create", name)
 
-    def up(self, stack: str, *, policies: bool = False, must_fail: bool = False, lines: int = 24) -> EngineRun:
-        """Applies a stack, with the policies and what the plan tells them, where it is to."""
-        options: list[str] = []
-        if policies:
-            options = ["--policy-pack", str(CHECKOUT / "policies")]
-            told = self.world.engine.stack_file(stack).with_name(f"policy.{stack}.json")
-            options += ["--policy-pack-config", str(told)] if told.exists() else []
+    def up(self, stack: str, *, must_fail: bool = False, lines: int = 24) -> EngineRun:
+        """Applies a stack, with the policies and what the plan tells them."""
+        options = ["--policy-pack", str(CHECKOUT / "policies")]
+        told = self.world.engine.stack_file(stack).with_name(f"policy.{stack}.json")
+        options += ["--policy-pack-config", str(told)] if told.exists() else []
         return self.pulumi(
             "up", "--stack", stack, *options, "--yes", "--skip-preview", must_fail=must_fail, lines=lines
         )
