@@ -106,7 +106,85 @@ for name, weight in (("aks-kubenet", 9), ("aks-overlay", 1)):
     )
 """
 
-PROGRAMS = {"aks-egress": EGRESS, "aks-traffic": TRAFFIC}
+OVERLAY = """\
+import pulumi
+from pulumi_azure_native import authorization, containerservice, managedidentity, network
+
+SUBSCRIPTION = "{subscription}"
+group, place = "rg-bare", "eastus2"
+protected = pulumi.ResourceOptions(protect=True)
+gateway = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-bare/providers/Microsoft.Network/natGateways/nat"
+subnet = network.Subnet(
+    "subnet",
+    resource_group_name=group,
+    virtual_network_name="vnet-spoke",
+    subnet_name="nodes",
+    address_prefix="10.20.8.0/22",
+    nat_gateway=network.SubResourceArgs(id=gateway),
+    opts=protected,
+)
+identity = managedidentity.UserAssignedIdentity(
+    "identity", resource_group_name=group, resource_name_="id-bare", location=place
+)
+role = authorization.RoleAssignment(
+    "role",
+    role_assignment_name="5f0c2d1e-8a43-4c7b-9d52-0b6f7a1e3c94",
+    scope=subnet.id.apply(lambda text: text.removeprefix("/")),
+    principal_id=identity.principal_id,
+    principal_type="ServicePrincipal",
+    role_definition_id=f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization"
+    "/roleDefinitions/4d97b98b-1d4f-4787-a291-c67834d212e7",
+)
+pool = {
+    "vm_size": "Standard_D4ds_v5",
+    "count": 3,
+    "enable_auto_scaling": True,
+    "min_count": 3,
+    "max_count": 6,
+    "max_pods": 110,
+    "os_type": "Linux",
+    "type": "VirtualMachineScaleSets",
+    "vnet_subnet_id": subnet.id,
+}
+cluster = containerservice.ManagedCluster(
+    "cluster",
+    resource_group_name=group,
+    resource_name_="aks-bare",
+    location=place,
+    kubernetes_version="1.33",
+    dns_prefix="aks-bare",
+    enable_rbac=True,
+    identity=containerservice.ManagedClusterIdentityArgs(
+        type="UserAssigned", user_assigned_identities=[identity.id]
+    ),
+    network_profile=containerservice.ContainerServiceNetworkProfileArgs(
+        network_plugin="azure",
+        network_plugin_mode="overlay",
+        network_policy="cilium",
+        network_dataplane="cilium",
+        pod_cidr="100.64.0.0/16",
+        service_cidr="10.2.0.0/16",
+        dns_service_ip="10.2.0.10",
+        outbound_type="userAssignedNATGateway",
+        load_balancer_sku="standard",
+    ),
+    agent_pool_profiles=[
+        containerservice.ManagedClusterAgentPoolProfileArgs(name="system", mode="System", **pool)
+    ],
+    opts=pulumi.ResourceOptions(protect=True, depends_on=[role], ignore_changes=["agentPoolProfiles"]),
+)
+containerservice.AgentPool(
+    "apps",
+    resource_group_name=group,
+    resource_name_="aks-bare",
+    agent_pool_name="apps",
+    mode="User",
+    **pool,
+    opts=pulumi.ResourceOptions(protect=True, depends_on=[cluster], ignore_changes=["count"]),
+)
+"""
+
+PROGRAMS = {"aks-egress": EGRESS, "aks-overlay": OVERLAY, "aks-traffic": TRAFFIC}
 
 
 def bare_engine(world: AzureWorld, folder: Path, name: str, text: str) -> Engine:
@@ -157,6 +235,7 @@ def main() -> None:
             world.arm.add_resources(
                 [
                     {"id": vnet, "location": "eastus2", "properties": space},
+                    {"id": vnet.replace("rg-prod-eus2", "rg-bare"), "location": "eastus2", "properties": space},
                     {"id": door, **profile},
                     {"id": door.replace("rg-prod-eus2", "rg-bare"), **profile},
                     {"id": group, "properties": probe},
@@ -166,20 +245,23 @@ def main() -> None:
             ours = world.engine
             for name, text in PROGRAMS.items():
                 ours.init(name, config_of(name, world.arm.subscription))
-                bare = bare_engine(world, folder / name, f"bare-{name}", text)
+                written = text.replace("{subscription}", world.arm.subscription)
+                bare = bare_engine(world, folder / name, f"bare-{name}", written)
                 # What is there already is taken over in the first run, and not in the ones after it.
                 for engine, stack in ((ours, name), (bare, f"bare-{name}")):
                     engine.must("up", "--yes", "--skip-preview", "--stack", stack)
                 mine, theirs = held(ours, name), held(bare, f"bare-{name}")
                 if mine != theirs:
                     raise RuntimeError(f"{name} declares {dict(mine)}, the bare program {dict(theirs)}")
+                told = CHECKOUT / "stacks" / f"policy.example-{name}.json"
+                ruled = (*policies, *(("--policy-pack-config", str(told)) if told.exists() else ()))
                 preview, plain = ("preview", "--stack", name), ("preview", "--stack", f"bare-{name}")
                 judged = (*plain, *smallest)
                 table = {
                     "bare": Runs(lambda engine=bare, arguments=plain: engine.must(*arguments)),
                     "bare, smallest pack": Runs(lambda engine=bare, arguments=judged: engine.must(*arguments)),
                     "headroom": Runs(lambda arguments=preview: ours.must(*arguments)),
-                    "headroom, policies": Runs(lambda arguments=preview: ours.must(*arguments, *policies)),
+                    "headroom, policies": Runs(lambda arguments=(*preview, *ruled): ours.must(*arguments)),
                 }
                 measure(table)
                 show(f"{name}, {mine.total()} resources", table)
