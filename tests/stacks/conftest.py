@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pulumi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import ModuleType
 
     import pytest
@@ -29,3 +31,24 @@ def looked_for(monkeypatch: pytest.MonkeyPatch, stack: ModuleType) -> set[tuple[
 def declared(recorder: Recorder) -> set[tuple[str, str]]:
     """Type and name of what a stack has declared in Azure."""
     return {(each.type, each.name) for each in recorder.registrations if each.type.startswith("azure-native:")}
+
+
+def refusal(
+    recorder: Recorder,
+    type_: str,
+    inputs: Mapping[str, Any],
+    guard: Callable[[pulumi.ResourceHookArgs], Awaitable[None]],
+    error: type[Exception],
+    **settings: Any,
+) -> str:
+    """What a guard says of writing something with these inputs; empty where it lets it be written."""
+    said: list[str] = []
+
+    async def program() -> None:
+        try:
+            await guard(pulumi.ResourceHookArgs(urn="", id="", name="", type=type_, new_inputs=dict(inputs)))
+        except error as refused:
+            said.append(str(refused))
+
+    recorder.run(program, **settings)
+    return "".join(said)

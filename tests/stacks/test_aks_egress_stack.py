@@ -7,7 +7,6 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pulumi
 import pytest
 import yaml
 from pulumi_azure_native import network
@@ -17,7 +16,7 @@ from headroom.addresses.problems import ProblemsError
 from headroom.planning.audit_record import AuditRecord, Named, file_name, write_record
 from stacks import aks_egress
 from tests.conftest import READ_STATE
-from tests.stacks.conftest import declared, looked_for
+from tests.stacks.conftest import declared, looked_for, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -359,17 +358,9 @@ def rewritten(recorder: Recorder, now: Any) -> str:
     """What the guard says of writing a subnet that was read as `LIVE`; empty where it lets it be written."""
     names = {"resourceGroupName": "rg", "virtualNetworkName": "vnet-spoke", "subnetName": "snet-aks-nodes"}
     recorder.answers[GET_SUBNET] = now
-    said: list[str] = []
-
-    async def program() -> None:
-        hooked = pulumi.ResourceHookArgs(urn="", id="", name="", type=SUBNET, new_inputs=names)
-        try:
-            await refuse_changed_subnet(hooked, LIVE)
-        except ChangedSubnetError as error:
-            said.append(str(error))
-
-    recorder.run(program, stack=STACK)
-    return "".join(said)
+    return refusal(
+        recorder, SUBNET, names, lambda hooked: refuse_changed_subnet(hooked, LIVE), ChangedSubnetError, stack=STACK
+    )
 
 
 def test_a_subnet_that_somebody_changed_since_it_was_read_is_not_written(recorder: Recorder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from headroom.planning.probe_record import file_name as probes_file
 from headroom.planning.traffic import GateRecord, Outcome, Traffic, read_traffic
 from stacks import aks_traffic
 from tests.conftest import READ_STATE, LookupFailedError
-from tests.stacks.conftest import declared, looked_for
+from tests.stacks.conftest import declared, looked_for, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -289,17 +290,9 @@ def written(recorder: Recorder, name: str, live: dict[str, tuple[int, str]], ste
         return {"weight": weight, "enabledState": enabled, "priority": 1}
 
     recorder.answers[GET_ORIGIN] = answer
-    said: list[str] = []
-
-    async def program() -> None:
-        hooked = pulumi.ResourceHookArgs(urn="", id="", name="", type=ORIGIN, new_inputs=inputs)
-        try:
-            await refuse_blind_change(hooked, traffic)
-        except BlindChangeError as error:
-            said.append(str(error))
-
-    recorder.run(program, stack=STACK)
-    return "".join(said)
+    return refusal(
+        recorder, ORIGIN, inputs, lambda hooked: refuse_blind_change(hooked, traffic), BlindChangeError, stack=STACK
+    )
 
 
 @pytest.mark.parametrize(
@@ -335,16 +328,15 @@ def test_an_origin_is_not_written_against_what_front_door_shows(
 def test_an_origin_is_not_written_when_nobody_can_say_how_they_stand(recorder: Recorder) -> None:
     recorder.answers[GET_ORIGIN] = recorder.failing("AuthorizationFailed")
     traffic = example()
-    said: list[str] = []
-
-    async def program() -> None:
-        hooked = pulumi.ResourceHookArgs(urn="", id="", name="", type=ORIGIN, new_inputs={"originName": "aks-overlay"})
-        with pytest.raises(BlindChangeError, match=r"could not be read: .*AuthorizationFailed"):
-            await refuse_blind_change(hooked, traffic)
-        said.append("refused")
-
-    recorder.run(program, stack=STACK)
-    assert said == ["refused"]
+    said = refusal(
+        recorder,
+        ORIGIN,
+        {"originName": "aks-overlay"},
+        lambda hooked: refuse_blind_change(hooked, traffic),
+        BlindChangeError,
+        stack=STACK,
+    )
+    assert re.search(r"could not be read: .*AuthorizationFailed", said), said
 
 
 def test_what_is_wrong_with_the_file_is_said_all_at_once(recorder: Recorder) -> None:
